@@ -1,0 +1,144 @@
+//! The provider on the pure-Rust `rsa` crate: works everywhere, `no_std` included.
+//!
+//! Every private operation is blinded: with its default features off the crate's plain `decrypt` and
+//! `sign` are not, so only `decrypt_blinded` and `sign_with_rng` are used here.
+
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use rand_core::CryptoRng;
+use rsa::Pkcs1v15Sign;
+use rsa::pkcs8::der::pem::LineEnding;
+use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use rsa::traits::PublicKeyParts;
+use rsa::{BoxedUint, Oaep, RsaPrivateKey, RsaPublicKey};
+use sha1::{Digest, Sha1};
+use zeroize::Zeroizing;
+
+use super::{
+    OpenError, PublicComponents, Seal, SealError, Secret, SignError, Verify, VerifyError,
+};
+
+/// The public-key half of the provider on the `rsa` crate. It has no state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RustCrypto;
+
+impl Seal for RustCrypto {
+    fn seal(
+        &self,
+        key: PublicComponents<'_>,
+        plaintext: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, SealError> {
+        let key = public_key(key).ok_or(SealError)?;
+        key.encrypt(rng, Oaep::<Sha1>::new(), plaintext).map_err(|_| SealError)
+    }
+}
+
+impl Verify for RustCrypto {
+    fn verify(
+        &self,
+        key: PublicComponents<'_>,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), VerifyError> {
+        let key = public_key(key).ok_or(VerifyError)?;
+        let digest = Sha1::digest(message);
+        key.verify(Pkcs1v15Sign::new::<Sha1>(), &digest, signature).map_err(|_| VerifyError)
+    }
+}
+
+fn public_key(key: PublicComponents<'_>) -> Option<RsaPublicKey> {
+    RsaPublicKey::new(integer(key.modulus)?, integer(key.exponent)?).ok()
+}
+
+fn integer(bytes: &[u8]) -> Option<BoxedUint> {
+    let bits = u32::try_from(bytes.len()).ok()?.checked_mul(8)?;
+    BoxedUint::from_be_slice(bytes, bits).ok()
+}
+
+/// Why a private key was not made or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PrivateKeyError {
+    /// Not PKCS#8 that holds an RSA key whose parts fit together.
+    Malformed,
+    /// The modulus is outside the bits asked for.
+    Bits(usize),
+    /// The generator of keys failed.
+    Generate,
+}
+
+/// An RSA private key of either use; `identity` gives it a purpose by type.
+#[derive(Clone)]
+pub(crate) struct PrivateKey(RsaPrivateKey);
+
+impl PrivateKey {
+    pub(crate) fn generate(
+        rng: &mut dyn CryptoRng,
+        bits: usize,
+        allowed: RangeInclusive<usize>,
+    ) -> Result<Self, PrivateKeyError> {
+        if !allowed.contains(&bits) {
+            return Err(PrivateKeyError::Bits(bits));
+        }
+        RsaPrivateKey::new(rng, bits).map(Self).map_err(|_| PrivateKeyError::Generate)
+    }
+
+    pub(crate) fn from_pem(
+        pem: &str,
+        allowed: RangeInclusive<usize>,
+    ) -> Result<Self, PrivateKeyError> {
+        let key =
+            RsaPrivateKey::from_pkcs8_pem(pem.trim()).map_err(|_| PrivateKeyError::Malformed)?;
+        Self(key).checked(allowed)
+    }
+
+    pub(crate) fn from_der(
+        der: &[u8],
+        allowed: RangeInclusive<usize>,
+    ) -> Result<Self, PrivateKeyError> {
+        let key = RsaPrivateKey::from_pkcs8_der(der).map_err(|_| PrivateKeyError::Malformed)?;
+        Self(key).checked(allowed)
+    }
+
+    fn checked(self, allowed: RangeInclusive<usize>) -> Result<Self, PrivateKeyError> {
+        let bits = usize::try_from(self.0.n().bits()).map_err(|_| PrivateKeyError::Malformed)?;
+        if allowed.contains(&bits) { Ok(self) } else { Err(PrivateKeyError::Bits(bits)) }
+    }
+
+    pub(crate) fn to_pem(&self) -> Result<Zeroizing<alloc::string::String>, PrivateKeyError> {
+        self.0.to_pkcs8_pem(LineEnding::LF).map_err(|_| PrivateKeyError::Malformed)
+    }
+
+    pub(crate) fn to_der(&self) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
+        let document = self.0.to_pkcs8_der().map_err(|_| PrivateKeyError::Malformed)?;
+        Ok(document.to_bytes())
+    }
+
+    /// The public modulus and exponent, big-endian.
+    pub(crate) fn public_components(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.0.n_bytes().into_vec(), self.0.e_bytes().into_vec())
+    }
+
+    pub(crate) fn open(
+        &self,
+        ciphertext: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Secret, OpenError> {
+        self.0
+            .decrypt_blinded(rng, Oaep::<Sha1>::new(), ciphertext)
+            .map(Secret::new)
+            .map_err(|_| OpenError)
+    }
+
+    pub(crate) fn sign(
+        &self,
+        message: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, SignError> {
+        let digest = Sha1::digest(message);
+        self.0
+            .sign_with_rng(rng, Pkcs1v15Sign::new::<Sha1>(), &digest)
+            .map_err(|_| SignError)
+    }
+}

@@ -1,0 +1,106 @@
+//! End points: the `host:port` text of a TCP address (PROTOCOL 6, "End points").
+
+use alloc::string::String;
+use core::fmt;
+use core::net::{Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
+
+/// A TCP address as members publish it: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port.
+///
+/// The text is kept exactly as it came, because a token's signature covers it.
+///
+/// ```
+/// use xlreg::identity::EndPoint;
+/// let end: EndPoint = "[::1]:4000".parse()?;
+/// assert_eq!((end.host(), end.port()), ("::1", 4000));
+/// # Ok::<(), xlreg::identity::EndPointError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndPoint {
+    text: String,
+    port: u16,
+}
+
+impl EndPoint {
+    /// The longest end point, in bytes: a DNS name of 253, a colon and five digits.
+    pub const MAX_LEN: usize = 259;
+
+    /// The whole text, `host:port`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The host, without the brackets of an IPv6 address.
+    pub fn host(&self) -> &str {
+        let host = self.text.rsplit_once(':').map_or("", |(host, _)| host);
+        host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port; 0 means that the node does not listen yet.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for EndPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// A text is not an end point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndPointError {
+    /// Longer than any legal end point.
+    #[error("the end point has {bytes} bytes, {} at most are allowed", EndPoint::MAX_LEN)]
+    TooLong {
+        /// The length met.
+        bytes: usize,
+    },
+    /// No colon before the port.
+    #[error("no port: host:port expected")]
+    NoPort,
+    /// The port is not 0 to 65535 in decimal.
+    #[error("the port is not a number from 0 to 65535")]
+    Port,
+    /// The host is none of the three kinds.
+    #[error("the host is not a DNS name, an IPv4 address or an IPv6 address in brackets")]
+    Host,
+}
+
+impl FromStr for EndPoint {
+    type Err = EndPointError;
+
+    fn from_str(text: &str) -> Result<Self, EndPointError> {
+        if text.len() > Self::MAX_LEN {
+            return Err(EndPointError::TooLong { bytes: text.len() });
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(EndPointError::NoPort)?;
+        let canonical = matches!(port.as_bytes(), [b'0'] | [b'1'..=b'9', ..]);
+        let digits = port.bytes().all(|b| b.is_ascii_digit());
+        if !canonical || !digits {
+            return Err(EndPointError::Port);
+        }
+        let port = port.parse().map_err(|_| EndPointError::Port)?;
+        let known = match host.strip_prefix('[').map(|h| h.strip_suffix(']')) {
+            Some(inner) => inner.is_some_and(|h| h.parse::<Ipv6Addr>().is_ok()),
+            None => host.parse::<Ipv4Addr>().is_ok() || is_dns_name(host),
+        };
+        if known { Ok(Self { text: text.into(), port }) } else { Err(EndPointError::Host) }
+    }
+}
+
+/// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all; the last label is not all digits, so that
+/// a mistyped IPv4 address is not taken for a name.
+fn is_dns_name(host: &str) -> bool {
+    let label = |l: &str| {
+        (1..=63).contains(&l.len())
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let last_is_number =
+        host.rsplit('.').next().is_none_or(|l| l.bytes().all(|b| b.is_ascii_digit()));
+    host.len() <= 253 && host.split('.').all(label) && !last_is_number
+}

@@ -1,0 +1,378 @@
+//! RSA keys by what they are for: public keys as peers send them, and the two kinds of key pair.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::ops::{Range, RangeInclusive};
+
+use base64ct::{Base64Unpadded, Encoding};
+use rand_core::CryptoRng;
+use rsa::pkcs1::{self, RsaPublicKeyRef, UintRef};
+use rsa::pkcs8::der::asn1::{AnyRef, BitStringRef};
+use rsa::pkcs8::der::{Decode, Encode};
+use rsa::pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::openssh::{self, OpenSshError};
+use crate::crypto::{
+    Open, OpenError, PrivateKey, PrivateKeyError, PublicComponents, RustCrypto, Seal, SealError,
+    Secret, Sign, SignError,
+};
+
+/// An RSA public key that this protocol accepts: 1024 to 8192 bits, odd modulus, odd exponent of at least 3.
+///
+/// It keeps the SubjectPublicKeyInfo DER it was read from: signatures cover those bytes and they are served on
+/// unchanged. Two keys are equal when their modulus and exponent are. Cloning is cheap.
+#[derive(Clone)]
+pub struct PublicKey {
+    spki: Arc<[u8]>,
+    modulus: Range<usize>,
+    exponent: Range<usize>,
+}
+
+impl PublicKey {
+    /// The sizes of modulus accepted, in bits (PROTOCOL 6).
+    pub const BITS: RangeInclusive<usize> = 1024..=8192;
+    /// The largest public exponent accepted, 2^33 - 1, so that a peer's key cannot make verifying slow.
+    pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
+    /// The longest DER worth parsing: 8192 bits of modulus, the exponent and their frame fit with ease.
+    const MAX_DER: usize = 1200;
+
+    /// Reads and checks a DER SubjectPublicKeyInfo.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] says what is wrong with the key.
+    pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
+        if der.len() > Self::MAX_DER {
+            return Err(KeyError::Malformed);
+        }
+        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyError::Malformed)?;
+        if spki.algorithm.oid != pkcs1::ALGORITHM_OID {
+            return Err(KeyError::NotRsa);
+        }
+        if spki.algorithm.parameters != Some(AnyRef::NULL) {
+            return Err(KeyError::Malformed);
+        }
+        let key = spki.subject_public_key.as_bytes().ok_or(KeyError::Malformed)?;
+        let key = RsaPublicKeyRef::from_der(key).map_err(|_| KeyError::Malformed)?;
+        let (modulus, exponent) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());
+        check(modulus, exponent)?;
+        Ok(Self {
+            modulus: range_within(der, modulus).ok_or(KeyError::Malformed)?,
+            exponent: range_within(der, exponent).ok_or(KeyError::Malformed)?,
+            spki: der.into(),
+        })
+    }
+
+    /// The key with this modulus and exponent, big-endian; leading zeros are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] says what is wrong with the key.
+    pub fn from_components(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let uint = |bytes| UintRef::new(bytes).map_err(|_| KeyError::Malformed);
+        let key = RsaPublicKeyRef { modulus: uint(modulus)?, public_exponent: uint(exponent)? };
+        let key = key.to_der().map_err(|_| KeyError::Malformed)?;
+        let spki = SubjectPublicKeyInfoRef {
+            algorithm: AlgorithmIdentifierRef {
+                oid: pkcs1::ALGORITHM_OID,
+                parameters: Some(AnyRef::NULL),
+            },
+            subject_public_key: BitStringRef::from_bytes(&key).map_err(|_| KeyError::Malformed)?,
+        };
+        Self::from_spki_der(&spki.to_der().map_err(|_| KeyError::Malformed)?)
+    }
+
+    /// Reads OpenSSH public-key text, `ssh-rsa AAAA...`; a comment may follow and is ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenSshError`] says what is wrong with the text or the key.
+    pub fn from_openssh(text: &str) -> Result<Self, OpenSshError> {
+        openssh::from_text(text)
+    }
+
+    /// OpenSSH public-key text without a comment, exactly as `ssh-keygen` writes it.
+    pub fn to_openssh(&self) -> String {
+        openssh::to_text(self)
+    }
+
+    /// The DER SubjectPublicKeyInfo, byte for byte as it was read.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// The modulus and exponent, big-endian, without leading zeros.
+    pub fn components(&self) -> PublicComponents<'_> {
+        // The ranges were found inside these very bytes when the key was made.
+        PublicComponents {
+            modulus: self.spki.get(self.modulus.clone()).unwrap_or_default(),
+            exponent: self.spki.get(self.exponent.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// The size of the modulus, in bits.
+    pub fn bits(&self) -> usize {
+        bits(self.components().modulus)
+    }
+
+    /// The length of the modulus, in bytes: what a Hello sealed to this key has (PROTOCOL 3).
+    pub fn modulus_len(&self) -> usize {
+        self.modulus.len()
+    }
+
+    /// SHA-256 over the OpenSSH form of the key: equal exactly for equal keys, however their DER is spelt.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(Sha256::digest(openssh::blob(self)).into())
+    }
+
+    /// Seals a small secret to this key with the default provider; see [`Seal`].
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`] if the plaintext is too long for the key.
+    pub fn seal(&self, plaintext: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, SealError> {
+        RustCrypto.seal(self.components(), plaintext, rng)
+    }
+}
+
+fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
+    let odd = |bytes: &[u8]| bytes.last().is_some_and(|b| b & 1 == 1);
+    let size = bits(modulus);
+    if !PublicKey::BITS.contains(&size) {
+        return Err(KeyError::Bits(size));
+    }
+    if !odd(modulus) {
+        return Err(KeyError::EvenModulus);
+    }
+    let value = match exponent.len() {
+        1..=8 => exponent.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte)),
+        _ => return Err(KeyError::Exponent),
+    };
+    if odd(exponent) && (3..=PublicKey::MAX_EXPONENT).contains(&value) {
+        Ok(())
+    } else {
+        Err(KeyError::Exponent)
+    }
+}
+
+/// Bits of a big-endian integer without leading zero bytes.
+fn bits(bytes: &[u8]) -> usize {
+    let top = bytes.first().map_or(8, |b| b.leading_zeros());
+    bytes.len().saturating_mul(8).saturating_sub(usize::try_from(top).unwrap_or(8))
+}
+
+/// Where `part`, a sub-slice of `whole`, lies in it.
+fn range_within(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
+    (whole.get(start..end)? == part).then_some(start..end)
+}
+
+impl PartialEq for PublicKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.components() == other.components()
+    }
+}
+
+impl Eq for PublicKey {}
+
+impl Hash for PublicKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.components().modulus.hash(state);
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({} bits, {})", self.bits(), self.fingerprint())
+    }
+}
+
+/// The SHA-256 fingerprint of a key; text is `SHA256:` and base64, as `ssh-keygen -l` prints it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The 32 bytes of the digest.
+    pub const fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
+    /// A fingerprint kept elsewhere as its 32 bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0; 43];
+        let text = Base64Unpadded::encode(&self.0, &mut buffer).map_err(|_| fmt::Error)?;
+        write!(f, "SHA256:{text}")
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a public key is not acceptable (PROTOCOL 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// Not a DER SubjectPublicKeyInfo, or not one with an RSA key properly inside.
+    #[error("not a DER SubjectPublicKeyInfo that holds an RSA key")]
+    Malformed,
+    /// A key of another algorithm.
+    #[error("the key is not an RSA key")]
+    NotRsa,
+    /// The modulus is too small or too large.
+    #[error("the key has {0} bits; 1024 to 8192 are accepted")]
+    Bits(usize),
+    /// The modulus is even, so it is no product of two odd primes.
+    #[error("the modulus of the key is even")]
+    EvenModulus,
+    /// The exponent is even, below 3 or above 2^33 - 1.
+    #[error("the public exponent of the key is not an odd number from 3 to 2^33 - 1")]
+    Exponent,
+}
+
+/// Why a key pair could not be made, read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyPairError {
+    /// Not PKCS#8 with an RSA private key whose parts fit together.
+    #[error("not a PKCS#8 RSA private key (a PEM block headed 'BEGIN PRIVATE KEY' is expected)")]
+    Malformed,
+    /// The public half is not acceptable.
+    #[error(transparent)]
+    Public(#[from] KeyError),
+    /// No key could be generated.
+    #[error("no key of this size could be generated")]
+    Generate,
+}
+
+impl From<PrivateKeyError> for KeyPairError {
+    fn from(error: PrivateKeyError) -> Self {
+        match error {
+            PrivateKeyError::Malformed => Self::Malformed,
+            PrivateKeyError::Bits(bits) => Self::Public(KeyError::Bits(bits)),
+            PrivateKeyError::Generate => Self::Generate,
+        }
+    }
+}
+
+/// PEM text of a private key: wiped when dropped, never printed by accident.
+pub struct Pem(Zeroizing<String>);
+
+impl Pem {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! key_pair {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// The private half is wiped when dropped and is not in the `Debug` text.
+        #[derive(Clone)]
+        pub struct $name {
+            private: PrivateKey,
+            public: PublicKey,
+        }
+
+        impl $name {
+            /// Generates a key pair of `bits`, 1024 to 8192; 2048 is what deployed nodes have.
+            ///
+            /// # Errors
+            ///
+            /// [`KeyPairError::Public`] for another size, [`KeyPairError::Generate`] if the generator fails.
+            pub fn generate(bits: usize, rng: &mut dyn CryptoRng) -> Result<Self, KeyPairError> {
+                Self::new(PrivateKey::generate(rng, bits, PublicKey::BITS)?)
+            }
+
+            /// Reads PKCS#8 PEM, the block headed `BEGIN PRIVATE KEY`.
+            ///
+            /// # Errors
+            ///
+            /// [`KeyPairError`] says what is wrong with it.
+            pub fn from_pem(pem: &str) -> Result<Self, KeyPairError> {
+                Self::new(PrivateKey::from_pem(pem, PublicKey::BITS)?)
+            }
+
+            /// Reads PKCS#8 DER.
+            ///
+            /// # Errors
+            ///
+            /// [`KeyPairError`] says what is wrong with it.
+            pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyPairError> {
+                Self::new(PrivateKey::from_der(der, PublicKey::BITS)?)
+            }
+
+            fn new(private: PrivateKey) -> Result<Self, KeyPairError> {
+                let (modulus, exponent) = private.public_components();
+                Ok(Self { private, public: PublicKey::from_components(&modulus, &exponent)? })
+            }
+
+            /// The private key as PKCS#8 PEM with LF line ends.
+            ///
+            /// # Errors
+            ///
+            /// [`KeyPairError::Malformed`] if the key cannot be encoded.
+            pub fn to_pem(&self) -> Result<Pem, KeyPairError> {
+                Ok(Pem(self.private.to_pem()?))
+            }
+
+            /// The private key as PKCS#8 DER.
+            ///
+            /// # Errors
+            ///
+            /// [`KeyPairError::Malformed`] if the key cannot be encoded.
+            pub fn to_pkcs8_der(&self) -> Result<Secret, KeyPairError> {
+                Ok(Secret::new(self.private.to_der()?.to_vec()))
+            }
+
+            /// The public half.
+            pub fn public_key(&self) -> &PublicKey {
+                &self.public
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("public", &self.public).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+key_pair! {
+    /// A comms key pair: opens the small secrets that others seal to it.
+    CommsKeyPair
+}
+
+key_pair! {
+    /// A sig key pair: signs, and does nothing else.
+    SigKeyPair
+}
+
+impl Open for CommsKeyPair {
+    fn open(&self, ciphertext: &[u8], rng: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
+        self.private.open(ciphertext, rng)
+    }
+}
+
+impl Sign for SigKeyPair {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, SignError> {
+        self.private.sign(message, rng)
+    }
+}
