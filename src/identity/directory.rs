@@ -9,6 +9,7 @@
 //! Each file is written under another name, flushed to disk and renamed into place, so that a reader or a crash
 //! sees the old content or the new, never half of it.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -207,7 +208,7 @@ fn make_directory(dir: &Path) -> Result<(), DirectoryError> {
 /// [`DirectoryError::Io`] with the path that failed; the old content is then still there.
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<(), DirectoryError> {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let mut temporary = path.as_os_str().to_owned();
+    let mut temporary = OsString::from(path);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
     temporary.push(std::format!(".{}-{serial}.tmp", process::id()));
     let temporary = PathBuf::from(temporary);

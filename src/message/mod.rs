@@ -1,0 +1,23 @@
+//! Messages as checked types: what a client asks, what a registry answers (PROTOCOL 5).
+//!
+//! A [`Request`] or [`Reply`] that exists is legal: its names, IDs, keys and counts have been checked. The bytes on
+//! the wire are protobuf; the generated types stay private to `codec`, which is the only place that knows both.
+
+mod codec;
+mod error;
+mod limits;
+mod op;
+mod refusal;
+mod reply;
+mod request;
+mod which;
+pub(crate) mod wire;
+
+pub(crate) use codec::{DecodeError, decode_reply, decode_request, encode_reply, encode_request};
+pub use error::{Field, MessageError};
+pub use limits::MessageLimits;
+pub use op::Op;
+pub use refusal::{Reason, Refusal};
+pub use reply::{ClusterInfo, MemberList, MemberListError, Reply};
+pub use request::{ClusterRef, Create, GetCluster, Request};
+pub use which::Which;

@@ -1,0 +1,296 @@
+//! A cluster member's side (PROTOCOL 2).
+//!
+//! 1. [`Session::new`] queues the Hello.
+//! 2. The HelloReply is checked: [`ClientEvent::Connected`].
+//! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command returned. The order of
+//!    requests is that of [`flow`](super::flow); towards deployed servers keep to Member, Create?, Join,
+//!    GetCluster*, Bye, one at a time.
+//! 4. A refusal ([`ClientEvent::Refused`]) or the Ack to a Bye ends the session.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use core::fmt;
+
+use rand_core::CryptoRng;
+
+use super::error::{CommandError, EofAt, Error};
+use super::flow::Phase;
+use super::handshake::{ClientHello, Dialect};
+use super::limits::Limits;
+use super::link::Link;
+use super::role::Behaviour;
+use super::timer::{Instant, TimerKind};
+use super::{RequestId, Role, Session};
+use crate::credential::Credential;
+use crate::crypto::{RustCrypto, Seal, SealError};
+use crate::identity::{PublicKey, Token, Version};
+use crate::message::{
+    ClusterRef, Create, DecodeError, GetCluster, Op, Reason, Reply, Request, decode_reply,
+    encode_request,
+};
+
+/// How a client connects.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// The registry's comms key, to which the Hello is sealed.
+    pub registry_key: PublicKey,
+    /// The dialect the registry speaks.
+    pub dialect: Dialect,
+    /// The version the client gives in its Hello. Deployed clients send [`Version::ZERO`].
+    pub version: Version,
+    /// Bounds on what the registry may send.
+    pub limits: Limits,
+    /// What seals the Hello.
+    pub provider: &'static (dyn Seal + Sync),
+}
+
+impl ClientConfig {
+    /// For the registry of this credential, in the dialect that goes with its version.
+    pub fn new(credential: &Credential) -> Self {
+        Self {
+            registry_key: credential.comms_key.clone(),
+            dialect: Dialect::of_registry(credential.version),
+            version: Version::ZERO,
+            limits: Limits::client(),
+            provider: &RustCrypto,
+        }
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("registry_key", &self.registry_key)
+            .field("dialect", &self.dialect)
+            .field("version", &self.version)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a client session tells its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientEvent {
+    /// The handshake is complete; commands may go.
+    Connected {
+        /// The dialect spoken.
+        dialect: Dialect,
+        /// The registry's version.
+        version: Version,
+    },
+    /// A request was answered; never with [`Reply::Error`].
+    Reply {
+        /// What the command returned.
+        request: RequestId,
+        /// The answer.
+        reply: Reply,
+    },
+    /// The registry refused, in its own words. The session is over.
+    Refused {
+        /// The request it refused, if one was waiting.
+        request: Option<RequestId>,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The role of a cluster member.
+pub struct Client {
+    /// The secrets of the handshake, until it is complete.
+    hello: Option<ClientHello>,
+    phase: Phase,
+    /// Requests without an answer, oldest first, and when they were made.
+    outstanding: VecDeque<(RequestId, Op, Instant)>,
+    next_id: u64,
+    /// When the last reply came.
+    last_reply: Instant,
+}
+
+impl Role for Client {}
+
+impl Session<Client> {
+    /// A client's session. The Hello is in the [`output`](Self::output) already.
+    ///
+    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs, same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError`] if the provider cannot seal to the registry's key.
+    pub fn new(
+        now: Instant,
+        config: ClientConfig,
+        rng: impl CryptoRng + Send + 'static,
+    ) -> Result<Self, SealError> {
+        let mut link = Link::new(now, config.limits, Box::new(rng));
+        let hello = ClientHello::seal(
+            config.dialect,
+            config.version,
+            &config.registry_key,
+            config.provider,
+            &mut *link.rng,
+            link.output.tail(),
+        )?;
+        let role = Client {
+            hello: Some(hello),
+            phase: Phase::Anonymous,
+            outstanding: VecDeque::new(),
+            next_id: 0,
+            last_reply: now,
+        };
+        Ok(Self { link, role })
+    }
+
+    /// Says who the client is. The token must be signed. Answered by [`Reply::MemberOk`].
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`], as for every command; nothing has changed then.
+    pub fn identify(&mut self, now: Instant, token: Token) -> Result<RequestId, CommandError> {
+        self.request(now, &Request::Member(token))
+    }
+
+    /// Creates a cluster, or finds the one of that name. Answered by [`Reply::Create`].
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing has changed then.
+    pub fn create(&mut self, now: Instant, create: Create) -> Result<RequestId, CommandError> {
+        self.request(now, &Request::Create(create))
+    }
+
+    /// Joins a cluster. Answered by [`Reply::Join`].
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing has changed then.
+    pub fn join(&mut self, now: Instant, cluster: ClusterRef) -> Result<RequestId, CommandError> {
+        self.request(now, &Request::Join(cluster))
+    }
+
+    /// Asks for members of a cluster. Answered by [`Reply::Members`].
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing has changed then.
+    pub fn get_members(&mut self, now: Instant, get: GetCluster) -> Result<RequestId, CommandError> {
+        self.request(now, &Request::GetCluster(get))
+    }
+
+    /// Asks who the registry is. Answered by [`Reply::RegCred`]. Not every deployed server knows it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing has changed then.
+    pub fn registry_credential(&mut self, now: Instant) -> Result<RequestId, CommandError> {
+        self.request(now, &Request::RegCred)
+    }
+
+    /// Says good bye. Answered by [`Reply::Ack`], which ends the session.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing has changed then.
+    pub fn bye(&mut self, now: Instant) -> Result<RequestId, CommandError> {
+        self.request(now, &Request::Bye)
+    }
+
+    fn request(&mut self, now: Instant, request: &Request) -> Result<RequestId, CommandError> {
+        let op = request.op();
+        self.link.require_open()?;
+        let phase = self.role.phase.after(op).ok_or(CommandError::WrongState(op))?;
+        if self.role.outstanding.len() >= self.link.limits.in_flight {
+            return Err(CommandError::TooManyInFlight);
+        }
+        self.link.advance(now);
+        self.link.send(|out| encode_request(request, out));
+        let id = RequestId::next(&mut self.role.next_id);
+        self.role.phase = phase;
+        self.role.outstanding.push_back((id, op, self.link.now));
+        Ok(id)
+    }
+}
+
+impl Client {
+    fn accept_hello_reply(
+        &mut self,
+        hello: ClientHello,
+        link: &mut Link,
+    ) -> Result<Option<ClientEvent>, Error> {
+        let len = hello.reply_len();
+        let Some(reply) = link.input.as_slice().get(..len) else {
+            self.hello = Some(hello);
+            return Ok(None);
+        };
+        let established = hello.accept(reply).ok_or(Error::Handshake)?;
+        let (dialect, version) = (established.dialect, established.peer_version);
+        link.input.consume(len);
+        link.establish(established);
+        Ok(Some(ClientEvent::Connected { dialect, version }))
+    }
+
+    fn accept_reply(&mut self, link: &mut Link, reply: Reply) -> Result<ClientEvent, Error> {
+        let due = self.outstanding.front().map(|(id, op, _)| (*id, op.answer()));
+        if let Reply::Error(reason) = reply {
+            link.finish();
+            return Ok(ClientEvent::Refused { request: due.map(|(id, _)| id), reason });
+        }
+        match due {
+            Some((request, Some(expected))) if expected == reply.op() => {
+                self.outstanding.pop_front();
+                self.last_reply = link.now;
+                if reply == Reply::Ack {
+                    link.finish();
+                }
+                Ok(ClientEvent::Reply { request, reply })
+            }
+            _ => Err(Error::UnexpectedReply {
+                expected: due.and_then(|(_, answer)| answer),
+                got: reply.op(),
+            }),
+        }
+    }
+}
+
+impl Behaviour for Client {
+    type Event = ClientEvent;
+
+    fn step(&mut self, link: &mut Link) -> Result<Option<ClientEvent>, Error> {
+        if let Some(hello) = self.hello.take() {
+            return self.accept_hello_reply(hello, link);
+        }
+        let channel = link.channel.as_mut().ok_or(Error::Internal("no channel"))?;
+        let limits = &link.limits.message;
+        let reply = channel
+            .reader
+            .poll(&mut link.input, |bytes| decode_reply(bytes, limits))
+            .map_err(|_| Error::BadRecord)?;
+        match reply {
+            None => Ok(None),
+            Some(Err(DecodeError::Malformed)) => Err(Error::BadRecord),
+            Some(Err(DecodeError::Message(error))) => Err(error.into()),
+            Some(Ok(reply)) => self.accept_reply(link, reply).map(Some),
+        }
+    }
+
+    fn room(&self, link: &Link) -> usize {
+        // Nothing may follow a HelloReply unasked, so exactly as much is taken.
+        link.room(self.hello.as_ref().map_or(0, ClientHello::reply_len))
+    }
+
+    fn deadline(&self, link: &Link) -> Option<(Instant, TimerKind)> {
+        if self.hello.is_some() {
+            return Some(link.hello_deadline());
+        }
+        let (_, _, asked) = self.outstanding.front()?;
+        Some(link.idle_deadline(self.last_reply.max(*asked)))
+    }
+
+    fn eof(&self, link: &Link) -> Option<Error> {
+        let between = if self.outstanding.is_empty() { EofAt::Idle } else { EofAt::Reply };
+        Some(Error::Eof(link.eof_at(between)))
+    }
+
+    /// A registry is told nothing: it has no use for it.
+    fn alert(&mut self, _: &mut Link, _: &Error) {}
+}

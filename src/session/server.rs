@@ -1,0 +1,291 @@
+//! The registry's side (PROTOCOL 2).
+//!
+//! 1. A whole Hello has arrived: [`ServerEvent::Hello`] hands it out. The session waits.
+//! 2. [`Session::open_hello`] takes it back opened, and queues the HelloReply.
+//! 3. Each request comes as [`ServerEvent::Request`], checked and in its right order by [`flow`](super::flow). Up to
+//!    [`Limits::in_flight`] may be out at once.
+//! 4. [`Session::reply`] answers them in order; [`Session::reject`] refuses and ends the session, and so does the Ack
+//!    to a Bye.
+//!
+//! What a client gets wrong is answered here where it is a matter of the wire: an Error for a message that may not
+//! stand, silence for what is no message. It is answered in its turn, after the replies to what came before.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use rand_core::CryptoRng;
+
+use super::error::{CommandError, EofAt, Error};
+use super::flow::Phase;
+use super::handshake::{OpenedHello, SealedHello};
+use super::limits::Limits;
+use super::link::Link;
+use super::role::Behaviour;
+use super::timer::{Instant, TimerKind};
+use super::{RequestId, Role, Session};
+use crate::identity::{PublicKey, Version};
+use crate::message::{DecodeError, Op, Reason, Reply, Request, decode_request, encode_reply};
+
+/// How a registry receives.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The length of a Hello in bytes: that of the modulus of the registry's comms key (PROTOCOL 3).
+    pub hello_len: usize,
+    /// The version the registry gives in its HelloReply.
+    pub version: Version,
+    /// Bounds on what a client may send.
+    pub limits: Limits,
+}
+
+impl ServerConfig {
+    /// For a registry with this comms key, as version [`Version::REFERENCE`].
+    pub fn new(comms_key: &PublicKey) -> Self {
+        Self {
+            hello_len: comms_key.modulus_len(),
+            version: Version::REFERENCE,
+            limits: Limits::server(),
+        }
+    }
+}
+
+/// What a registry's session tells its caller.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ServerEvent {
+    /// A whole Hello. Open it when and where there is time for RSA, and give it to [`Session::open_hello`].
+    Hello(SealedHello),
+    /// A request to be answered by [`Session::reply`].
+    Request {
+        /// Which one, for the reply.
+        id: RequestId,
+        /// What it asks.
+        request: Request,
+    },
+}
+
+/// The role of the registry.
+pub struct Server {
+    handshake: Handshake,
+    hello_len: usize,
+    version: Version,
+    phase: Phase,
+    /// Requests without an answer, oldest first.
+    unanswered: VecDeque<(RequestId, Op)>,
+    next_id: u64,
+    /// When it last became the client's turn.
+    turn: Instant,
+    /// What is wrong with the next message; told when those before it are answered.
+    deferred: Option<Error>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Handshake {
+    /// The Hello is not all there.
+    Awaited,
+    /// The caller has it.
+    Opening,
+    /// There are records now.
+    Complete,
+}
+
+impl Role for Server {}
+
+impl Session<Server> {
+    /// A registry's session with one client.
+    ///
+    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs, same bytes.
+    pub fn new(now: Instant, config: ServerConfig, rng: impl CryptoRng + Send + 'static) -> Self {
+        Self {
+            link: Link::new(now, config.limits, Box::new(rng)),
+            role: Server {
+                handshake: Handshake::Awaited,
+                hello_len: config.hello_len,
+                version: config.version,
+                phase: Phase::Anonymous,
+                unanswered: VecDeque::new(),
+                next_id: 0,
+                turn: now,
+                deferred: None,
+            },
+        }
+    }
+
+    /// Goes on with the Hello of [`ServerEvent::Hello`], opened. The HelloReply is queued; if the Hello could not be
+    /// opened, [`poll_event`](Self::poll_event) will say so and the client is told nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NoHello`] if none is waited for, [`CommandError::Over`]; nothing has changed then.
+    pub fn open_hello(&mut self, now: Instant, opened: OpenedHello) -> Result<(), CommandError> {
+        if self.link.is_over() {
+            return Err(CommandError::Over);
+        }
+        if self.role.handshake != Handshake::Opening {
+            return Err(CommandError::NoHello);
+        }
+        self.link.advance(now);
+        self.role.handshake = Handshake::Complete;
+        self.role.turn = self.link.now;
+        match opened.into_answerable() {
+            None => self.role.deferred = Some(Error::Handshake),
+            Some(hello) => {
+                let Link { rng, output, .. } = &mut self.link;
+                let established = hello.answer(self.role.version, &mut **rng, output.tail());
+                self.link.establish(established);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers the oldest request that has no answer. [`Reply::Error`] refuses it, and [`Reply::Ack`] answers a Bye; both
+    /// end the session.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is no answer to it,
+    /// [`CommandError::TooLarge`] for an Error longer than the limits allow, [`CommandError::Over`],
+    /// [`CommandError::NotOpen`]; nothing has changed then.
+    pub fn reply(&mut self, now: Instant, id: RequestId, reply: &Reply) -> Result<(), CommandError> {
+        self.link.require_open()?;
+        let (next, op) = *self.role.unanswered.front().ok_or(CommandError::NotNext)?;
+        if next != id {
+            return Err(CommandError::NotNext);
+        }
+        if let Reply::Error(reason) = reply {
+            return self.reject(now, reason);
+        }
+        if op.answer() != Some(reply.op()) {
+            return Err(CommandError::WrongReply { request: op, got: reply.op() });
+        }
+        self.link.advance(now);
+        self.link.send(|out| encode_reply(reply, out));
+        self.role.unanswered.pop_front();
+        self.role.turn = self.link.now;
+        if *reply == Reply::Ack {
+            self.link.finish();
+        }
+        Ok(())
+    }
+
+    /// Refuses whatever is unanswered, or the client as such, and ends the session. Before the handshake is complete
+    /// nothing can be said, so it just ends.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::TooLarge`] if the text is longer than the limits allow, [`CommandError::Over`]; nothing has changed
+    /// then.
+    pub fn reject(&mut self, now: Instant, reason: &Reason) -> Result<(), CommandError> {
+        if self.link.is_over() {
+            return Err(CommandError::Over);
+        }
+        let (bytes, limit) = (reason.as_str().len(), self.link.limits.message.text_len);
+        if bytes > limit {
+            return Err(CommandError::TooLarge { bytes, limit });
+        }
+        self.link.advance(now);
+        self.role.refuse(&mut self.link, reason.clone());
+        self.link.finish();
+        Ok(())
+    }
+}
+
+impl Server {
+    fn refuse(&mut self, link: &mut Link, reason: Reason) {
+        let reply = Reply::Error(reason);
+        link.send(|out| encode_reply(&reply, out));
+        self.unanswered.clear();
+    }
+
+    fn take_hello(&mut self, link: &mut Link) -> Option<ServerEvent> {
+        let hello = SealedHello::new(link.input.as_slice().get(..self.hello_len)?);
+        link.input.consume(self.hello_len);
+        self.handshake = Handshake::Opening;
+        Some(ServerEvent::Hello(hello))
+    }
+
+    fn next_request(&mut self, link: &mut Link) -> Result<Option<ServerEvent>, Error> {
+        let channel = link.channel.as_mut().ok_or(Error::Internal("no channel"))?;
+        let limits = &link.limits.message;
+        let request = channel
+            .reader
+            .poll(&mut link.input, |bytes| decode_request(bytes, limits))
+            .map_err(|_| Error::BadRecord)?;
+        let request = match request {
+            None => return Ok(None),
+            Some(Err(DecodeError::Malformed)) => return Err(Error::BadRecord),
+            Some(Err(DecodeError::Message(error))) => return Err(error.into()),
+            Some(Ok(request)) => request,
+        };
+        let op = request.op();
+        let phase = self.phase.after(op).ok_or(Error::WrongState(op))?;
+        let limit = link.limits.requests;
+        if self.next_id >= u64::from(limit) {
+            return Err(Error::TooManyRequests { limit });
+        }
+        let id = RequestId::next(&mut self.next_id);
+        self.phase = phase;
+        self.unanswered.push_back((id, op));
+        Ok(Some(ServerEvent::Request { id, request }))
+    }
+
+    /// Whether no further request is looked at for now.
+    fn is_busy(&self, link: &Link) -> bool {
+        self.unanswered.len() >= link.limits.in_flight
+            || self.phase == Phase::Leaving
+            || link.is_congested()
+    }
+}
+
+impl Behaviour for Server {
+    type Event = ServerEvent;
+
+    fn step(&mut self, link: &mut Link) -> Result<Option<ServerEvent>, Error> {
+        match self.handshake {
+            Handshake::Awaited => return Ok(self.take_hello(link)),
+            Handshake::Opening => return Ok(None),
+            Handshake::Complete => {}
+        }
+        if self.deferred.is_none() && !self.is_busy(link) {
+            match self.next_request(link) {
+                Ok(None) => {}
+                Ok(event) => return Ok(event),
+                Err(error) => self.deferred = Some(error),
+            }
+        }
+        match self.deferred.take_if(|_| self.unanswered.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    fn room(&self, link: &Link) -> usize {
+        match self.handshake {
+            Handshake::Awaited => link.room(self.hello_len),
+            // The client cannot know the session key yet, so what it could send now would be no use.
+            Handshake::Opening => 0,
+            Handshake::Complete if self.deferred.is_some() || self.is_busy(link) => 0,
+            Handshake::Complete => link.room(0),
+        }
+    }
+
+    fn deadline(&self, link: &Link) -> Option<(Instant, TimerKind)> {
+        match self.handshake {
+            Handshake::Awaited | Handshake::Opening => Some(link.hello_deadline()),
+            // While the caller owes a reply it is not the client's turn.
+            Handshake::Complete if !self.unanswered.is_empty() => None,
+            Handshake::Complete => Some(link.idle_deadline(self.turn)),
+        }
+    }
+
+    fn eof(&self, link: &Link) -> Option<Error> {
+        // A client that has closed its half may still read the replies it is owed.
+        let waits = !self.unanswered.is_empty() || self.is_busy(link);
+        (!waits).then(|| Error::Eof(link.eof_at(EofAt::Idle)))
+    }
+
+    fn alert(&mut self, link: &mut Link, error: &Error) {
+        if let Some(refusal) = error.alert() {
+            self.refuse(link, refusal.into());
+        }
+    }
+}
