@@ -9,4 +9,5 @@ pub mod credential;
 pub mod crypto;
 pub mod identity;
 pub mod message;
+pub mod registry;
 pub mod session;

@@ -1,0 +1,68 @@
+//! What a request changes in a registry: the unit of durability.
+
+use crate::identity::{Fingerprint, Name, NodeId, Token};
+use crate::message::ClusterInfo;
+
+/// One change to a registry. Making these durable in order, each before the reply that came with it goes out, is all
+/// that durability takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// A node ID is bound to a sig key.
+    NodeBound {
+        /// The node's ID.
+        id: NodeId,
+        /// The fingerprint of its sig key.
+        key: Fingerprint,
+    },
+    /// There is a new cluster without members.
+    ClusterCreated {
+        /// Its name.
+        name: Name,
+        /// Its properties.
+        info: ClusterInfo,
+    },
+    /// A member has joined.
+    MemberJoined {
+        /// The cluster's ID.
+        cluster: NodeId,
+        /// The member's index, for ever.
+        index: u32,
+        /// What it says of itself.
+        token: Token,
+    },
+    /// A member has joined again and says something else of itself.
+    MemberUpdated {
+        /// The cluster's ID.
+        cluster: NodeId,
+        /// The member's index, as ever.
+        index: u32,
+        /// What it says of itself now.
+        token: Token,
+    },
+}
+
+/// A change does not follow from the state it is applied to: changes are missing, or out of order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// The ID is in use already.
+    #[error("the ID {0} is in use already")]
+    IdTaken(NodeId),
+    /// The name is in use already.
+    #[error("a cluster has the name {0} already")]
+    NameTaken(Name),
+    /// There is no such cluster.
+    #[error("no cluster has the ID {0}")]
+    NoCluster(NodeId),
+    /// The member's index is not the next, or not there.
+    #[error("the cluster {cluster} has {members} members, which does not fit index {index}")]
+    Index {
+        /// The cluster's ID.
+        cluster: NodeId,
+        /// How many members it has.
+        members: usize,
+        /// The index in the change.
+        index: u32,
+    },
+}

@@ -1,0 +1,151 @@
+//! One cluster and its rules, as functions over its value (PROTOCOL 6, "Create", "Join", "GetCluster").
+
+use alloc::vec::Vec;
+
+use super::change::{ApplyError, Change};
+use crate::identity::{Name, NodeId, Token};
+use crate::message::{ClusterInfo, Create, MemberList, Refusal, Which};
+
+/// A cluster: its name, its properties and its members in the order they joined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    name: Name,
+    info: ClusterInfo,
+    members: Vec<Token>,
+}
+
+/// A join that is allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The member's index.
+    pub index: u32,
+    /// What changes; nothing if it is a member already and says the same of itself.
+    pub change: Option<Change>,
+}
+
+impl Cluster {
+    /// The most members a cluster may have: `Which` has 64 bits.
+    pub const MAX_SIZE: u32 = 64;
+
+    /// The cluster that is asked for, without members. The size is clamped to [`MAX_SIZE`](Self::MAX_SIZE).
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] to send if it may not be.
+    pub fn create(id: NodeId, create: Create) -> Result<Self, Refusal> {
+        if create.max_size == 0 {
+            return Err(Refusal::EmptyCluster);
+        }
+        if !(1..=2).contains(&create.end_point_count) {
+            return Err(Refusal::EndPointCount);
+        }
+        let info = ClusterInfo {
+            id,
+            max_size: create.max_size.min(Self::MAX_SIZE),
+            attrs: create.attrs,
+            end_point_count: create.end_point_count,
+        };
+        Ok(Self::empty(create.name, info))
+    }
+
+    pub(super) const fn empty(name: Name, info: ClusterInfo) -> Self {
+        Self { name, info, members: Vec::new() }
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// Its properties.
+    pub const fn info(&self) -> &ClusterInfo {
+        &self.info
+    }
+
+    /// Its members, in the order they joined.
+    pub fn tokens(&self) -> &[Token] {
+        &self.members
+    }
+
+    /// Decides whether a member may join, and what changes then. The token has an ID, which is bound to its sig key.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] to send if it may not.
+    pub fn join(&self, token: &Token) -> Result<Joined, Refusal> {
+        let ends = u32::try_from(token.ends.len()).unwrap_or(u32::MAX);
+        if ends < self.info.end_point_count {
+            return Err(match self.info.end_point_count {
+                1 => Refusal::NoEnd,
+                _ => Refusal::TooFewEnds,
+            });
+        }
+        // A member's entry carries no signature: it is not served (PROTOCOL 6, "GetCluster").
+        let token = Token { signature: None, ..token.clone() };
+        let cluster = self.info.id;
+        let mut others = self.members.iter().filter(|member| member.id != token.id);
+        if others.any(|other| other.name == token.name) {
+            return Err(Refusal::MemberNameInUse);
+        }
+        let Some(position) = self.members.iter().position(|member| member.id == token.id) else {
+            let index = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+            if index >= self.info.max_size {
+                return Err(Refusal::ClusterFull);
+            }
+            return Ok(Joined { index, change: Some(Change::MemberJoined { cluster, index, token }) });
+        };
+        let index = u32::try_from(position).unwrap_or(u32::MAX);
+        match self.members.get(position) {
+            Some(member) if *member == token => Ok(Joined { index, change: None }),
+            Some(member) if member.sig_key == token.sig_key => Ok(Joined {
+                index,
+                change: Some(Change::MemberUpdated { cluster, index, token }),
+            }),
+            _ => Err(Refusal::MemberIdInUse),
+        }
+    }
+
+    /// The members wanted, all of them if `which` is absent. Bits out of range are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unavailable`] if a member has no ID, which a cluster built by these rules has not.
+    pub fn members(&self, which: Option<Which>) -> Result<MemberList, Refusal> {
+        let present = Which::first(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
+        let which = which.unwrap_or(Which::ALL).and(present);
+        let tokens = (0u32..).zip(&self.members).filter(|(index, _)| which.contains(*index));
+        let tokens = tokens.map(|(_, token)| token.clone()).collect();
+        MemberList::new(self.info.id, which, tokens).map_err(|_| Refusal::Unavailable)
+    }
+
+    pub(super) fn append(&mut self, index: u32, token: Token) -> Result<(), ApplyError> {
+        let next = u32::try_from(self.members.len()).ok();
+        if next != Some(index) || index >= self.info.max_size {
+            return Err(self.index_error(index));
+        }
+        self.members.push(token);
+        Ok(())
+    }
+
+    pub(super) fn replace(&mut self, index: u32, token: Token) -> Result<(), ApplyError> {
+        let error = self.index_error(index);
+        let member = usize::try_from(index).ok().and_then(|index| self.members.get_mut(index));
+        *member.ok_or(error)? = token;
+        Ok(())
+    }
+
+    const fn index_error(&self, index: u32) -> ApplyError {
+        ApplyError::Index { cluster: self.info.id, members: self.members.len(), index }
+    }
+
+    pub(super) fn changes(&self) -> Vec<Change> {
+        let cluster = self.info.id;
+        let created = Change::ClusterCreated { name: self.name.clone(), info: self.info };
+        let joined = (0u32..).zip(&self.members).map(|(index, token)| Change::MemberJoined {
+            cluster,
+            index,
+            token: token.clone(),
+        });
+        core::iter::once(created).chain(joined).collect()
+    }
+}

@@ -1,0 +1,352 @@
+//! The registry's rules, as a pure state machine: a request goes in, a reply and a [`Change`] come out (PROTOCOL 6).
+//!
+//! * [`Registry`] is what all sessions share, [`Visitor`] what it remembers of one session.
+//! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`] durable *before* letting the
+//!   reply out; replaying the changes in order rebuilds the registry exactly ([`Registry::apply`]).
+//! * Checking a signature is the one slow step, and needs nothing of the registry: [`CheckedRequest::new`] does it
+//!   on any thread, [`Registry::handle_checked`] goes on from there.
+//! * The rules of one cluster are functions over one value ([`Cluster`]), so that a store that is not in one
+//!   process can run them as compare-and-swap.
+//!
+//! Look-ups by ID and name are in ordered maps: their cost grows with the logarithm of the registry, and no peer can
+//! choose IDs that collide.
+
+mod change;
+mod cluster;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+
+pub use change::{ApplyError, Change};
+pub use cluster::{Cluster, Joined};
+
+use crate::credential::Credential;
+use crate::crypto::{RustCrypto, Verify};
+use crate::identity::{Fingerprint, Name, NodeId, Token, VerifiedToken};
+use crate::message::{ClusterRef, Create, GetCluster, Refusal, Reply, Request};
+
+/// How large a registry may grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegistryLimits {
+    /// Nodes known. A node takes about 100 bytes; 4,000,000 of them 400 MB.
+    pub nodes: usize,
+    /// Clusters. A cluster takes about 1 KB a member; 1,000,000 of 8 members some GB.
+    pub clusters: usize,
+}
+
+impl Default for RegistryLimits {
+    fn default() -> Self {
+        Self { nodes: 4_000_000, clusters: 1_000_000 }
+    }
+}
+
+/// Who is known and which clusters there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    credential: Credential,
+    limits: RegistryLimits,
+    /// Every node ID ever accepted or issued, and the sig key it is bound to.
+    nodes: BTreeMap<NodeId, Fingerprint>,
+    clusters: BTreeMap<NodeId, Cluster>,
+    names: BTreeMap<Name, NodeId>,
+}
+
+/// What a registry remembers of one session.
+#[derive(Clone, Debug, Default)]
+pub struct Visitor {
+    /// Who the client has proved to be; with an ID.
+    member: Option<(NodeId, Token)>,
+    /// The cluster it created or joined last.
+    cluster: Option<NodeId>,
+}
+
+impl Visitor {
+    /// A session whose client has not said who it is.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The ID and token of the client, once it is known.
+    pub fn member(&self) -> Option<(NodeId, &Token)> {
+        self.member.as_ref().map(|(id, token)| (*id, token))
+    }
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the change must be durable before the reply goes out"]
+pub struct Outcome {
+    /// What the client is told, once the change is durable.
+    pub reply: Reply,
+    /// What has changed, if anything.
+    pub change: Option<Change>,
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self { reply: Reply::Error(refusal.into()), change: None }
+    }
+}
+
+/// A request whose signature, if it has one, has been checked.
+#[derive(Clone, Debug)]
+pub struct CheckedRequest(Checked);
+
+#[derive(Clone, Debug)]
+enum Checked {
+    Member(VerifiedToken),
+    /// Anything but a Member.
+    Other(Request),
+}
+
+impl CheckedRequest {
+    /// Checks the signature of a Member; other requests pass as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::BadSignature`], to be sent to the client.
+    pub fn new(request: Request, provider: &dyn Verify) -> Result<Self, Refusal> {
+        Ok(Self(match request {
+            Request::Member(token) => {
+                Checked::Member(token.verify(provider).map_err(|_| Refusal::BadSignature)?)
+            }
+            other => Checked::Other(other),
+        }))
+    }
+}
+
+impl Registry {
+    /// An empty registry with this credential.
+    pub fn new(credential: Credential, limits: RegistryLimits) -> Self {
+        Self {
+            credential,
+            limits,
+            nodes: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            names: BTreeMap::new(),
+        }
+    }
+
+    /// Who the registry is.
+    pub const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// How many nodes are known.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Every cluster, by ID.
+    pub fn clusters(&self) -> impl ExactSizeIterator<Item = &Cluster> {
+        self.clusters.values()
+    }
+
+    /// The cluster with this ID.
+    pub fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
+        self.clusters.get(id)
+    }
+
+    /// The cluster with this name.
+    pub fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
+        self.clusters.get(self.names.get(name)?)
+    }
+
+    /// Decides a request and applies its change, checking a Member's signature with the default provider.
+    ///
+    /// `rng` is for new IDs; it should not be a session's own.
+    pub fn handle(
+        &mut self,
+        visitor: &mut Visitor,
+        request: Request,
+        rng: &mut dyn CryptoRng,
+    ) -> Outcome {
+        match CheckedRequest::new(request, &RustCrypto) {
+            Ok(request) => self.handle_checked(visitor, request, rng),
+            Err(refusal) => refusal.into(),
+        }
+    }
+
+    /// Decides a request whose signature has been checked, and applies its change.
+    pub fn handle_checked(
+        &mut self,
+        visitor: &mut Visitor,
+        request: CheckedRequest,
+        rng: &mut dyn CryptoRng,
+    ) -> Outcome {
+        let decided = match request.0 {
+            Checked::Member(token) => self.member(visitor, token.into_inner(), rng),
+            Checked::Other(request) => self.other(visitor, request, rng),
+        };
+        let outcome = decided.unwrap_or_else(Outcome::from);
+        match outcome.change.as_ref().map(|change| self.apply(change)) {
+            None | Some(Ok(())) => outcome,
+            // What was just decided on this very state applies to it; were it not so, nothing has changed.
+            Some(Err(_)) => Refusal::Unavailable.into(),
+        }
+    }
+
+    fn other(
+        &self,
+        visitor: &mut Visitor,
+        request: Request,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Outcome, Refusal> {
+        match request {
+            Request::RegCred => Ok(unchanged(Reply::RegCred(self.credential.clone()))),
+            Request::Bye => Ok(unchanged(Reply::Ack)),
+            Request::Create(create) => self.create(visitor, create, rng),
+            Request::Join(cluster) => self.join(visitor, &cluster),
+            Request::GetCluster(get) => self.get_cluster(visitor, &get),
+            // A Member comes here only unchecked.
+            Request::Member(_) => Err(Refusal::BadSignature),
+        }
+    }
+
+    /// PROTOCOL 6, "Member".
+    fn member(
+        &self,
+        visitor: &mut Visitor,
+        mut token: Token,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Outcome, Refusal> {
+        if visitor.member.is_some() {
+            return Err(Refusal::WrongState);
+        }
+        let key = token.sig_key.fingerprint();
+        let id = match token.id {
+            Some(id) => id,
+            None => self.fresh_id(rng)?,
+        };
+        let change = match self.nodes.get(&id) {
+            Some(bound) if *bound == key => None,
+            Some(_) => return Err(Refusal::IdInUse),
+            None if self.is_taken(&id) => return Err(Refusal::IdInUse),
+            None if self.nodes.len() >= self.limits.nodes => return Err(Refusal::RegistryFull),
+            None => Some(Change::NodeBound { id, key }),
+        };
+        let attrs = token.attrs;
+        token.id = Some(id);
+        visitor.member = Some((id, token));
+        Ok(Outcome { reply: Reply::MemberOk { id, attrs }, change })
+    }
+
+    /// PROTOCOL 6, "Create".
+    fn create(
+        &self,
+        visitor: &mut Visitor,
+        create: Create,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Outcome, Refusal> {
+        visitor.require_member()?;
+        if let Some(existing) = self.cluster_named(&create.name) {
+            let info = *existing.info();
+            visitor.cluster = Some(info.id);
+            return Ok(unchanged(Reply::Create(info)));
+        }
+        let cluster = Cluster::create(self.fresh_id(rng)?, create)?;
+        if self.clusters.len() >= self.limits.clusters {
+            return Err(Refusal::RegistryFull);
+        }
+        let info = *cluster.info();
+        visitor.cluster = Some(info.id);
+        let change = Change::ClusterCreated { name: cluster.name().clone(), info };
+        Ok(Outcome { reply: Reply::Create(info), change: Some(change) })
+    }
+
+    /// PROTOCOL 6, "Join".
+    fn join(&self, visitor: &mut Visitor, cluster: &ClusterRef) -> Result<Outcome, Refusal> {
+        let token = visitor.require_member()?;
+        let cluster = self.find(visitor, cluster)?;
+        let joined = cluster.join(token)?;
+        let info = *cluster.info();
+        visitor.cluster = Some(info.id);
+        Ok(Outcome { reply: Reply::Join(info), change: joined.change })
+    }
+
+    /// PROTOCOL 6, "GetCluster".
+    fn get_cluster(&self, visitor: &Visitor, get: &GetCluster) -> Result<Outcome, Refusal> {
+        visitor.require_member()?;
+        let cluster = self.find(visitor, &get.cluster)?;
+        Ok(unchanged(Reply::Members(cluster.members(get.which)?)))
+    }
+
+    fn find(&self, visitor: &Visitor, cluster: &ClusterRef) -> Result<&Cluster, Refusal> {
+        match (&cluster.id, &cluster.name) {
+            (Some(id), _) => self.cluster(id).ok_or(Refusal::NoClusterWithId),
+            (None, Some(name)) => self.cluster_named(name).ok_or(Refusal::NoClusterWithName),
+            (None, None) => {
+                let current = visitor.cluster.as_ref().and_then(|id| self.cluster(id));
+                current.ok_or(Refusal::NoClusterGiven)
+            }
+        }
+    }
+
+    /// Whether an ID is in use as anything at all: IDs are unique in a registry (PROTOCOL 1).
+    fn is_taken(&self, id: &NodeId) -> bool {
+        self.nodes.contains_key(id) || self.clusters.contains_key(id) || self.credential.id == *id
+    }
+
+    /// A random ID that is not in use. A second draw is never needed unless the generator is broken.
+    fn fresh_id(&self, rng: &mut dyn CryptoRng) -> Result<NodeId, Refusal> {
+        core::iter::repeat_with(|| NodeId::random(rng))
+            .take(4)
+            .find(|id| !self.is_taken(id))
+            .ok_or(Refusal::Unavailable)
+    }
+
+    /// Applies one change. Changes replayed in the order they were made rebuild the registry exactly.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`] if the change does not follow from this state; nothing has changed then.
+    pub fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
+        match change {
+            Change::NodeBound { id, key } => {
+                if self.is_taken(id) {
+                    return Err(ApplyError::IdTaken(*id));
+                }
+                self.nodes.insert(*id, *key);
+            }
+            Change::ClusterCreated { name, info } => {
+                if self.is_taken(&info.id) {
+                    return Err(ApplyError::IdTaken(info.id));
+                }
+                if self.names.contains_key(name) {
+                    return Err(ApplyError::NameTaken(name.clone()));
+                }
+                self.names.insert(name.clone(), info.id);
+                self.clusters.insert(info.id, Cluster::empty(name.clone(), *info));
+            }
+            Change::MemberJoined { cluster, index, token } => {
+                self.cluster_mut(cluster)?.append(*index, token.clone())?;
+            }
+            Change::MemberUpdated { cluster, index, token } => {
+                self.cluster_mut(cluster)?.replace(*index, token.clone())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cluster_mut(&mut self, id: &NodeId) -> Result<&mut Cluster, ApplyError> {
+        self.clusters.get_mut(id).ok_or(ApplyError::NoCluster(*id))
+    }
+
+    /// Changes that rebuild this registry from an empty one: a snapshot.
+    pub fn changes(&self) -> Vec<Change> {
+        let nodes = self.nodes.iter().map(|(id, key)| Change::NodeBound { id: *id, key: *key });
+        nodes.chain(self.clusters.values().flat_map(Cluster::changes)).collect()
+    }
+}
+
+impl Visitor {
+    fn require_member(&self) -> Result<&Token, Refusal> {
+        self.member.as_ref().map(|(_, token)| token).ok_or(Refusal::WrongState)
+    }
+}
+
+const fn unchanged(reply: Reply) -> Outcome {
+    Outcome { reply, change: None }
+}
