@@ -6,8 +6,8 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::identity::{
-    EndPoint, EndPointError, Name, NameError, NodeId, NodeIdError, OpenSshError, PublicKey, Version,
-    VersionError,
+    EndPoint, EndPointError, Name, NameError, NodeId, NodeIdError, OpenSshError, PublicKey,
+    Version, VersionError,
 };
 
 /// A registry's public credential: who it is, where it listens and the keys that prove it.
@@ -133,7 +133,8 @@ impl FromStr for Credential {
             end_points.push(lines.field("TcpEndPoint: ", end)?);
         }
         lines.literal("}")?;
-        let version = lines.field("Version: ", |v| v.parse().map_err(CredentialProblem::Version))?;
+        let version =
+            lines.field("Version: ", |v| v.parse().map_err(CredentialProblem::Version))?;
         lines.literal("}")?;
         lines.end()?;
         Ok(Self { name, id, comms_key, sig_key, end_points, version })

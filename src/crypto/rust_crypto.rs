@@ -15,9 +15,7 @@ use rsa::{BoxedUint, Oaep, RsaPrivateKey, RsaPublicKey};
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-use super::{
-    OpenError, PublicComponents, Seal, SealError, Secret, SignError, Verify, VerifyError,
-};
+use super::{OpenError, PublicComponents, Seal, SealError, Secret, SignError, Verify, VerifyError};
 
 /// The public-key half of the provider on the `rsa` crate. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,8 +135,6 @@ impl PrivateKey {
         rng: &mut dyn CryptoRng,
     ) -> Result<Vec<u8>, SignError> {
         let digest = Sha1::digest(message);
-        self.0
-            .sign_with_rng(rng, Pkcs1v15Sign::new::<Sha1>(), &digest)
-            .map_err(|_| SignError)
+        self.0.sign_with_rng(rng, Pkcs1v15Sign::new::<Sha1>(), &digest).map_err(|_| SignError)
     }
 }

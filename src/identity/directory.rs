@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand_core::CryptoRng;
 
-use super::{CommsKeyPair, Identity, KeyPairError, Name, NameError, NodeId, NodeIdError, SigKeyPair};
+use super::{
+    CommsKeyPair, Identity, KeyPairError, Name, NameError, NodeId, NodeIdError, SigKeyPair,
+};
 
 const COMMS_KEY: &str = "comms_key.pem";
 const SIG_KEY: &str = "sig_key.pem";

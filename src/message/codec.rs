@@ -10,8 +10,8 @@ use prost::Message;
 
 use super::wire::{Fields, Malformed};
 use super::{
-    ClusterInfo, ClusterRef, Create, Field, GetCluster, MemberList, MessageError, MessageLimits, Op,
-    Reason, Reply, Request, Which,
+    ClusterInfo, ClusterRef, Create, Field, GetCluster, MemberList, MessageError, MessageLimits,
+    Op, Reason, Reply, Request, Which,
 };
 use crate::credential::Credential;
 use crate::identity::{
@@ -54,10 +54,7 @@ impl From<MessageError> for DecodeError {
 }
 
 /// Decodes what a client sent.
-pub(crate) fn decode_request(
-    bytes: &[u8],
-    limits: &MessageLimits,
-) -> Result<Request, DecodeError> {
+pub(crate) fn decode_request(bytes: &[u8], limits: &MessageLimits) -> Result<Request, DecodeError> {
     let (op, message) = decode(bytes, limits)?;
     let check = Check { limits };
     Ok(match op {
@@ -95,9 +92,7 @@ pub(crate) fn decode_reply(bytes: &[u8], limits: &MessageLimits) -> Result<Reply
             let cluster = check.id(Field::ClusterId, message.cluster_id)?;
             let which = Which::from_bits(required(Field::Which, message.which)?);
             let tokens: Result<_, _> = message.tokens.into_iter().map(|t| check.token(t)).collect();
-            Reply::Members(
-                MemberList::new(cluster, which, tokens?).map_err(MessageError::Members)?,
-            )
+            Reply::Members(MemberList::new(cluster, which, tokens?).map_err(MessageError::Members)?)
         }
         Op::Ack => Reply::Ack,
         Op::Error => Reply::Error(check.reason(message.err_desc)?),

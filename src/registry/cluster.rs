@@ -92,15 +92,17 @@ impl Cluster {
             if index >= self.info.max_size {
                 return Err(Refusal::ClusterFull);
             }
-            return Ok(Joined { index, change: Some(Change::MemberJoined { cluster, index, token }) });
+            return Ok(Joined {
+                index,
+                change: Some(Change::MemberJoined { cluster, index, token }),
+            });
         };
         let index = u32::try_from(position).unwrap_or(u32::MAX);
         match self.members.get(position) {
             Some(member) if *member == token => Ok(Joined { index, change: None }),
-            Some(member) if member.sig_key == token.sig_key => Ok(Joined {
-                index,
-                change: Some(Change::MemberUpdated { cluster, index, token }),
-            }),
+            Some(member) if member.sig_key == token.sig_key => {
+                Ok(Joined { index, change: Some(Change::MemberUpdated { cluster, index, token }) })
+            }
             _ => Err(Refusal::MemberIdInUse),
         }
     }

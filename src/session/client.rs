@@ -173,7 +173,11 @@ impl Session<Client> {
     /// # Errors
     ///
     /// [`CommandError`]; nothing has changed then.
-    pub fn get_members(&mut self, now: Instant, get: GetCluster) -> Result<RequestId, CommandError> {
+    pub fn get_members(
+        &mut self,
+        now: Instant,
+        get: GetCluster,
+    ) -> Result<RequestId, CommandError> {
         self.request(now, &Request::GetCluster(get))
     }
 

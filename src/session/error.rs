@@ -11,7 +11,9 @@ use crate::message::{MessageError, Op, Refusal};
 #[non_exhaustive]
 pub enum Error {
     /// The handshake does not prove that the peer is who it should be: wrong key, wrong dialect, or tampering.
-    #[error("the handshake failed: the other side does not hold the expected key, or speaks another dialect")]
+    #[error(
+        "the handshake failed: the other side does not hold the expected key, or speaks another dialect"
+    )]
     Handshake,
     /// A record does not decrypt to a message, or to one within [`Limits::record`](super::Limits::record).
     #[error("a record is not a message")]

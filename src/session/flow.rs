@@ -43,9 +43,6 @@ const TABLE: [(Phase, Op, Phase); 8] = [
 impl Phase {
     /// The phase after this request; `None` if it is not allowed now.
     pub(super) fn after(self, request: Op) -> Option<Self> {
-        TABLE
-            .iter()
-            .find(|(from, op, _)| *from == self && *op == request)
-            .map(|(_, _, to)| *to)
+        TABLE.iter().find(|(from, op, _)| *from == self && *op == request).map(|(_, _, to)| *to)
     }
 }

@@ -144,8 +144,7 @@ impl ClientHello {
             Dialect::Chained => {
                 let usual = body.first_chunk::<8>()?.ct_eq(&self.salt1);
                 let swapped = body.last_chunk::<8>()?.ct_eq(&self.salt1);
-                let version =
-                    if usual.into() { body.last_chunk()? } else { body.first_chunk()? };
+                let version = if usual.into() { body.last_chunk()? } else { body.first_chunk()? };
                 (*version, usual | swapped)
             }
         };

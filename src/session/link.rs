@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::buffer::Buffer;
-use super::error::{CommandError, Error, EofAt};
+use super::error::{CommandError, EofAt, Error};
 use super::handshake::{Dialect, Established};
 use super::limits::Limits;
 use super::record::{RecordReader, RecordWriter};

@@ -97,7 +97,9 @@ impl RecordReader {
 
     /// Whether the input ends between two records.
     pub(super) fn at_boundary(&self, input: &Buffer) -> bool {
-        input.is_empty() && self.plain == 0 && (self.dialect == Dialect::Chained || self.chain.is_none())
+        input.is_empty()
+            && self.plain == 0
+            && (self.dialect == Dialect::Chained || self.chain.is_none())
     }
 
     /// Hands the next message to `decode` and takes its record from the input; `None` if it is not all there.
@@ -129,8 +131,7 @@ impl RecordReader {
                     if upto <= self.plain {
                         return Ok(None);
                     }
-                    let cipher =
-                        decryptor.get_or_insert_with(|| Decryptor::new(&self.key, &chain));
+                    let cipher = decryptor.get_or_insert_with(|| Decryptor::new(&self.key, &chain));
                     let fresh = input.as_mut_slice().get_mut(self.plain..upto);
                     cipher.decrypt(fresh.unwrap_or_default());
                     self.chain = Some(cipher.chain());

@@ -51,6 +51,7 @@ impl ServerConfig {
 /// What a registry's session tells its caller.
 #[derive(Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "handed over once and taken apart at once")]
 pub enum ServerEvent {
     /// A whole Hello. Open it when and where there is time for RSA, and give it to [`Session::open_hello`].
     Hello(SealedHello),
@@ -145,7 +146,12 @@ impl Session<Server> {
     /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is no answer to it,
     /// [`CommandError::TooLarge`] for an Error longer than the limits allow, [`CommandError::Over`],
     /// [`CommandError::NotOpen`]; nothing has changed then.
-    pub fn reply(&mut self, now: Instant, id: RequestId, reply: &Reply) -> Result<(), CommandError> {
+    pub fn reply(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        reply: &Reply,
+    ) -> Result<(), CommandError> {
         self.link.require_open()?;
         let (next, op) = *self.role.unanswered.front().ok_or(CommandError::NotNext)?;
         if next != id {

@@ -1,0 +1,7 @@
+//! Adapters: they read, write and wait, and do nothing else.
+//!
+//! Each drives any [`Machine`](crate::session::Machine): a session of either role, or an
+//! [`Enroll`](crate::enroll::Enroll). There is no protocol in here, so there is one protocol.
+
+#[cfg(feature = "std")]
+pub mod blocking;

@@ -1,0 +1,118 @@
+//! The captures of deployed clients and servers (`tests/vectors`, docs/protocol.md section 8).
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+use xlreg::identity::{CommsKeyPair, SigKeyPair, Version};
+use xlreg::session::Dialect;
+
+pub struct Capture {
+    pub file: &'static str,
+    pub dialect: Dialect,
+    pub regcred: String,
+    pub server: KeyPairs,
+    pub identities: BTreeMap<String, KeyPairs>,
+    pub sessions: Vec<Captured>,
+}
+
+pub struct KeyPairs {
+    pub comms: CommsKeyPair,
+    pub sig: SigKeyPair,
+}
+
+/// One captured session.
+pub struct Captured {
+    pub identity: String,
+    pub client_draws: Vec<u8>,
+    pub server_draws: Vec<u8>,
+    pub client_version: Version,
+    pub server_version: Version,
+    pub steps: Vec<Step>,
+}
+
+pub struct Step {
+    pub from_client: bool,
+    pub kind: String,
+    pub wire: Vec<u8>,
+    pub plain: Vec<u8>,
+    pub message: Value,
+}
+
+pub fn all() -> [Capture; 2] {
+    [load("prefixed-1.9.24.json"), load("chained-1.8.4.json")]
+}
+
+pub fn hex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
+fn load(file: &'static str) -> Capture {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
+    let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let dialect = match json["dialect"].as_str().unwrap() {
+        "prefixed" => Dialect::Prefixed,
+        "chained" => Dialect::Chained,
+        other => panic!("unknown dialect {other}"),
+    };
+    let identities = json["identities"].as_object().unwrap();
+    Capture {
+        file,
+        dialect,
+        regcred: json["regcred"].as_str().unwrap().into(),
+        server: keys(&json["server"]),
+        identities: identities.iter().map(|(name, json)| (name.clone(), keys(json))).collect(),
+        sessions: json["sessions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| session(dialect, s))
+            .collect(),
+    }
+}
+
+fn keys(json: &Value) -> KeyPairs {
+    KeyPairs {
+        comms: CommsKeyPair::from_pem(json["comms_key"].as_str().unwrap()).unwrap(),
+        sig: SigKeyPair::from_pem(json["sig_key"].as_str().unwrap()).unwrap(),
+    }
+}
+
+/// Draws in the order of PROTOCOL 3.3: those of the handshake, then one IV per message (prefixed only).
+fn session(dialect: Dialect, json: &Value) -> Captured {
+    let (client, server): (&[&str], &[&str]) = match dialect {
+        Dialect::Prefixed => (&["key1", "salt1", "oaep_seed"], &["key2", "salt2", "iv"]),
+        Dialect::Chained => (&["iv1", "key1", "salt1", "oaep_seed"], &["iv2", "key2", "salt2"]),
+    };
+    let steps: Vec<Step> = json["steps"].as_array().unwrap().iter().map(step).collect();
+    let raw_steps = json["steps"].as_array().unwrap();
+    let draws = |side: &str, names: &[&str], from_client: bool| {
+        let named = names.iter().flat_map(|name| hex(json[side][name].as_str().unwrap()));
+        let ivs = raw_steps.iter().zip(&steps).filter(|(_, step)| step.from_client == from_client);
+        let ivs = ivs.filter_map(|(raw, _)| raw["iv"].as_str()).flat_map(hex);
+        named.chain(ivs).collect()
+    };
+    let version = |index: usize| {
+        let bytes = hex(raw_steps[index]["version"].as_str().unwrap());
+        Version::from_bytes(bytes.try_into().unwrap())
+    };
+    Captured {
+        identity: json["identity"].as_str().unwrap().into(),
+        client_draws: draws("client_draws", client, true),
+        server_draws: draws("server_draws", server, false),
+        client_version: version(0),
+        server_version: version(1),
+        steps,
+    }
+}
+
+fn step(json: &Value) -> Step {
+    Step {
+        from_client: json["from"] == "client",
+        kind: json["kind"].as_str().unwrap().into(),
+        wire: hex(json["wire"].as_str().unwrap()),
+        plain: hex(json["plain"].as_str().unwrap()),
+        message: json["message"].clone(),
+    }
+}
