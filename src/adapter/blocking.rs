@@ -51,6 +51,12 @@ pub trait Transport: Read + Write {
 
 impl Transport for TcpStream {
     fn limit_blocking(&mut self, longest: Option<Duration>) -> io::Result<()> {
+        (&*self).limit_blocking(longest)
+    }
+}
+
+impl Transport for &TcpStream {
+    fn limit_blocking(&mut self, longest: Option<Duration>) -> io::Result<()> {
         self.set_read_timeout(longest)?;
         self.set_write_timeout(longest)
     }

@@ -1,0 +1,97 @@
+//! `xlreg demo`: a registry and three members in one process form a cluster over TCP.
+
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use xlreg::adapter::blocking::{Clock, Driver};
+use xlreg::credential::Credential;
+use xlreg::enroll::{Enroll, Plan, Roster};
+use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, NodeId};
+use xlreg::message::Create;
+use xlreg::session::ClientConfig;
+
+use super::serve;
+use crate::failure::{Failure, print};
+use crate::registry::Service;
+use crate::{random, roster};
+
+const CLUSTER: &str = "demo";
+const MEMBERS: [&str; 3] = ["alice", "bob", "carol"];
+/// Long enough for any machine; it takes well under a second on most.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub fn run() -> Result<(), Failure> {
+    let started = Instant::now();
+    let registry = identity("xlReg", Some(NodeId::random(&mut random::system())))?;
+    let members = MEMBERS.map(|name| identity(name, None));
+    let keys = started.elapsed();
+
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::new)?;
+    let address = listener.local_addr().map_err(Failure::new)?;
+    let end_point = address.to_string().parse().map_err(Failure::new)?;
+    let credential = serve::credential(&registry, end_point)?;
+    let service = Service::new(credential.clone(), registry.comms);
+    thread::spawn(move || service.run(&listener));
+
+    let started = Instant::now();
+    let threads = members.map(|member| {
+        let credential = credential.clone();
+        thread::spawn(move || join(&credential, &member?))
+    });
+    let mut rosters = Vec::new();
+    for thread in threads {
+        let joined = thread.join().map_err(|_| Failure::new("a member's thread panicked"))?;
+        rosters.push(joined?);
+    }
+    let formed = started.elapsed();
+
+    let seen: Vec<_> = rosters.iter().map(|roster| (&roster.cluster, &roster.members)).collect();
+    let agreed = seen.windows(2).all(|pair| pair[0] == pair[1]);
+    let (Some(roster), true) = (rosters.first(), agreed) else {
+        return Err(Failure::new("the members do not agree on who is in the cluster"));
+    };
+    if roster.members.len() != MEMBERS.len() {
+        return Err(Failure::new("the cluster is not complete"));
+    }
+    print(&format!(
+        "registry {} on {address}, cluster {CLUSTER} {}\n\n{}\n\
+         all {} members agree; formed in {} ms (keys made before in {} ms)\n",
+        credential.name,
+        roster.cluster.id.to_string().get(..8).unwrap_or_default(),
+        roster::table(roster),
+        MEMBERS.len(),
+        formed.as_millis(),
+        keys.as_millis(),
+    ))
+}
+
+fn identity(name: &str, id: Option<NodeId>) -> Result<Identity, Failure> {
+    let name: Name = name.parse().map_err(Failure::new)?;
+    let identity = Identity::generate(name, &mut random::system()).map_err(Failure::new)?;
+    Ok(Identity { id, ..identity })
+}
+
+/// One member's errand, with a port of its own to be found at.
+fn join(credential: &Credential, member: &Identity) -> Result<Roster, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::new)?;
+    let end = listener.local_addr().map_err(Failure::new)?.to_string();
+    let ends = vec![end.parse().map_err(Failure::new)?];
+    let token =
+        member.token(MemberAttrs::EPHEMERAL, ends, &mut random::system()).map_err(Failure::new)?;
+    let create = Create {
+        name: CLUSTER.parse().map_err(Failure::new)?,
+        max_size: u32::try_from(MEMBERS.len()).map_err(Failure::new)?,
+        attrs: ClusterAttrs::EPHEMERAL,
+        end_point_count: 1,
+    };
+    let plan = Plan { give_up_after: Some(PATIENCE), ..Plan::create_and_join(token, create) };
+    let clock = Clock::start();
+    let enroll = Enroll::new(clock.now(), ClientConfig::new(credential), plan, random::system())
+        .map_err(Failure::new)?;
+    let registry = credential.end_points.first().map_or("", |end| end.as_str());
+    let stream = TcpStream::connect(registry).map_err(Failure::new)?;
+    let mut driver = Driver::new(enroll, stream, clock);
+    while driver.next_event().map_err(Failure::new)?.is_some() {}
+    driver.into_machine().into_roster().ok_or_else(|| Failure::new("no cluster was joined"))
+}

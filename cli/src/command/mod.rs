@@ -1,0 +1,5 @@
+//! The subcommands, one a file.
+
+pub mod demo;
+pub mod join;
+pub mod serve;
