@@ -1,6 +1,144 @@
+//! The xlReg cluster-registry protocol as a sans-IO state machine, both roles.
+//!
+//! Machines that want to form a cluster tell a registry who they are, join a cluster by name, and fetch every other
+//! member's ID, addresses and keys. This crate is that conversation without the I/O: a [`Session`](session::Session)
+//! turns bytes into events and commands into bytes. It never touches a socket, a clock, a thread or a global source
+//! of randomness, so it runs in any runtime, in a loop of your own, in a fuzzer and without an operating system.
+//! The wire is that of the deployed servers and clients, both of their dialects, byte for byte.
+//!
+//! # A walk through one conversation
+//!
+//! Both ends in one function. Between them is nothing but byte slices; in your program there is a network.
+//!
+//! ```
+//! use xlreg::credential::Credential;
+//! use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
+//! use xlreg::message::{ClusterRef, Create, GetCluster, Reply};
+//! use xlreg::registry::{Registry, RegistryLimits, Visitor};
+//! use xlreg::session::{
+//!     Client, ClientConfig, ClientEvent, Instant, Server, ServerConfig, ServerEvent, Session,
+//! };
+//! # use std::convert::Infallible;
+//! # #[derive(Clone, Copy)]
+//! # struct SystemRng;
+//! # impl rand_core::TryRng for SystemRng {
+//! #     type Error = Infallible;
+//! #     fn try_next_u32(&mut self) -> Result<u32, Infallible> { Ok(getrandom::u32().unwrap()) }
+//! #     fn try_next_u64(&mut self) -> Result<u64, Infallible> { Ok(getrandom::u64().unwrap()) }
+//! #     fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
+//! #         Ok(getrandom::fill(to).unwrap())
+//! #     }
+//! # }
+//! # impl rand_core::TryCryptoRng for SystemRng {}
+//! let mut rng = SystemRng; // any `CryptoRng`
+//! let now = Instant::EPOCH; // time is an argument too
+//!
+//! // The registry: its keys, and the credential it gives to clients as a file.
+//! let comms = CommsKeyPair::generate(1024, &mut rng)?;
+//! let sig = SigKeyPair::generate(1024, &mut rng)?;
+//! let credential = Credential {
+//!     name: "registry".parse()?,
+//!     id: NodeId::random(&mut rng),
+//!     comms_key: comms.public_key().clone(),
+//!     sig_key: sig.public_key().clone(),
+//!     end_points: vec!["127.0.0.1:56789".parse()?],
+//!     version: Version::REFERENCE,
+//! };
+//! let config = ServerConfig::new(comms.public_key());
+//! let mut registry = Registry::new(credential.clone(), RegistryLimits::default());
+//! let mut server = Session::<Server>::new(now, config, rng);
+//! let mut visitor = Visitor::new();
+//!
+//! // The client: its own keys, and all it needs to know is the credential.
+//! let node = Identity {
+//!     name: "alice".parse()?,
+//!     id: None,
+//!     comms: CommsKeyPair::generate(1024, &mut rng)?,
+//!     sig: SigKeyPair::generate(1024, &mut rng)?,
+//! };
+//! let token = node.token(MemberAttrs::NONE, vec!["10.0.0.1:4000".parse()?], &mut rng)?;
+//! let mut client = Session::<Client>::new(now, ClientConfig::new(&credential), rng)?;
+//!
+//! let mut members = None;
+//! while !client.is_finished() {
+//!     // "The network": what one side has to send, the other receives, in whatever pieces.
+//!     let n = server.receive(now, client.output());
+//!     client.consume_output(n);
+//!     let n = client.receive(now, server.output());
+//!     server.consume_output(n);
+//!
+//!     // The registry's side.
+//!     match server.poll_event()? {
+//!         Some(ServerEvent::Hello(hello)) => {
+//!             // The one RSA private operation. Here, or on any other thread: the session waits.
+//!             let opened = hello.open(&comms, &mut rng);
+//!             server.open_hello(now, opened)?;
+//!         }
+//!         Some(ServerEvent::Request { id, request }) => {
+//!             let outcome = registry.handle(&mut visitor, request, &mut rng);
+//!             // A registry that outlives its process makes `outcome.change` durable here.
+//!             server.reply(now, id, &outcome.reply)?;
+//!         }
+//!         _ => {}
+//!     }
+//!
+//!     // The client's side.
+//!     match client.poll_event()? {
+//!         Some(ClientEvent::Connected { .. }) => {
+//!             // Four requests in one flight. (Deployed servers want one at a time.)
+//!             let name = "alpha".parse()?;
+//!             client.identify(now, token.clone())?;
+//!             client.create(now, Create { name, max_size: 3, attrs: Default::default(), end_point_count: 1 })?;
+//!             client.join(now, ClusterRef::CURRENT)?;
+//!             client.get_members(now, GetCluster::default())?;
+//!             client.bye(now)?;
+//!         }
+//!         Some(ClientEvent::Reply { reply: Reply::Members(list), .. }) => members = Some(list),
+//!         Some(ClientEvent::Refused { reason, .. }) => panic!("refused: {reason}"),
+//!         _ => {}
+//!     }
+//! }
+//!
+//! let members = members.expect("the registry answered");
+//! let (index, alice) = members.iter().next().expect("alice joined");
+//! assert_eq!((index, alice.name.as_str()), (0, "alice"));
+//! assert_eq!(alice.ends[0].as_str(), "10.0.0.1:4000");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Where things are
+//!
+//! Arrows point one way: each module uses only those below it.
+//!
+//! | Module | What it is |
+//! |--------|------------|
+//! | [`adapter`] | reads, writes and waits; nothing else. [`blocking`](adapter::blocking) with feature `std` |
+//! | [`enroll`] | a member's whole errand, from Hello to a complete roster, as one machine |
+//! | [`registry`] | the registry's rules: request in, reply and change out |
+//! | [`session`] | bytes ⇄ events: handshake, records, deadlines, limits |
+//! | [`message`] | requests and replies as checked types; protobuf stays inside |
+//! | [`credential`] | regCred, the text by which a registry makes itself known |
+//! | [`identity`] | IDs, names, addresses, keys, tokens |
+//! | [`crypto`] | the few RSA operations, as traits |
+//!
+//! Most programs want [`Enroll`](enroll::Enroll) over an adapter. Registries want [`Session<Server>`](session::Server) and
+//! [`Registry`](registry::Registry). Comments that say `PROTOCOL 4.1` mean that section of `docs/protocol.md`.
+//!
+//! # Features
+//!
+//! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the crate needs `alloc` only.
+//!
+//! # Promises
+//!
+//! * Any chunking of the input gives the same events, and any order of calls is legal.
+//! * Same draws, same inputs, same bytes.
+//! * No panics, no `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is checked before anything is
+//!   allocated for it.
+//! * No type of a dependency is in the public API, the traits of `rand_core` aside.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+// No panics by construction. Each exception has its reason beside it.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,7 +147,7 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions
 )]
-//! stub
+
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
@@ -22,3 +160,8 @@ pub mod identity;
 pub mod message;
 pub mod registry;
 pub mod session;
+
+/// The README's example is compiled with the documentation tests, so that it cannot rot.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
