@@ -14,6 +14,7 @@ use xlreg::identity::CommsKeyPair;
 use xlreg::registry::{CheckedRequest, Outcome, Registry, RegistryLimits, Visitor};
 use xlreg::session::{CommandError, Error, Server, ServerConfig, ServerEvent, Session};
 
+use crate::failure::note;
 use crate::random;
 
 /// Connections served at once. Each has a thread; what comes beyond is closed at once.
@@ -52,7 +53,7 @@ impl Service {
             match stream {
                 Ok(stream) => self.spawn(stream),
                 Err(error) => {
-                    eprintln!("cannot accept a connection: {error}");
+                    note(format_args!("cannot accept a connection: {error}"));
                     thread::sleep(ACCEPT_PAUSE);
                 }
             }
@@ -68,13 +69,13 @@ impl Service {
         let serve = move || {
             if let Err(error) = seat.0.serve(&stream) {
                 match peer {
-                    Ok(peer) => eprintln!("{peer}: {error}"),
-                    Err(_) => eprintln!("a client: {error}"),
+                    Ok(peer) => note(format_args!("{peer}: {error}")),
+                    Err(_) => note(format_args!("a client: {error}")),
                 }
             }
         };
         if let Err(error) = thread::Builder::new().spawn(serve) {
-            eprintln!("cannot start a thread for a connection: {error}");
+            note(format_args!("cannot start a thread for a connection: {error}"));
         }
     }
 

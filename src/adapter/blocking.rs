@@ -20,6 +20,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{self, Duration};
 
+use super::need::{Need, need};
 use crate::session::{Instant, Machine};
 
 /// A clock for the library's [`Instant`]s, started at the epoch.
@@ -142,34 +143,37 @@ impl<M: Machine, T: Transport> Driver<M, T> {
     /// [`DriveError`]; the connection is of no more use then.
     pub fn next_event(&mut self) -> Result<Option<M::Event>, DriveError<M::Error>> {
         loop {
-            match self.machine.poll_event() {
-                Ok(Some(event)) => return Ok(Some(event)),
-                Ok(None) => {}
+            match need(&mut self.machine) {
+                Ok(Need::Tell(event)) => return Ok(Some(event)),
+                Ok(Need::Nothing) => return Ok(None),
+                Ok(Need::Write(deadline)) => self.write(deadline)?,
+                Ok(Need::Read(room, deadline)) => self.read(room, deadline)?,
+                Ok(Need::Wait(deadline)) => {
+                    thread::sleep(deadline.saturating_duration_since(self.now()));
+                    self.machine.handle_timeout(self.clock.now());
+                }
+                Ok(Need::Answer) => return Err(DriveError::Waiting),
                 Err(error) => {
-                    // The peer should hear what there is to hear; if it does not, the error is still the news.
-                    while !self.machine.output().is_empty() && self.write().is_ok() {}
+                    self.write_rest();
                     return Err(DriveError::Machine(error));
                 }
             }
-            if self.machine.is_finished() {
-                return Ok(None);
-            }
-            if !self.machine.output().is_empty() {
-                self.write()?;
-            } else if self.machine.recv_room() > 0 {
-                self.read()?;
-            } else {
-                let (deadline, _) = self.machine.poll_timeout().ok_or(DriveError::Waiting)?;
-                thread::sleep(deadline.saturating_duration_since(self.now()));
-                self.machine.handle_timeout(self.clock.now());
+        }
+    }
+
+    /// The peer should hear what there is to hear of a failure; if it does not, the failure is still the news.
+    fn write_rest(&mut self) {
+        while !self.machine.output().is_empty() {
+            let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
+            if self.write(deadline).is_err() {
+                return;
             }
         }
     }
 
     /// Arms the transport with the time that is left; `false` if none is.
-    fn arm(&mut self) -> io::Result<bool> {
-        let deadline = self.machine.poll_timeout();
-        let left = deadline.map(|(deadline, _)| deadline.saturating_duration_since(self.now()));
+    fn arm(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(self.now()));
         if left.is_some_and(|left| left.is_zero()) {
             self.machine.handle_timeout(self.clock.now());
             return Ok(false);
@@ -178,8 +182,8 @@ impl<M: Machine, T: Transport> Driver<M, T> {
         Ok(true)
     }
 
-    fn write(&mut self) -> io::Result<()> {
-        if !self.arm()? {
+    fn write(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        if !self.arm(deadline)? {
             return Ok(());
         }
         match self.transport.write(self.machine.output()) {
@@ -192,13 +196,12 @@ impl<M: Machine, T: Transport> Driver<M, T> {
         }
     }
 
-    fn read(&mut self) -> io::Result<()> {
-        if !self.arm()? {
+    fn read(&mut self, room: usize, deadline: Option<Instant>) -> io::Result<()> {
+        if !self.arm(deadline)? {
             return Ok(());
         }
         let mut chunk = [0; CHUNK];
-        let room = self.machine.recv_room().min(CHUNK);
-        match self.transport.read(chunk.get_mut(..room).unwrap_or_default()) {
+        match self.transport.read(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default()) {
             Ok(0) => self.machine.receive_eof(self.clock.now()),
             Ok(n) => {
                 let bytes = chunk.get(..n).unwrap_or_default();

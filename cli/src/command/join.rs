@@ -13,7 +13,7 @@ use xlreg::message::{ClusterRef, Create, Reason, Refusal};
 use xlreg::session::{ClientConfig, EofAt, Error, TimerKind};
 
 use crate::args::JoinArgs;
-use crate::failure::{Failure, print};
+use crate::failure::{Failure, note, print};
 use crate::{random, roster};
 
 /// How long to try to connect where no other time is set.
@@ -175,7 +175,7 @@ fn follow(
             EnrollEvent::Member { token, .. } if watched => {
                 let known = driver.machine().roster();
                 let (known, size) = known.map_or((0, 0), |r| (r.members.len(), r.cluster.max_size));
-                eprintln!("{} is there ({known} of {size} members)", token.name);
+                note(format_args!("{} is there ({known} of {size} members)", token.name));
             }
             _ => {}
         }
