@@ -151,6 +151,9 @@ pub enum EnrollError {
     /// The cluster is complete without this member: a deployed server let more join than there is room for.
     #[error("the cluster is full, and this member is not among its members")]
     NotListed,
+    /// The Hello could not be sealed to the registry's key.
+    #[error("the Hello: {0}")]
+    Seal(#[from] SealError),
     /// A request could not be made.
     #[error("{0}")]
     Command(#[from] CommandError),

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use xlreg::adapter::blocking::{Clock, DriveError, Driver};
+use xlreg::adapter::DriveError;
+use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::CommsKeyPair;
 use xlreg::registry::{CheckedRequest, Outcome, Registry, RegistryLimits, Visitor};
-use xlreg::session::{CommandError, Error, Server, ServerConfig, ServerEvent, Session};
+use xlreg::session::{Error, Server, ServerConfig, ServerEvent, Session};
 
 use crate::failure::note;
 use crate::random;
@@ -79,7 +80,7 @@ impl Service {
         }
     }
 
-    fn serve(&self, stream: &TcpStream) -> Result<(), ServeError> {
+    fn serve(&self, stream: &TcpStream) -> Result<(), DriveError<Error>> {
         stream.set_nodelay(true)?;
         let clock = Clock::start();
         let session = Session::<Server>::new(clock.now(), self.config.clone(), random::system());
@@ -102,7 +103,7 @@ impl Service {
                     driver.machine().reply(now, id, &outcome.reply)?;
                 }
                 Ok(Some(_)) => {}
-                Err(error) => break Err(error.into()),
+                Err(error) => break Err(error),
             }
         };
         linger(stream);
@@ -140,39 +141,5 @@ fn linger(stream: &TcpStream) {
     if closed.and_then(|()| stream.set_read_timeout(Some(LINGER))).is_ok() {
         // Whatever comes of it, the connection is closed next.
         let _ = io::copy(&mut stream.take(LINGER_BYTES), &mut io::sink());
-    }
-}
-
-/// Why a connection ended before its time.
-#[derive(Debug)]
-enum ServeError {
-    Drive(DriveError<Error>),
-    Command(CommandError),
-}
-
-impl std::fmt::Display for ServeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Drive(error) => error.fmt(f),
-            Self::Command(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<DriveError<Error>> for ServeError {
-    fn from(error: DriveError<Error>) -> Self {
-        Self::Drive(error)
-    }
-}
-
-impl From<CommandError> for ServeError {
-    fn from(error: CommandError) -> Self {
-        Self::Command(error)
-    }
-}
-
-impl From<io::Error> for ServeError {
-    fn from(error: io::Error) -> Self {
-        Self::Drive(DriveError::Io(error))
     }
 }

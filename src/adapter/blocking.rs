@@ -20,6 +20,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{self, Duration};
 
+use super::DriveError;
 use super::need::{Need, need};
 use crate::session::{Instant, Machine};
 
@@ -87,21 +88,6 @@ impl<S: Read + Write> Transport for Untimed<S> {
     fn limit_blocking(&mut self, _: Option<Duration>) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Why [`Driver::next_event`] cannot go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DriveError<E> {
-    /// The machine ended with an error; what the peer is told of it has been sent.
-    #[error(transparent)]
-    Machine(E),
-    /// The transport failed.
-    #[error("the connection failed: {0}")]
-    Io(#[from] io::Error),
-    /// The machine waits for its caller: an event has not been answered.
-    #[error("the session waits for its caller to answer an event")]
-    Waiting,
 }
 
 /// Drives a machine over a transport.

@@ -7,4 +7,11 @@
 #[cfg(feature = "std")]
 pub mod blocking;
 #[cfg(feature = "std")]
+mod error;
+#[cfg(feature = "std")]
 mod need;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+
+#[cfg(feature = "std")]
+pub use error::DriveError;

@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use xlreg::adapter::blocking::{Clock, DriveError, Driver};
+use xlreg::adapter::DriveError;
+use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
 use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, NodeId};
