@@ -31,8 +31,10 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// The longest text worth parsing, in bytes: two keys of 8192 bits, a name and dozens of end points fit.
+    /// The longest text worth parsing, in bytes: two keys of 8192 bits, a name and the end points fit.
     pub const MAX_LEN: usize = 16 * 1024;
+    /// The most end points, as many as any token may have by default (PROTOCOL 6).
+    pub const MAX_END_POINTS: usize = 8;
 }
 
 /// Where in a regCred something is wrong, and what was expected there.
@@ -129,7 +131,7 @@ impl FromStr for Credential {
         lines.literal("EndPoints {")?;
         let end = |v: &str| v.parse().map_err(CredentialProblem::EndPoint);
         let mut end_points = Vec::from([lines.field("TcpEndPoint: ", end)?]);
-        while !lines.next_is("}") {
+        while end_points.len() < Self::MAX_END_POINTS && !lines.next_is("}") {
             end_points.push(lines.field("TcpEndPoint: ", end)?);
         }
         lines.literal("}")?;

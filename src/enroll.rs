@@ -33,7 +33,8 @@ pub struct Plan {
     pub create: Option<Create>,
     /// The cluster to join, where none is created.
     pub join: ClusterRef,
-    /// The pause before the first repeated poll. It doubles with every poll that brings nothing new.
+    /// The pause before the first repeated poll. It doubles with every poll that brings nothing new, from
+    /// [`Plan::SHORTEST_PAUSE`] on.
     pub first_pause: Duration,
     /// The longest pause between polls.
     pub longest_pause: Duration,
@@ -42,6 +43,9 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The least that a pause grows to, so that no plan turns polling into a flood.
+    pub const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+
     /// Joins an existing cluster. Pauses grow from 100 ms to 5 s, and it never gives up.
     pub fn join(token: Token, cluster: ClusterRef) -> Self {
         Self {
@@ -140,12 +144,20 @@ pub enum EnrollError {
     /// The plan's time is over.
     #[error("the cluster was not complete in time")]
     GaveUp,
-    /// The registry told the members of another cluster.
-    #[error("the registry told the members of cluster {got} instead of {asked}")]
+    /// The registry knows the member by another ID than the one it presented.
+    #[error("the registry knows this member as {got} instead of {presented}")]
+    WrongMember {
+        /// The ID presented.
+        presented: NodeId,
+        /// The ID in the reply.
+        got: NodeId,
+    },
+    /// The registry answered for another cluster.
+    #[error("the registry answered for cluster {got} instead of {asked}")]
     WrongCluster {
         /// The cluster asked about.
         asked: NodeId,
-        /// The cluster told about.
+        /// The cluster in the reply.
         got: NodeId,
     },
     /// The cluster is complete without this member: a deployed server let more join than there is room for.
@@ -179,6 +191,8 @@ pub struct Enroll {
     give_up: Option<Instant>,
     pause: Duration,
     id: Option<NodeId>,
+    /// The cluster joined, where it was asked for by ID.
+    asked: Option<NodeId>,
     roster: Option<Roster>,
     /// Members that have become known and are to be told, one at a time.
     news: VecDeque<(u32, Token)>,
@@ -202,9 +216,10 @@ impl Enroll {
             step: Step::Asking(None),
             now,
             give_up: plan.give_up_after.map(|time| now.saturating_add(time)),
-            pause: plan.first_pause,
+            pause: plan.first_pause.min(plan.longest_pause),
             plan,
             id: None,
+            asked: None,
             roster: None,
             news: VecDeque::new(),
             failure: None,
@@ -224,10 +239,7 @@ impl Enroll {
     /// Steps the session until there is something to tell.
     fn step(&mut self) -> Result<Option<EnrollEvent>, EnrollError> {
         loop {
-            if let Some((index, token)) = self.news.pop_front() {
-                return Ok(Some(EnrollEvent::Member { index, token }));
-            }
-            if self.step == Step::Over {
+            if self.step == Step::Over || !self.news.is_empty() {
                 return Ok(None);
             }
             match self.session.poll_event() {
@@ -266,13 +278,12 @@ impl Enroll {
                 self.step = Step::Asking(Some(Op::Member));
                 Ok(Some(EnrollEvent::Connected { dialect, version }))
             }
-            ClientEvent::Refused { reason, .. } => {
-                let request = match self.step {
-                    Step::Asking(request) => request,
-                    _ => None,
-                };
-                Err(EnrollError::Refused { request, reason })
-            }
+            ClientEvent::Refused { reason, .. } => match self.step {
+                // All is known: what the registry thinks of the Bye takes nothing away.
+                Step::Asking(Some(Op::Bye)) => Ok(Some(self.done())),
+                Step::Asking(request) => Err(EnrollError::Refused { request, reason }),
+                _ => Err(EnrollError::Refused { request: None, reason }),
+            },
             ClientEvent::Reply { reply, .. } => self.on_reply(reply),
         }
     }
@@ -280,6 +291,9 @@ impl Enroll {
     fn on_reply(&mut self, reply: Reply) -> Result<Option<EnrollEvent>, EnrollError> {
         match reply {
             Reply::MemberOk { id, attrs } => {
+                if let Some(presented) = self.plan.token.id.filter(|presented| *presented != id) {
+                    return Err(EnrollError::WrongMember { presented, got: id });
+                }
                 self.id = Some(id);
                 match self.plan.create.take() {
                     Some(create) => {
@@ -296,6 +310,9 @@ impl Enroll {
             }
             Reply::Join(cluster) => {
                 let id = self.id.ok_or(Error::Internal("joined before identified"))?;
+                if let Some(asked) = self.asked.filter(|asked| *asked != cluster.id) {
+                    return Err(EnrollError::WrongCluster { asked, got: cluster.id });
+                }
                 self.roster = Some(Roster { cluster, id, members: BTreeMap::new() });
                 self.fetch()?;
                 Ok(Some(EnrollEvent::Joined(cluster)))
@@ -313,6 +330,7 @@ impl Enroll {
     }
 
     fn join(&mut self, cluster: ClusterRef) -> Result<(), EnrollError> {
+        self.asked = cluster.id;
         self.session.join(self.now, cluster)?;
         self.step = Step::Asking(Some(Op::Join));
         Ok(())
@@ -336,10 +354,11 @@ impl Enroll {
         let missing = roster.missing();
         let fresh: Vec<_> =
             list.into_entries().filter(|(index, _)| missing.contains(*index)).collect();
-        self.pause = match fresh.is_empty() {
-            true => self.pause.saturating_mul(2).min(self.plan.longest_pause),
+        let pause = match fresh.is_empty() {
+            true => self.pause.saturating_mul(2).max(Plan::SHORTEST_PAUSE),
             false => self.plan.first_pause,
         };
+        self.pause = pause.min(self.plan.longest_pause);
         roster.members.extend(fresh.iter().cloned());
         self.news.extend(fresh);
         if !roster.is_complete() {
@@ -380,15 +399,22 @@ impl Machine for Enroll {
     }
 
     fn poll_event(&mut self) -> Result<Option<EnrollEvent>, EnrollError> {
-        if let Some(error) = &self.failure {
-            return Err(error.clone());
+        if self.news.is_empty() && self.failure.is_none() {
+            match self.step() {
+                Ok(Some(event)) => return Ok(Some(event)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.step = Step::Over;
+                    self.failure = Some(error);
+                }
+            }
         }
-        let stepped = self.step();
-        if let Err(error) = &stepped {
-            self.step = Step::Over;
-            self.failure = Some(error.clone());
+        // Members that have become known are told first, whatever came after them.
+        match (self.news.pop_front(), &self.failure) {
+            (Some((index, token)), _) => Ok(Some(EnrollEvent::Member { index, token })),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(None),
         }
-        stepped
     }
 
     fn output(&self) -> &[u8] {

@@ -85,7 +85,7 @@
 //!     // The client's side.
 //!     match client.poll_event()? {
 //!         Some(ClientEvent::Connected { .. }) => {
-//!             // Four requests in one flight. (Deployed servers want one at a time.)
+//!             // A whole errand in one flight. (Deployed servers want one at a time.)
 //!             let name = "alpha".parse()?;
 //!             client.identify(now, token.clone())?;
 //!             client.create(now, Create { name, max_size: 3, attrs: Default::default(), end_point_count: 1 })?;

@@ -1,29 +1,31 @@
 //! A registry on a TCP listener: one thread a connection, clusters in memory.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use xlreg::adapter::DriveError;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::CommsKeyPair;
-use xlreg::registry::{CheckedRequest, Outcome, Registry, RegistryLimits, Visitor};
+use xlreg::message::Reply;
+use xlreg::registry::{CheckedRequest, Registry, RegistryLimits, Visitor};
 use xlreg::session::{Error, Server, ServerConfig, ServerEvent, Session};
 
 use crate::failure::note;
 use crate::random;
 
-/// Connections served at once. Each has a thread; what comes beyond is closed at once.
-const MAX_CONNECTIONS: usize = 1024;
+/// Connections served at once. Each has a thread; what comes beyond is closed at once. Below the 1024 files that a
+/// process may usually have open.
+const MAX_CONNECTIONS: usize = 900;
 /// How long a client that was refused may take to read why.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much of what it still sends is read meanwhile.
-const LINGER_BYTES: u64 = 64 * 1024;
+const LINGER_BYTES: usize = 64 * 1024;
 /// Pause after a failure to accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -95,12 +97,12 @@ impl Service {
                     driver.machine().open_hello(now, opened)?;
                 }
                 Ok(Some(ServerEvent::Request { id, request })) => {
-                    let outcome = match CheckedRequest::new(request, &RustCrypto) {
+                    let reply = match CheckedRequest::new(request, &RustCrypto) {
                         Ok(request) => self.decide(&mut visitor, request),
-                        Err(refusal) => refusal.into(),
+                        Err(refusal) => Reply::Error(refusal.into()),
                     };
                     let now = driver.now();
-                    driver.machine().reply(now, id, &outcome.reply)?;
+                    driver.machine().reply(now, id, &reply)?;
                 }
                 Ok(Some(_)) => {}
                 Err(error) => break Err(error),
@@ -112,9 +114,9 @@ impl Service {
 
     /// The registry stays locked for the decision alone: signatures have been checked before. Its state is whole
     /// whatever a thread that held the lock came to.
-    fn decide(&self, visitor: &mut Visitor, request: CheckedRequest) -> Outcome {
+    fn decide(&self, visitor: &mut Visitor, request: CheckedRequest) -> Reply {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        registry.handle_checked(visitor, request, &mut random::system())
+        registry.handle_checked(visitor, request, &mut random::system()).reply
     }
 }
 
@@ -136,10 +138,18 @@ impl Drop for Seat {
 
 /// Closes so that the last reply arrives: closing with input unread would reset the connection and take the reply
 /// with it.
-fn linger(stream: &TcpStream) {
-    let closed = stream.shutdown(Shutdown::Write);
-    if closed.and_then(|()| stream.set_read_timeout(Some(LINGER))).is_ok() {
-        // Whatever comes of it, the connection is closed next.
-        let _ = io::copy(&mut stream.take(LINGER_BYTES), &mut io::sink());
+fn linger(mut stream: &TcpStream) {
+    let end = Instant::now() + LINGER;
+    let mut left = LINGER_BYTES;
+    // Whatever goes wrong here, the connection is closed next.
+    let mut open = stream.shutdown(Shutdown::Write).is_ok();
+    while open && left > 0 {
+        let time = end.saturating_duration_since(Instant::now());
+        let read = match time.is_zero() || stream.set_read_timeout(Some(time)).is_err() {
+            true => Ok(0),
+            false => stream.read(&mut [0; 1024]),
+        };
+        open = read.as_ref().is_ok_and(|n| *n > 0);
+        left = left.saturating_sub(read.unwrap_or(0));
     }
 }

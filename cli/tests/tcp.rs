@@ -134,6 +134,32 @@ fn three_members_agree_a_fourth_is_refused_and_one_comes_back() {
 }
 
 #[test]
+fn two_first_runs_of_one_node_are_one_member() {
+    let temp = tempfile::tempdir().unwrap();
+    let registry = Registry::start(&temp.path().join("registry"));
+    let node = temp.path().join("twice");
+    let run = || join(&registry.credential(), &node, "solo", "a:1", &["--create", "1"]);
+    let running = [run(), run()].map(|mut command| command.spawn().unwrap());
+    let outputs = running.map(|process| process.wait_with_output().unwrap());
+    let kept = std::fs::read_to_string(node.join("id")).unwrap();
+    for output in &outputs {
+        assert_eq!(code(output), 0, "{}", stderr(output));
+        assert_eq!(json(output)["members"][0]["id"], kept.trim_end());
+    }
+}
+
+#[test]
+fn a_directory_has_one_registry() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("registry");
+    let _registry = Registry::start(&dir);
+    let second = xlreg(&["serve", "--listen", "127.0.0.1:0", "--dir", dir.to_str().unwrap()]);
+    let output = { second }.output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("another registry runs on"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_wrong_registry_key_fails_at_the_handshake_and_says_so() {
     let temp = tempfile::tempdir().unwrap();
     let here = Registry::start(&temp.path().join("here"));

@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{self, Duration};
 
 use super::DriveError;
-use super::need::{Need, need};
+use super::need::{Need, is_gone, need};
 use crate::session::{Instant, Machine};
 
 /// A clock for the library's [`Instant`]s, started at the epoch.
@@ -176,7 +176,12 @@ impl<M: Machine, T: Transport> Driver<M, T> {
             Ok(0) => Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 self.machine.consume_output(n);
-                self.transport.flush()
+                self.transport.flush().or_else(|error| self.passed(error))
+            }
+            Err(error) if is_gone(&error) => {
+                // What is left goes nowhere; the peer's last words may still be there to read.
+                self.machine.consume_output(usize::MAX);
+                Ok(())
             }
             Err(error) => self.passed(error),
         }
@@ -193,6 +198,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
                 let bytes = chunk.get(..n).unwrap_or_default();
                 self.machine.receive(self.clock.now(), bytes);
             }
+            Err(error) if is_gone(&error) => self.machine.receive_eof(self.clock.now()),
             Err(error) => self.passed(error)?,
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! What every adapter's loop asks: what is to be done next?
 
+use std::io;
+
 use crate::session::{Instant, Machine};
 
 /// What a machine needs next of its driver.
@@ -31,4 +33,10 @@ pub(super) fn need<M: Machine>(machine: &mut M) -> Result<Need<M::Event>, M::Err
         (0, None) => Need::Answer,
         (room, deadline) => Need::Read(room, deadline),
     })
+}
+
+/// Whether an error says just that the peer is gone: the machine knows best what that means at this point.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }

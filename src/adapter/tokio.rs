@@ -1,7 +1,7 @@
 //! Tokio, feature `tokio`: over any [`AsyncRead`] + [`AsyncWrite`].
 //!
-//! Every future here is cancel-safe: bytes go between stream and machine inside one poll, so a future that is dropped at any
-//! await has lost nothing, and the next call goes on where it stopped.
+//! [`Driver::next_event`] is cancel-safe: bytes go between stream and machine inside one poll, so a future that is
+//! dropped at any await has lost nothing, and the next call goes on where it stopped.
 //!
 //! * A client: [`enroll`] runs the whole errand; [`Driver`] gives every step.
 //! * A registry: [`serve`] runs one connection against a [`Registrar`].
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{self, sleep_until, timeout_at};
 
 use super::DriveError;
-use super::need::{Need, need};
+use super::need::{Need, is_gone, need};
 use crate::enroll::{Enroll, EnrollError, Plan, Roster};
 use crate::message::{Refusal, Reply, Request};
 use crate::registry::Visitor;
@@ -61,6 +61,9 @@ pub struct Driver<M, T> {
 
 /// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle connection has no buffer.
 const CHUNK: usize = 8 * 1024;
+
+/// How long the stream may take to send the last bytes of a session that is over.
+const LAST_FLUSH: core::time::Duration = core::time::Duration::from_secs(60);
 
 impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     /// Puts a machine on a stream. `clock` is the one the machine was made with.
@@ -129,14 +132,20 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
+        // A machine that is over has no deadline any more, but nobody waits for ever for a peer that does not read.
         let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
+        let deadline = deadline.unwrap_or_else(|| self.now().saturating_add(LAST_FLUSH));
         let Self { stream, clock, unflushed, .. } = self;
-        let flush = poll_fn(|cx| {
-            ready!(Pin::new(&mut *stream).poll_flush(cx))?;
-            *unflushed = false;
-            Poll::Ready(Ok(()))
+        let flush = poll_fn(|cx| match ready!(Pin::new(&mut *stream).poll_flush(cx)) {
+            Err(error) if !is_gone(&error) => Poll::Ready(Err(error)),
+            _ => {
+                *unflushed = false;
+                Poll::Ready(Ok(()))
+            }
         });
-        let done = before(clock, deadline, flush).await;
+        let done = before(clock, Some(deadline), flush).await;
+        // Data that could not be flushed in time is given up with its deadline.
+        self.unflushed = false;
         self.passed(done)
     }
 
@@ -168,21 +177,27 @@ async fn before<F: Future>(
     }
 }
 
-/// Writes once. What is written is consumed in the same poll.
+/// Writes once. What is written is consumed in the same poll, and so is what can no longer be written: the peer's last
+/// words may still be there to read.
 fn poll_write<M: Machine, T: AsyncWrite + Unpin>(
     machine: &mut M,
     stream: &mut T,
     unflushed: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    match ready!(Pin::new(&mut *stream).poll_write(cx, machine.output()))? {
-        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        n => {
+    Poll::Ready(match ready!(Pin::new(&mut *stream).poll_write(cx, machine.output())) {
+        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+        Ok(n) => {
             machine.consume_output(n);
             *unflushed = true;
-            Poll::Ready(Ok(()))
+            Ok(())
         }
-    }
+        Err(error) if is_gone(&error) => {
+            machine.consume_output(usize::MAX);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    })
 }
 
 /// Reads once. What is read is received in the same poll.
@@ -195,14 +210,16 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
 ) -> Poll<io::Result<()>> {
     let mut chunk = [0; CHUNK];
     let mut buffer = ReadBuf::new(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default());
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    match buffer.filled() {
-        [] => machine.receive_eof(clock.now()),
-        bytes => {
-            machine.receive(clock.now(), bytes);
+    Poll::Ready(match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
+        Err(error) if !is_gone(&error) => Err(error),
+        _ => {
+            match buffer.filled() {
+                [] => machine.receive_eof(clock.now()),
+                bytes => drop(machine.receive(clock.now(), bytes)),
+            }
+            Ok(())
         }
-    }
-    Poll::Ready(Ok(()))
+    })
 }
 
 /// Runs a member's whole errand over a stream.

@@ -10,7 +10,7 @@
 //! sees the old content or the new, never half of it.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -44,6 +44,12 @@ pub enum DirectoryError {
     /// Neither key is there: no identity has been saved in this directory.
     #[error("{}: no identity is kept here (no {COMMS_KEY}, no {SIG_KEY})", path.display())]
     Absent {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another process has locked the directory.
+    #[error("{}: in use by another process", path.display())]
+    Busy {
         /// The directory.
         path: PathBuf,
     },
@@ -83,7 +89,8 @@ pub enum DirectoryError {
 }
 
 impl Identity {
-    /// Saves the identity, making the directory (mode 0700) if it is not there.
+    /// Saves the identity, making the directory (mode 0700) if it is not there. Files that say the same already are left
+    /// alone.
     ///
     /// # Errors
     ///
@@ -91,14 +98,14 @@ impl Identity {
     pub fn save(&self, dir: &Path) -> Result<(), DirectoryError> {
         make_directory(dir)?;
         let pem = |path: PathBuf, pem: Result<super::Pem, KeyPairError>| match pem {
-            Ok(pem) => write_atomically(&path, pem.expose().as_bytes(), PRIVATE),
+            Ok(pem) => keep(&path, pem.expose(), PRIVATE),
             Err(source) => Err(DirectoryError::Key { path, source }),
         };
         pem(dir.join(COMMS_KEY), self.comms.to_pem())?;
         pem(dir.join(SIG_KEY), self.sig.to_pem())?;
-        write_atomically(&dir.join(NAME), line(&self.name).as_bytes(), PUBLIC)?;
+        keep(&dir.join(NAME), &line(&self.name), PUBLIC)?;
         match self.id {
-            Some(id) => write_atomically(&dir.join(ID), line(&id).as_bytes(), PUBLIC),
+            Some(id) => keep(&dir.join(ID), &line(&id), PUBLIC),
             None => remove_if_there(&dir.join(ID)),
         }
     }
@@ -136,7 +143,8 @@ impl Identity {
     }
 
     /// Loads the identity kept in a directory, or generates one and saves it. `name` is for a new identity; an
-    /// identity already there keeps its own. Two processes that do this at once end with the same identity.
+    /// identity already there keeps its own. Two processes that do this at once end with the same keys. A process that
+    /// is about to be issued an ID should hold a [`DirectoryLock`] until it has saved it.
     ///
     /// # Errors
     ///
@@ -146,21 +154,71 @@ impl Identity {
         name: Name,
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, DirectoryError> {
-        make_directory(dir)?;
-        let path = dir.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let lock = lock.map_err(io_error(&path))?;
-        lock.lock().map_err(io_error(&path))?;
-        match Self::load(dir) {
+        DirectoryLock::wait(dir)?.load_or_generate(name, rng)
+    }
+}
+
+/// A directory to oneself, among those who lock it; given back when dropped, or when the process ends.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    dir: PathBuf,
+    // The lock goes with the handle.
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Waits until nobody else has the directory. Makes it (mode 0700) if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Io`].
+    pub fn wait(dir: &Path) -> Result<Self, DirectoryError> {
+        let (path, file) = lock_file(dir)?;
+        file.lock().map_err(io_error(&path))?;
+        Ok(Self { dir: dir.into(), _file: file })
+    }
+
+    /// Takes the directory if nobody else has it. Makes it (mode 0700) if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Busy`] if somebody has it, [`DirectoryError::Io`].
+    pub fn try_now(dir: &Path) -> Result<Self, DirectoryError> {
+        let (path, file) = lock_file(dir)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { dir: dir.into(), _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DirectoryError::Busy { path: dir.into() }),
+            Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
+        }
+    }
+
+    /// As [`Identity::load_or_generate`], in this directory.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::load_or_generate`].
+    pub fn load_or_generate(
+        &self,
+        name: Name,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Identity, DirectoryError> {
+        match Identity::load(&self.dir) {
             Err(DirectoryError::Absent { .. }) => {
-                let identity = Self::generate(name, rng).map_err(DirectoryError::Generate)?;
-                identity.save(dir)?;
+                let identity = Identity::generate(name, rng).map_err(DirectoryError::Generate)?;
+                identity.save(&self.dir)?;
                 Ok(identity)
             }
             loaded => loaded,
         }
-        // The lock goes with the file handle.
     }
+}
+
+fn lock_file(dir: &Path) -> Result<(PathBuf, File), DirectoryError> {
+    make_directory(dir)?;
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(io_error(&path))?;
+    Ok((path, file))
 }
 
 type Secret = zeroize::Zeroizing<String>;
@@ -185,6 +243,16 @@ fn read(path: &Path) -> Result<Option<String>, DirectoryError> {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(io_error(path)(e)),
+    }
+}
+
+/// Writes a file unless it has this content.
+fn keep(path: &Path, content: &str, mode: u32) -> Result<(), DirectoryError> {
+    // A file that cannot be read is written anew, or it is writing that fails.
+    let known = zeroize::Zeroizing::new(fs::read(path).unwrap_or_default());
+    match *known == content.as_bytes() {
+        true => Ok(()),
+        false => write_atomically(path, content.as_bytes(), mode),
     }
 }
 

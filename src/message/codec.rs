@@ -53,59 +53,67 @@ impl From<MessageError> for DecodeError {
     }
 }
 
-/// Decodes what a client sent.
-pub(crate) fn decode_request(bytes: &[u8], limits: &MessageLimits) -> Result<Request, DecodeError> {
-    let (op, message) = decode(bytes, limits)?;
-    let check = Check { limits };
-    Ok(match op {
-        Op::RegCredRequest => Request::RegCred,
-        Op::Member => Request::Member(check.signed_token(message.member_specs)?),
-        Op::Create => Request::Create(Create {
-            name: check.name(Field::ClusterName, message.cluster_name)?,
-            max_size: required(Field::ClusterMaxSize, message.cluster_max_size)?,
-            attrs: ClusterAttrs::from_bits(message.cluster_attrs.unwrap_or_default()),
-            end_point_count: required(Field::EndPointCount, message.end_point_count)?,
-        }),
-        Op::Join => Request::Join(check.cluster(message.cluster_id, message.cluster_name)?),
-        Op::GetCluster => Request::GetCluster(GetCluster {
-            cluster: check.cluster(message.cluster_id, message.cluster_name)?,
-            which: message.which.map(Which::from_bits),
-        }),
-        Op::Bye => Request::Bye,
-        other => return Err(MessageError::WrongSide(other).into()),
-    })
+/// A message that is protobuf of this schema, with an operation; its fields are not checked yet.
+pub(crate) struct Decoded {
+    op: Op,
+    message: XlRegMsg,
 }
 
-/// Decodes what a registry sent.
-pub(crate) fn decode_reply(bytes: &[u8], limits: &MessageLimits) -> Result<Reply, DecodeError> {
-    let (op, message) = decode(bytes, limits)?;
-    let check = Check { limits };
-    Ok(match op {
-        Op::RegCredReply => Reply::RegCred(check.credential(message)?),
-        Op::MemberOk => Reply::MemberOk {
-            id: check.id(Field::MemberId, message.member_id)?,
-            attrs: MemberAttrs::from_bits(required(Field::MemberAttrs, message.member_attrs)?),
-        },
-        Op::CreateReply => Reply::Create(check.cluster_info(&message)?),
-        Op::JoinReply => Reply::Join(check.cluster_info(&message)?),
-        Op::ClusterMembers => {
-            let cluster = check.id(Field::ClusterId, message.cluster_id)?;
-            let which = Which::from_bits(required(Field::Which, message.which)?);
-            let tokens: Result<_, _> = message.tokens.into_iter().map(|t| check.token(t)).collect();
-            Reply::Members(MemberList::new(cluster, which, tokens?).map_err(MessageError::Members)?)
-        }
-        Op::Ack => Reply::Ack,
-        Op::Error => Reply::Error(check.reason(message.err_desc)?),
-        other => return Err(MessageError::WrongSide(other).into()),
-    })
-}
+impl Decoded {
+    /// Counts, then decodes.
+    pub(crate) fn new(bytes: &[u8], limits: &MessageLimits) -> Result<Self, DecodeError> {
+        count(bytes, limits)?;
+        let message = XlRegMsg::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+        let tag = message.op.ok_or(MessageError::NoOp)?;
+        let op = Op::from_tag(tag).ok_or(MessageError::UnknownOp(tag))?;
+        Ok(Self { op, message })
+    }
 
-fn decode(bytes: &[u8], limits: &MessageLimits) -> Result<(Op, XlRegMsg), DecodeError> {
-    count(bytes, limits)?;
-    let message = XlRegMsg::decode(bytes).map_err(|_| DecodeError::Malformed)?;
-    let tag = message.op.ok_or(MessageError::NoOp)?;
-    let op = Op::from_tag(tag).ok_or(MessageError::UnknownOp(tag))?;
-    Ok((op, message))
+    pub(crate) const fn op(&self) -> Op {
+        self.op
+    }
+
+    /// Checks what a client sent.
+    pub(crate) fn into_request(self, limits: &MessageLimits) -> Result<Request, DecodeError> {
+        let Self { op, message } = self;
+        let check = Check { limits };
+        Ok(match op {
+            Op::RegCredRequest => Request::RegCred,
+            Op::Member => Request::Member(check.signed_token(message.member_specs)?),
+            Op::Create => Request::Create(Create {
+                name: check.name(Field::ClusterName, message.cluster_name)?,
+                max_size: required(Field::ClusterMaxSize, message.cluster_max_size)?,
+                attrs: ClusterAttrs::from_bits(message.cluster_attrs.unwrap_or_default()),
+                end_point_count: required(Field::EndPointCount, message.end_point_count)?,
+            }),
+            Op::Join => Request::Join(check.cluster(message.cluster_id, message.cluster_name)?),
+            Op::GetCluster => Request::GetCluster(GetCluster {
+                cluster: check.cluster(message.cluster_id, message.cluster_name)?,
+                which: message.which.map(Which::from_bits),
+            }),
+            Op::Bye => Request::Bye,
+            other => return Err(MessageError::WrongSide(other).into()),
+        })
+    }
+
+    /// Checks what a registry sent.
+    pub(crate) fn into_reply(self, limits: &MessageLimits) -> Result<Reply, DecodeError> {
+        let Self { op, message } = self;
+        let check = Check { limits };
+        Ok(match op {
+            Op::RegCredReply => Reply::RegCred(check.credential(message)?),
+            Op::MemberOk => Reply::MemberOk {
+                id: check.id(Field::MemberId, message.member_id)?,
+                attrs: MemberAttrs::from_bits(required(Field::MemberAttrs, message.member_attrs)?),
+            },
+            Op::CreateReply => Reply::Create(check.cluster_info(&message)?),
+            Op::JoinReply => Reply::Join(check.cluster_info(&message)?),
+            Op::ClusterMembers => Reply::Members(check.members(message)?),
+            Op::Ack => Reply::Ack,
+            Op::Error => Reply::Error(check.reason(message.err_desc)?),
+            other => return Err(MessageError::WrongSide(other).into()),
+        })
+    }
 }
 
 /// Counts tokens and ends on the bytes. A repeated `MemberSpecs` is merged by protobuf, so its ends add up.
@@ -146,6 +154,14 @@ const fn at_most(field: Field, count: usize, limit: usize) -> Result<(), Message
 
 fn required<T>(field: Field, value: Option<T>) -> Result<T, MessageError> {
     value.ok_or(MessageError::Missing(field))
+}
+
+/// A count from 1 to `most`.
+fn in_range(field: Field, value: Option<u32>, most: u32) -> Result<u32, MessageError> {
+    match required(field, value)? {
+        value if (1..=most).contains(&value) => Ok(value),
+        value => Err(MessageError::OutOfRange { field, value, most }),
+    }
 }
 
 /// The checks of one message, under its limits.
@@ -221,12 +237,19 @@ impl Check<'_> {
         })
     }
 
+    fn members(&self, message: XlRegMsg) -> Result<MemberList, MessageError> {
+        let cluster = self.id(Field::ClusterId, message.cluster_id)?;
+        let which = Which::from_bits(required(Field::Which, message.which)?);
+        let tokens: Result<_, _> = message.tokens.into_iter().map(|t| self.token(t)).collect();
+        Ok(MemberList::new(cluster, which, tokens?)?)
+    }
+
     fn cluster_info(&self, message: &XlRegMsg) -> Result<ClusterInfo, MessageError> {
         Ok(ClusterInfo {
             id: self.id(Field::ClusterId, message.cluster_id.clone())?,
-            max_size: required(Field::ClusterMaxSize, message.cluster_max_size)?,
+            max_size: in_range(Field::ClusterMaxSize, message.cluster_max_size, 64)?,
             attrs: ClusterAttrs::from_bits(required(Field::ClusterAttrs, message.cluster_attrs)?),
-            end_point_count: required(Field::EndPointCount, message.end_point_count)?,
+            end_point_count: in_range(Field::EndPointCount, message.end_point_count, 2)?,
         })
     }
 
@@ -234,6 +257,9 @@ impl Check<'_> {
     fn credential(&self, message: XlRegMsg) -> Result<Credential, MessageError> {
         let version = required(Field::Version, message.version)?;
         let token = self.token(required(Field::MemberSpecs, message.member_specs)?)?;
+        if token.ends.is_empty() {
+            return Err(MessageError::Missing(Field::TokenMyEnds));
+        }
         Ok(Credential {
             name: token.name,
             id: required(Field::TokenId, token.id)?,

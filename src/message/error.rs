@@ -141,6 +141,16 @@ pub enum MessageError {
         /// The length allowed.
         limit: usize,
     },
+    /// A count of a cluster is 0 or too large.
+    #[error("{field} is {value}, not 1 to {most}")]
+    OutOfRange {
+        /// Which.
+        field: Field,
+        /// Its value.
+        value: u32,
+        /// The most it may be.
+        most: u32,
+    },
     /// A list of members does not hold together.
     #[error("ClusterMembers: {0}")]
     Members(#[from] MemberListError),
@@ -157,16 +167,17 @@ impl MessageError {
             Self::End { .. } => Refusal::BadEnd,
             Self::Name { .. } => Refusal::BadName,
             Self::Members(_) => Refusal::UnexpectedOp,
-            Self::Missing(field) | Self::TooMany { field, .. } | Self::TooLong { field, .. } => {
-                Self::refusal_of_field(*field)
-            }
+            Self::Missing(field)
+            | Self::TooMany { field, .. }
+            | Self::TooLong { field, .. }
+            | Self::OutOfRange { field, .. } => Self::refusal_of_field(*field),
         }
     }
 
     const fn refusal_of_field(field: Field) -> Refusal {
         match field {
-            Field::MemberSpecs | Field::TokenName => Refusal::BadName,
-            Field::ClusterName | Field::ClusterId => Refusal::NoClusterGiven,
+            Field::MemberSpecs | Field::TokenName | Field::ClusterName => Refusal::BadName,
+            Field::ClusterId => Refusal::NoClusterGiven,
             Field::ClusterMaxSize => Refusal::EmptyCluster,
             Field::EndPointCount => Refusal::EndPointCount,
             Field::MemberAttrs | Field::ClusterAttrs | Field::TokenAttrs => Refusal::BadAttrs,

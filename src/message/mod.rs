@@ -13,7 +13,7 @@ mod request;
 mod which;
 pub(crate) mod wire;
 
-pub(crate) use codec::{DecodeError, decode_reply, decode_request, encode_reply, encode_request};
+pub(crate) use codec::{DecodeError, Decoded, encode_reply, encode_request};
 pub use error::{Field, MessageError};
 pub use limits::MessageLimits;
 pub use op::Op;

@@ -92,8 +92,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The text of an Error as a peer sent it. It is the peer's: `Display` escapes control characters, so that it can
-/// be shown on a terminal or logged on one line.
+/// The text of an Error as a peer sent it. It is the peer's: `Display` escapes whatever does not print as itself, so that
+/// it can be shown on a terminal or logged on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
@@ -123,13 +123,10 @@ impl From<Refusal> for Reason {
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                write!(f, "{c}")?;
-            }
-        }
-        Ok(())
+        self.0.chars().try_for_each(|c| match c {
+            '"' | '\'' | '\\' => write!(f, "{c}"),
+            // Leaves what can be printed as it is.
+            _ => write!(f, "{}", c.escape_debug()),
+        })
     }
 }

@@ -1,10 +1,10 @@
 //! What a request changes in a registry: the unit of durability.
 
 use crate::identity::{Fingerprint, Name, NodeId, Token};
-use crate::message::ClusterInfo;
+use crate::message::{ClusterInfo, Refusal};
 
-/// One change to a registry. Making these durable in order, each before the reply that came with it goes out, is all
-/// that durability takes.
+/// One change to a registry. Making these durable in order, before any reply that may tell of them goes out
+/// ([`Outcome::revision`](super::Outcome::revision)), is all that durability takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -42,7 +42,7 @@ pub enum Change {
     },
 }
 
-/// A change does not follow from the state it is applied to: changes are missing, or out of order.
+/// A change does not follow from the state it is applied to: changes are missing, out of order or damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
@@ -55,7 +55,16 @@ pub enum ApplyError {
     /// There is no such cluster.
     #[error("no cluster has the ID {0}")]
     NoCluster(NodeId),
-    /// The member's index is not the next, or not there.
+    /// No cluster can have such a size or so many ends.
+    #[error("the cluster {0} has properties that no cluster can have")]
+    Properties(NodeId),
+    /// The member has no ID, or its ID is not bound to its sig key.
+    #[error("a member whose ID is not bound to its key")]
+    NotBound,
+    /// The rules do not allow it.
+    #[error("the rules refuse it: {0}")]
+    Refused(Refusal),
+    /// Joining gives the member another index, or another kind of change.
     #[error("the cluster {cluster} has {members} members, which does not fit index {index}")]
     Index {
         /// The cluster's ID.

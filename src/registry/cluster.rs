@@ -45,11 +45,7 @@ impl Cluster {
             attrs: create.attrs,
             end_point_count: create.end_point_count,
         };
-        Ok(Self::empty(create.name, info))
-    }
-
-    pub(super) const fn empty(name: Name, info: ClusterInfo) -> Self {
-        Self { name, info, members: Vec::new() }
+        Ok(Self { name: create.name, info, members: Vec::new() })
     }
 
     /// Its name.
@@ -120,24 +116,41 @@ impl Cluster {
         MemberList::new(self.info.id, which, tokens).map_err(|_| Refusal::Unavailable)
     }
 
-    pub(super) fn append(&mut self, index: u32, token: Token) -> Result<(), ApplyError> {
-        let next = u32::try_from(self.members.len()).ok();
-        if next != Some(index) || index >= self.info.max_size {
-            return Err(self.index_error(index));
+    /// The empty cluster of a [`Change::ClusterCreated`].
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError::Properties`] if no such cluster can be created.
+    pub fn restore(name: Name, info: ClusterInfo) -> Result<Self, ApplyError> {
+        let ClusterInfo { id, max_size, attrs, end_point_count } = info;
+        let create = Create { name, max_size, attrs, end_point_count };
+        let created = Self::create(id, create).ok().filter(|cluster| cluster.info == info);
+        created.ok_or(ApplyError::Properties(id))
+    }
+
+    /// Applies a change of this cluster's members, if it is just what joining comes to on this state. Other changes
+    /// change nothing here.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`] if it is not; nothing has changed then.
+    pub fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
+        let (Change::MemberJoined { index, token, .. }
+        | Change::MemberUpdated { index, token, .. }) = change
+        else {
+            return Ok(());
+        };
+        let joined = self.join(token).map_err(ApplyError::Refused)?;
+        let position = usize::try_from(*index).unwrap_or(usize::MAX);
+        match (joined.change.as_ref() == Some(change), self.members.get_mut(position)) {
+            (false, _) => {
+                let (cluster, members) = (self.info.id, self.members.len());
+                return Err(ApplyError::Index { cluster, members, index: *index });
+            }
+            (true, Some(member)) => *member = token.clone(),
+            (true, None) => self.members.push(token.clone()),
         }
-        self.members.push(token);
         Ok(())
-    }
-
-    pub(super) fn replace(&mut self, index: u32, token: Token) -> Result<(), ApplyError> {
-        let error = self.index_error(index);
-        let member = usize::try_from(index).ok().and_then(|index| self.members.get_mut(index));
-        *member.ok_or(error)? = token;
-        Ok(())
-    }
-
-    const fn index_error(&self, index: u32) -> ApplyError {
-        ApplyError::Index { cluster: self.info.id, members: self.members.len(), index }
     }
 
     pub(super) fn changes(&self) -> Vec<Change> {

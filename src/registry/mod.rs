@@ -1,8 +1,9 @@
 //! The registry's rules, as a pure state machine: a request goes in, a reply and a [`Change`] come out (PROTOCOL 6).
 //!
 //! * [`Registry`] is what all sessions share, [`Visitor`] what it remembers of one session.
-//! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`] durable *before* letting the
-//!   reply out; replaying the changes in order rebuilds the registry exactly ([`Registry::apply`]).
+//! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`]s durable in order, and lets a
+//!   reply out only when all changes up to the [`Outcome`]'s revision are; replaying the changes rebuilds the registry
+//!   exactly ([`Registry::apply`]).
 //! * Checking a signature is the one slow step, and needs nothing of the registry: [`CheckedRequest::new`] does it
 //!   on any thread, [`Registry::handle_checked`] goes on from there.
 //! * The rules of one cluster are functions over one value ([`Cluster`]), so that a store that is not in one
@@ -30,20 +31,24 @@ use crate::message::{ClusterRef, Create, GetCluster, Refusal, Reply, Request};
 /// How large a registry may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegistryLimits {
-    /// Nodes known. A node takes about 100 bytes; 4,000,000 of them 400 MB.
+    /// Nodes known. Each takes about 100 bytes of memory.
     pub nodes: usize,
-    /// Clusters. A cluster takes about 1 KB a member; 1,000,000 of 8 members some GB.
+    /// Clusters, members apart. Each takes at most 1 KB, with a name of the longest kind twice.
     pub clusters: usize,
+    /// Members of all clusters together. Each takes about 0.5 KB and, with eight ends of the longest kind, at most 3 KB;
+    /// the keys that a session presents are shared by all the memberships it makes.
+    pub memberships: usize,
 }
 
 impl Default for RegistryLimits {
     fn default() -> Self {
-        Self { nodes: 4_000_000, clusters: 1_000_000 }
+        // At most some 4 GB for the worst that clients can think of; a tenth of that for what people do.
+        Self { nodes: 1_000_000, clusters: 250_000, memberships: 1_000_000 }
     }
 }
 
-/// Who is known and which clusters there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who is known and which clusters there are. Two are equal if they know the same.
+#[derive(Clone, Debug)]
 pub struct Registry {
     credential: Credential,
     limits: RegistryLimits,
@@ -51,7 +56,22 @@ pub struct Registry {
     nodes: BTreeMap<NodeId, Fingerprint>,
     clusters: BTreeMap<NodeId, Cluster>,
     names: BTreeMap<Name, NodeId>,
+    /// Members of all clusters together.
+    memberships: usize,
+    revision: u64,
 }
+
+impl PartialEq for Registry {
+    fn eq(&self, other: &Self) -> bool {
+        // Names and memberships follow from the clusters; the revision is history.
+        self.credential == other.credential
+            && self.limits == other.limits
+            && self.nodes == other.nodes
+            && self.clusters == other.clusters
+    }
+}
+
+impl Eq for Registry {}
 
 /// What a registry remembers of one session.
 #[derive(Clone, Debug, Default)]
@@ -78,16 +98,13 @@ impl Visitor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the change must be durable before the reply goes out"]
 pub struct Outcome {
-    /// What the client is told, once the change is durable.
+    /// What the client is told, once all changes up to [`revision`](Self::revision) are durable.
     pub reply: Reply,
-    /// What has changed, if anything.
+    /// What this request has changed, if anything.
     pub change: Option<Change>,
-}
-
-impl From<Refusal> for Outcome {
-    fn from(refusal: Refusal) -> Self {
-        Self { reply: Reply::Error(refusal.into()), change: None }
-    }
+    /// [`Registry::revision`] after it. A reply may tell of changes that other sessions made just before: those too
+    /// must be durable before it goes out.
+    pub revision: u64,
 }
 
 /// A request whose signature, if it has one, has been checked.
@@ -126,7 +143,14 @@ impl Registry {
             nodes: BTreeMap::new(),
             clusters: BTreeMap::new(),
             names: BTreeMap::new(),
+            memberships: 0,
+            revision: 0,
         }
+    }
+
+    /// How many changes have been applied since the registry was made.
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Who the registry is.
@@ -165,7 +189,7 @@ impl Registry {
     ) -> Outcome {
         match CheckedRequest::new(request, &RustCrypto) {
             Ok(request) => self.handle_checked(visitor, request, rng),
-            Err(refusal) => refusal.into(),
+            Err(refusal) => self.outcome(Reply::Error(refusal.into()), None),
         }
     }
 
@@ -180,12 +204,19 @@ impl Registry {
             Checked::Member(token) => self.member(visitor, token.into_inner(), rng),
             Checked::Other(request) => self.other(visitor, request, rng),
         };
-        let outcome = decided.unwrap_or_else(Outcome::from);
-        match outcome.change.as_ref().map(|change| self.apply(change)) {
-            None | Some(Ok(())) => outcome,
+        let (reply, change) = match decided {
+            Ok(Decision { reply, change }) => (reply, change),
+            Err(refusal) => (Reply::Error(refusal.into()), None),
+        };
+        match change.as_ref().map(|change| self.apply(change)) {
+            None | Some(Ok(())) => self.outcome(reply, change),
             // What was just decided on this very state applies to it; were it not so, nothing has changed.
-            Some(Err(_)) => Refusal::Unavailable.into(),
+            Some(Err(_)) => self.outcome(Reply::Error(Refusal::Unavailable.into()), None),
         }
+    }
+
+    const fn outcome(&self, reply: Reply, change: Option<Change>) -> Outcome {
+        Outcome { reply, change, revision: self.revision }
     }
 
     fn other(
@@ -193,7 +224,7 @@ impl Registry {
         visitor: &mut Visitor,
         request: Request,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Decision, Refusal> {
         match request {
             Request::RegCred => Ok(unchanged(Reply::RegCred(self.credential.clone()))),
             Request::Bye => Ok(unchanged(Reply::Ack)),
@@ -211,7 +242,7 @@ impl Registry {
         visitor: &mut Visitor,
         mut token: Token,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Decision, Refusal> {
         if visitor.member.is_some() {
             return Err(Refusal::WrongState);
         }
@@ -230,7 +261,7 @@ impl Registry {
         let attrs = token.attrs;
         token.id = Some(id);
         visitor.member = Some((id, token));
-        Ok(Outcome { reply: Reply::MemberOk { id, attrs }, change })
+        Ok(Decision { reply: Reply::MemberOk { id, attrs }, change })
     }
 
     /// PROTOCOL 6, "Create".
@@ -239,7 +270,7 @@ impl Registry {
         visitor: &mut Visitor,
         create: Create,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Decision, Refusal> {
         visitor.require_member()?;
         if let Some(existing) = self.cluster_named(&create.name) {
             let info = *existing.info();
@@ -253,21 +284,26 @@ impl Registry {
         let info = *cluster.info();
         visitor.cluster = Some(info.id);
         let change = Change::ClusterCreated { name: cluster.name().clone(), info };
-        Ok(Outcome { reply: Reply::Create(info), change: Some(change) })
+        Ok(Decision { reply: Reply::Create(info), change: Some(change) })
     }
 
     /// PROTOCOL 6, "Join".
-    fn join(&self, visitor: &mut Visitor, cluster: &ClusterRef) -> Result<Outcome, Refusal> {
+    fn join(&self, visitor: &mut Visitor, cluster: &ClusterRef) -> Result<Decision, Refusal> {
         let token = visitor.require_member()?;
         let cluster = self.find(visitor, cluster)?;
         let joined = cluster.join(token)?;
+        if matches!(joined.change, Some(Change::MemberJoined { .. }))
+            && self.memberships >= self.limits.memberships
+        {
+            return Err(Refusal::RegistryFull);
+        }
         let info = *cluster.info();
         visitor.cluster = Some(info.id);
-        Ok(Outcome { reply: Reply::Join(info), change: joined.change })
+        Ok(Decision { reply: Reply::Join(info), change: joined.change })
     }
 
     /// PROTOCOL 6, "GetCluster".
-    fn get_cluster(&self, visitor: &Visitor, get: &GetCluster) -> Result<Outcome, Refusal> {
+    fn get_cluster(&self, visitor: &Visitor, get: &GetCluster) -> Result<Decision, Refusal> {
         visitor.require_member()?;
         let cluster = self.find(visitor, &get.cluster)?;
         Ok(unchanged(Reply::Members(cluster.members(get.which)?)))
@@ -317,21 +353,25 @@ impl Registry {
                 if self.names.contains_key(name) {
                     return Err(ApplyError::NameTaken(name.clone()));
                 }
+                let cluster = Cluster::restore(name.clone(), *info)?;
                 self.names.insert(name.clone(), info.id);
-                self.clusters.insert(info.id, Cluster::empty(name.clone(), *info));
+                self.clusters.insert(info.id, cluster);
             }
-            Change::MemberJoined { cluster, index, token } => {
-                self.cluster_mut(cluster)?.append(*index, token.clone())?;
-            }
-            Change::MemberUpdated { cluster, index, token } => {
-                self.cluster_mut(cluster)?.replace(*index, token.clone())?;
+            Change::MemberJoined { cluster, token, .. }
+            | Change::MemberUpdated { cluster, token, .. } => {
+                let id = token.id.ok_or(ApplyError::NotBound)?;
+                if self.nodes.get(&id) != Some(&token.sig_key.fingerprint()) {
+                    return Err(ApplyError::NotBound);
+                }
+                let known = self.clusters.get_mut(cluster);
+                known.ok_or(ApplyError::NoCluster(*cluster))?.apply(change)?;
+                if matches!(change, Change::MemberJoined { .. }) {
+                    self.memberships = self.memberships.saturating_add(1);
+                }
             }
         }
+        self.revision = self.revision.saturating_add(1);
         Ok(())
-    }
-
-    fn cluster_mut(&mut self, id: &NodeId) -> Result<&mut Cluster, ApplyError> {
-        self.clusters.get_mut(id).ok_or(ApplyError::NoCluster(*id))
     }
 
     /// Changes that rebuild this registry from an empty one: a snapshot.
@@ -347,6 +387,12 @@ impl Visitor {
     }
 }
 
-const fn unchanged(reply: Reply) -> Outcome {
-    Outcome { reply, change: None }
+/// A decision that is not applied yet.
+struct Decision {
+    reply: Reply,
+    change: Option<Change>,
+}
+
+const fn unchanged(reply: Reply) -> Decision {
+    Decision { reply, change: None }
 }

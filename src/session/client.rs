@@ -9,6 +9,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::fmt;
 
 use rand_core::CryptoRng;
@@ -25,9 +26,12 @@ use crate::credential::Credential;
 use crate::crypto::{RustCrypto, Seal, SealError};
 use crate::identity::{PublicKey, Token, Version};
 use crate::message::{
-    ClusterRef, Create, DecodeError, GetCluster, Op, Reason, Reply, Request, decode_reply,
-    encode_request,
+    ClusterRef, Create, Decoded, GetCluster, Op, Reason, Reply, Request, encode_request,
 };
+
+/// The largest request, in bytes: with its IV and padding it fits the 16 KiB that deployed servers read at once
+/// (PROTOCOL 4).
+const MAX_REQUEST: usize = 16 * 1024 - 32;
 
 /// How a client connects.
 #[derive(Clone)]
@@ -206,8 +210,16 @@ impl Session<Client> {
         if self.role.outstanding.len() >= self.link.limits.in_flight {
             return Err(CommandError::TooManyInFlight);
         }
+        if matches!(request, Request::Member(token) if token.signature.is_none()) {
+            return Err(CommandError::Unsigned);
+        }
+        let mut message = Vec::new();
+        encode_request(request, &mut message);
+        if message.len() > MAX_REQUEST {
+            return Err(CommandError::TooLarge { bytes: message.len(), limit: MAX_REQUEST });
+        }
         self.link.advance(now);
-        self.link.send(|out| encode_request(request, out));
+        self.link.send(|out| out.extend_from_slice(&message));
         let id = RequestId::next(&mut self.role.next_id);
         self.role.phase = phase;
         self.role.outstanding.push_back((id, op, self.link.now));
@@ -267,13 +279,11 @@ impl Behaviour for Client {
         let limits = &link.limits.message;
         let reply = channel
             .reader
-            .poll(&mut link.input, |bytes| decode_reply(bytes, limits))
+            .poll(&mut link.input, |bytes| Decoded::new(bytes, limits)?.into_reply(limits))
             .map_err(|_| Error::BadRecord)?;
-        match reply {
+        match reply.transpose()? {
             None => Ok(None),
-            Some(Err(DecodeError::Malformed)) => Err(Error::BadRecord),
-            Some(Err(DecodeError::Message(error))) => Err(error.into()),
-            Some(Ok(reply)) => self.accept_reply(link, reply).map(Some),
+            Some(reply) => self.accept_reply(link, reply).map(Some),
         }
     }
 
@@ -295,6 +305,9 @@ impl Behaviour for Client {
         Some(Error::Eof(link.eof_at(between)))
     }
 
-    /// A registry is told nothing: it has no use for it.
-    fn alert(&mut self, _: &mut Link, _: &Error) {}
+    /// A registry is told nothing: it has no use for it, nor for requests that are still to go out.
+    fn alert(&mut self, link: &mut Link, _: &Error) {
+        self.hello = None;
+        link.output.clear();
+    }
 }

@@ -1,7 +1,7 @@
 //! Two kinds of error: what the peer did wrong (fatal), and what the caller did wrong (harmless).
 
 use super::timer::TimerKind;
-use crate::message::{MessageError, Op, Refusal};
+use crate::message::{DecodeError, MessageError, Op, Refusal};
 
 /// The peer broke the protocol, went away or took too long. Fatal and sticky: the session is over, and
 /// [`poll_event`](super::Session::poll_event) returns the same error from then on.
@@ -63,8 +63,8 @@ pub enum EofAt {
     /// Between two messages, with a reply due.
     #[error("before the reply came")]
     Reply,
-    /// Between two messages, with nothing due and without a Bye.
-    #[error("without a Bye")]
+    /// Between two messages, with nothing due, but before a Bye.
+    #[error("before anybody said good-bye")]
     Idle,
 }
 
@@ -82,6 +82,15 @@ impl Error {
             | Self::Timeout(_)
             | Self::Eof(_)
             | Self::Internal(_) => None,
+        }
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Malformed => Self::BadRecord,
+            DecodeError::Message(error) => Self::BadMessage(error),
         }
     }
 }
@@ -116,12 +125,23 @@ pub enum CommandError {
     /// The session does not wait for an opened Hello.
     #[error("no Hello is waiting to be opened")]
     NoHello,
-    /// The message is larger than the peer's limits can be expected to allow.
-    #[error("the message has {bytes} bytes, {limit} at most are allowed")]
+    /// The token has no signature.
+    #[error("the token is not signed")]
+    Unsigned,
+    /// The request is larger than any registry takes.
+    #[error("the request has {bytes} bytes, {limit} at most are allowed")]
     TooLarge {
         /// Its size.
         bytes: usize,
         /// The size allowed.
+        limit: usize,
+    },
+    /// The text of a refusal is longer than [`MessageLimits::text_len`](crate::message::MessageLimits::text_len).
+    #[error("the text has {bytes} bytes, {limit} at most are allowed")]
+    ReasonTooLong {
+        /// Its length.
+        bytes: usize,
+        /// The length allowed.
         limit: usize,
     },
 }

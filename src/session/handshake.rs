@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::cipher::{self, Block, Decryptor, Key};
-use crate::crypto::{Open, Seal, SealError};
+use crate::crypto::{Open, Seal, SealError, Secret};
 use crate::identity::{PublicKey, Version};
 
 /// The two deployed forms of handshake and record.
@@ -169,14 +169,14 @@ impl SealedHello {
 
     /// Opens it: the one private-key operation of a session. `rng` blinds it, and must not be the session's own.
     ///
-    /// Whether it could be opened shows only in what the session says of the result, so that nothing between here and there can treat the
-    /// two cases differently.
+    /// Whether it could be opened shows only in what the session says of the result, so that nothing between here and
+    /// there can treat the two cases differently.
     pub fn open(&self, key: &dyn Open, rng: &mut dyn CryptoRng) -> OpenedHello {
-        let hello = key.open(&self.0, rng).ok();
-        OpenedHello(hello.and_then(|plain| Hello::parse(plain.expose())))
+        let plaintext = key.open(&self.0, rng).ok();
+        OpenedHello::from_plaintext(plaintext.as_ref().map(Secret::expose))
     }
 
-    /// The ciphertext itself, for a key that is not behind [`Open`].
+    /// The ciphertext itself, for a key that is not behind [`Open`]; see [`OpenedHello::from_plaintext`].
     pub fn ciphertext(&self) -> &[u8] {
         &self.0
     }
@@ -192,6 +192,11 @@ impl fmt::Debug for SealedHello {
 pub struct OpenedHello(Option<Hello>);
 
 impl OpenedHello {
+    /// A Hello that was opened elsewhere, in a key vault that takes its time for instance; `None` if it could not be.
+    pub fn from_plaintext(plaintext: Option<&[u8]>) -> Self {
+        Self(plaintext.and_then(Hello::parse))
+    }
+
     pub(super) fn into_answerable(self) -> Option<Answerable> {
         self.0.map(Answerable)
     }

@@ -17,7 +17,9 @@ pub struct Limits {
     pub requests: u32,
     /// Requests without an answer. At the limit a registry takes no more input, and a client's commands are refused.
     pub in_flight: usize,
-    /// Bytes of output that wait to be written; above it a session takes no more input. One reply may go over it.
+    /// Bytes of output that wait to be written; above it a registry takes no more requests. The replies to those it has
+    /// taken may go over it: [`in_flight`](Self::in_flight) small ones, of which one may be a large ClusterMembers, because
+    /// nothing is taken behind a GetCluster that is not answered.
     pub output: usize,
     /// Time from the start of the session to the end of the handshake.
     pub hello_time: Duration,

@@ -90,9 +90,10 @@ impl RecordReader {
         Self { dialect, key, chain, walk: Walk::default(), plain: 0, limit }
     }
 
-    /// Bytes of input that may be needed to complete one record: its IV, its message and the padding.
+    /// Bytes of input that may be needed to complete one record, or to see that it is too large: its IV, a message of
+    /// the limit, and a field header or padding beyond it, to the end of the block.
     pub(super) const fn room(&self) -> usize {
-        self.limit.saturating_add(2 * BLOCK)
+        self.limit.saturating_add(4 * BLOCK)
     }
 
     /// Whether the input ends between two records.
@@ -125,7 +126,7 @@ impl RecordReader {
                     return Ok(Some(decoded));
                 }
                 Found::Need(bytes) => {
-                    let needed = bytes.next_multiple_of(BLOCK);
+                    let needed = bytes.checked_next_multiple_of(BLOCK).ok_or(BadRecord)?;
                     let whole = input.len().saturating_sub(input.len() % BLOCK);
                     let upto = needed.min(whole);
                     if upto <= self.plain {

@@ -24,7 +24,7 @@ use super::role::Behaviour;
 use super::timer::{Instant, TimerKind};
 use super::{RequestId, Role, Session};
 use crate::identity::{PublicKey, Version};
-use crate::message::{DecodeError, Op, Reason, Reply, Request, decode_request, encode_reply};
+use crate::message::{Decoded, Op, Reason, Reply, Request, encode_reply};
 
 /// How a registry receives.
 #[derive(Clone, Debug)]
@@ -144,7 +144,7 @@ impl Session<Server> {
     /// # Errors
     ///
     /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is no answer to it,
-    /// [`CommandError::TooLarge`] for an Error longer than the limits allow, [`CommandError::Over`],
+    /// [`CommandError::ReasonTooLong`] for an Error longer than the limits allow, [`CommandError::Over`],
     /// [`CommandError::NotOpen`]; nothing has changed then.
     pub fn reply(
         &mut self,
@@ -178,7 +178,7 @@ impl Session<Server> {
     ///
     /// # Errors
     ///
-    /// [`CommandError::TooLarge`] if the text is longer than the limits allow, [`CommandError::Over`]; nothing has changed
+    /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow, [`CommandError::Over`]; nothing has changed
     /// then.
     pub fn reject(&mut self, now: Instant, reason: &Reason) -> Result<(), CommandError> {
         if self.link.is_over() {
@@ -186,7 +186,7 @@ impl Session<Server> {
         }
         let (bytes, limit) = (reason.as_str().len(), self.link.limits.message.text_len);
         if bytes > limit {
-            return Err(CommandError::TooLarge { bytes, limit });
+            return Err(CommandError::ReasonTooLong { bytes, limit });
         }
         self.link.advance(now);
         self.role.refuse(&mut self.link, reason.clone());
@@ -214,16 +214,17 @@ impl Server {
         let limits = &link.limits.message;
         let request = channel
             .reader
-            .poll(&mut link.input, |bytes| decode_request(bytes, limits))
+            .poll(&mut link.input, |bytes| Decoded::new(bytes, limits))
             .map_err(|_| Error::BadRecord)?;
-        let request = match request {
-            None => return Ok(None),
-            Some(Err(DecodeError::Malformed)) => return Err(Error::BadRecord),
-            Some(Err(DecodeError::Message(error))) => return Err(error.into()),
-            Some(Ok(request)) => request,
-        };
-        let op = request.op();
-        let phase = self.phase.after(op).ok_or(Error::WrongState(op))?;
+        let Some(decoded) = request.transpose()? else { return Ok(None) };
+        // When a request may come is checked before what it says.
+        let op = decoded.op();
+        let phase = self.phase.after(op);
+        if phase.is_none() && op.answer().is_some() {
+            return Err(Error::WrongState(op));
+        }
+        let request = decoded.into_request(limits)?;
+        let phase = phase.ok_or(Error::WrongState(op))?;
         let limit = link.limits.requests;
         if self.next_id >= u64::from(limit) {
             return Err(Error::TooManyRequests { limit });
@@ -234,9 +235,11 @@ impl Server {
         Ok(Some(ServerEvent::Request { id, request }))
     }
 
-    /// Whether no further request is looked at for now.
+    /// Whether no further request is looked at for now. A GetCluster is the one request whose reply can be large, so
+    /// there is never more than one of them without an answer.
     fn is_busy(&self, link: &Link) -> bool {
         self.unanswered.len() >= link.limits.in_flight
+            || self.unanswered.back().is_some_and(|(_, op)| *op == Op::GetCluster)
             || self.phase == Phase::Leaving
             || link.is_congested()
     }

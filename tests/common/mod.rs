@@ -4,6 +4,7 @@
 
 pub mod pair;
 pub mod vectors;
+pub mod wire;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -9,6 +9,7 @@ use xlreg::adapter::DriveError;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
+use xlreg::identity::directory::DirectoryLock;
 use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, NodeId};
 use xlreg::message::{ClusterRef, Create, Reason, Refusal};
 use xlreg::session::{ClientConfig, EofAt, Error, TimerKind};
@@ -27,7 +28,7 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
     let enroll = errand.enroll(args, deadline)?;
     let clock = enroll.1;
     let mut driver = Driver::new(enroll.0, stream, clock);
-    let ended = follow(&mut driver, args, errand.identity);
+    let ended = follow(&mut driver, args, errand.identity, errand.lock);
     let enroll = driver.into_machine();
     let known = enroll.roster();
     match ended {
@@ -45,6 +46,8 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
 struct Errand {
     credential: Credential,
     identity: Identity,
+    /// The node's directory, until the ID is kept there.
+    lock: Option<DirectoryLock>,
     cluster: ClusterRef,
     /// The cluster's name, where it was given.
     name: Option<Name>,
@@ -57,11 +60,13 @@ impl Errand {
         }
         let (cluster, name) = cluster(args)?;
         let credential = read_credential(args)?;
-        let mut identity =
-            Identity::load_or_generate(&args.node, args.name.clone(), &mut random::system())
-                .map_err(Failure::new)?;
+        let lock = DirectoryLock::wait(&args.node).map_err(Failure::new)?;
+        let identity = lock.load_or_generate(args.name.clone(), &mut random::system());
+        let mut identity = identity.map_err(Failure::new)?;
         identity.name = args.name.clone();
-        Ok(Self { credential, identity, cluster, name })
+        // A node without an ID is about to be issued one: nobody else may come for another meanwhile.
+        let lock = identity.id.is_none().then_some(lock);
+        Ok(Self { credential, identity, lock, cluster, name })
     }
 
     fn enroll(
@@ -163,6 +168,7 @@ fn follow(
     driver: &mut Driver<Enroll, TcpStream>,
     args: &JoinArgs,
     mut identity: Identity,
+    mut lock: Option<DirectoryLock>,
 ) -> Result<(), Ended> {
     let watched = io::stderr().is_terminal();
     while let Some(event) = driver.next_event().map_err(Ended::Drive)? {
@@ -172,6 +178,7 @@ fn follow(
                 identity.id = Some(id);
                 let saved = identity.save(&args.node);
                 saved.map_err(|error| Ended::Failed(Failure::new(error)))?;
+                drop(lock.take());
             }
             EnrollEvent::Member { token, .. } if watched => {
                 let known = driver.machine().roster();
@@ -213,12 +220,21 @@ fn gave_up(args: &JoinArgs, known: Option<&Roster>) -> Failure {
 fn explain(error: DriveError<EnrollError>, args: &JoinArgs) -> Failure {
     let registry = args.registry.display();
     match error {
-        DriveError::Machine(EnrollError::Session(
-            Error::Handshake | Error::Eof(EofAt::Handshake) | Error::Timeout(TimerKind::Hello),
-        )) => Failure::new(format!(
+        DriveError::Machine(EnrollError::Session(Error::Handshake)) => Failure::new(format!(
             "the handshake failed: the registry does not hold the key in {registry}, or it is no xlReg registry"
         ))
         .advise("get the current regCred.dat from whoever runs the registry"),
+        DriveError::Machine(EnrollError::Session(Error::Eof(EofAt::Handshake))) => {
+            Failure::new(format!(
+                "the handshake failed: the registry closed the connection, most likely because it \
+                 does not hold the key in {registry}"
+            ))
+            .advise("get the current regCred.dat from whoever runs the registry; if it is the right one, the registry may be overloaded: try again")
+        }
+        DriveError::Machine(EnrollError::Session(Error::Timeout(TimerKind::Hello))) => {
+            Failure::new("the handshake failed: the registry did not answer in time")
+                .advise(format!("try again; if that does not help, {registry} may be of another registry"))
+        }
         DriveError::Machine(EnrollError::Refused { request, reason }) => {
             let advice = advice(&reason);
             let error = EnrollError::Refused { request, reason };

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use xlreg::credential::Credential;
-use xlreg::identity::directory::write_atomically;
+use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically};
 use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
 
 use crate::args::ServeArgs;
@@ -18,7 +18,14 @@ const CREDENTIAL_FILE: &str = "regCred.dat";
 const DEFAULT_NAME: &str = "xlReg";
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let identity = identity(&args.dir, args.name.as_ref())?;
+    let lock = DirectoryLock::try_now(&args.dir).map_err(|error| match error {
+        DirectoryError::Busy { .. } => {
+            Failure::new(format!("another registry runs on {}", args.dir.display()))
+                .advise("stop it first, or give this one another --dir")
+        }
+        other => Failure::new(other),
+    })?;
+    let identity = identity(&args.dir, &lock, args.name.as_ref())?;
     let listener = TcpListener::bind(args.listen.as_str()).map_err(|error| {
         Failure::new(format!("cannot listen on {}: {error}", args.listen))
             .advise("choose another address or port with --listen, or stop what listens there")
@@ -38,14 +45,14 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
 }
 
 /// The registry's identity, made the first time, under the name asked for.
-fn identity(dir: &Path, name: Option<&Name>) -> Result<Identity, Failure> {
+fn identity(dir: &Path, lock: &DirectoryLock, name: Option<&Name>) -> Result<Identity, Failure> {
     let rng = &mut random::system();
     let name = match name {
         Some(name) => Ok(name.clone()),
         None => Identity::load(dir).map(|known| known.name).or_else(|_| DEFAULT_NAME.parse()),
     };
     let name = name.map_err(Failure::new)?;
-    let mut identity = Identity::load_or_generate(dir, name.clone(), rng).map_err(Failure::new)?;
+    let mut identity = lock.load_or_generate(name.clone(), rng).map_err(Failure::new)?;
     if identity.id.is_none() || identity.name != name {
         identity.id = identity.id.or_else(|| Some(NodeId::random(rng)));
         identity.name = name;

@@ -1,0 +1,129 @@
+//! What stands behind a server's session: a registry with its keys, and what members bring to it.
+
+use xlreg::credential::Credential;
+use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, NodeId, Token, Version};
+use xlreg::message::{ClusterInfo, Create, Reply, Request};
+use xlreg::registry::{Change, Registry, RegistryLimits, Visitor};
+use xlreg::session::Dialect;
+
+use super::DIALECTS;
+use crate::common::{KEYS, Seeded, identity};
+
+/// Seed of the registry's IDs.
+const REGISTRY_SEED: u64 = 0x4E61;
+
+/// What answers the requests of a server session.
+pub trait Backend {
+    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply;
+}
+
+/// A registry, its generator, and every change it has made.
+#[derive(Clone)]
+pub struct Desk {
+    pub registry: Registry,
+    pub rng: Seeded,
+    pub changes: Vec<Change>,
+}
+
+impl Desk {
+    pub fn new(dialect: Dialect, limits: RegistryLimits) -> Self {
+        Self {
+            registry: Registry::new(credential(dialect), limits),
+            rng: Seeded::new(REGISTRY_SEED),
+            changes: Vec::new(),
+        }
+    }
+
+    /// A registry with room enough, for what has nothing to do with dialects.
+    pub fn usual() -> Self {
+        Self::new(DIALECTS[0], RegistryLimits::default())
+    }
+
+    /// A member that is known and in the cluster, without any session; answers with its ID.
+    pub fn seat(&mut self, token: Token, cluster: &Create) -> NodeId {
+        let mut visitor = Visitor::new();
+        let join = Request::Join(cluster.name.clone().into());
+        for request in [Request::Member(token), Request::Create(cluster.clone()), join] {
+            let reply = self.answer(&mut visitor, request);
+            assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
+        }
+        visitor.member().unwrap().0
+    }
+}
+
+impl Backend for Desk {
+    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply {
+        let outcome = self.registry.handle(visitor, request, &mut self.rng);
+        self.changes.extend(outcome.change);
+        outcome.reply
+    }
+}
+
+/// The registry's keys: the last of the captures, so that members can have the others.
+pub fn registry_identity() -> Identity {
+    identity("xlReg", KEYS.comms.len() - 1)
+}
+
+/// A registry that speaks this dialect, by its version.
+pub fn credential(dialect: Dialect) -> Credential {
+    let keys = registry_identity();
+    Credential {
+        name: keys.name,
+        id: NodeId::from_bytes(&[0xE6; 32]).unwrap(),
+        comms_key: keys.comms.public_key().clone(),
+        sig_key: keys.sig.public_key().clone(),
+        end_points: vec!["127.0.0.1:45678".parse().unwrap()],
+        version: match dialect {
+            Dialect::Prefixed => Version::REFERENCE,
+            Dialect::Chained => Version::new(1, 8, 4, 0),
+        },
+    }
+}
+
+/// The signed token of a new member with the `n`-th keys and these ends.
+pub fn token(name: &str, n: usize, ends: &[&str]) -> Token {
+    let ends = ends.iter().map(|end| end.parse().unwrap()).collect();
+    identity(name, n).token(MemberAttrs::NONE, ends, &mut Seeded::new(1)).unwrap()
+}
+
+/// The token as a cluster serves it to others.
+pub fn served(token: &Token, id: NodeId) -> Token {
+    Token { id: Some(id), signature: None, ..token.clone() }
+}
+
+pub fn cluster(name: &str, max_size: u32, end_point_count: u32) -> Create {
+    Create { name: name.parse().unwrap(), max_size, attrs: ClusterAttrs::NONE, end_point_count }
+}
+
+/// The properties a cluster of this proposal has.
+pub fn info(id: NodeId, create: &Create) -> ClusterInfo {
+    ClusterInfo {
+        id,
+        max_size: create.max_size,
+        attrs: create.attrs,
+        end_point_count: create.end_point_count,
+    }
+}
+
+/// An ID that no registry has issued.
+pub fn id(n: u8) -> NodeId {
+    NodeId::from_bytes(&[n; 32]).unwrap()
+}
+
+/// A trio with Alice and Bob in it.
+pub fn duo() -> (Desk, [NodeId; 2], NodeId) {
+    let mut desk = Desk::usual();
+    let trio = cluster("trio", 3, 1);
+    let alice = desk.seat(token("alice", 0, &["h:1"]), &trio);
+    let bob = desk.seat(token("bob", 1, &["h:2"]), &trio);
+    let trio = desk.registry.clusters().next().unwrap().info().id;
+    (desk, [alice, bob], trio)
+}
+
+/// A visitor who has said who it is.
+pub fn visit(desk: &mut Desk, token: Token) -> Visitor {
+    let mut visitor = Visitor::new();
+    let reply = desk.answer(&mut visitor, Request::Member(token));
+    assert!(matches!(reply, Reply::MemberOk { .. }), "{reply:?}");
+    visitor
+}

@@ -1,0 +1,103 @@
+//! Alice's errand: she creates a cluster of three, joins it and waits for the others.
+
+use std::time::Duration;
+
+use xlreg::enroll::{Enroll, EnrollEvent, Plan, Roster};
+use xlreg::identity::Token;
+use xlreg::message::{Create, Reply, Request};
+use xlreg::registry::Visitor;
+use xlreg::session::{Instant, TimerKind};
+
+use super::{Backend, Desk, Seen, Setup, Wire, cluster, info, served, token};
+use crate::common::Seeded;
+
+pub const START: Instant = Instant::from_micros(1_000_000);
+
+pub fn enroll(setup: &Setup, plan: Plan, seed: u64) -> Wire<Enroll> {
+    setup.wire(START, |config| Enroll::new(START, config, plan, Seeded::new(seed)).unwrap())
+}
+
+pub fn trio() -> Create {
+    cluster("trio", 3, 1)
+}
+
+pub fn alice() -> Token {
+    token("alice", 0, &["h:1"])
+}
+
+/// Alice creates the trio, and is patient.
+pub fn alice_s_plan() -> Plan {
+    Plan {
+        first_pause: Duration::from_millis(100),
+        longest_pause: Duration::from_millis(500),
+        ..Plan::create_and_join(alice(), trio())
+    }
+}
+
+/// Goes on to the next deadline.
+pub fn tick(wire: &mut Wire<Enroll>, backend: &mut dyn Backend) -> TimerKind {
+    let (at, kind) = wire.next_timeout().expect("nothing is due");
+    wire.advance(at);
+    wire.settle(backend);
+    kind
+}
+
+/// The requests the registry has been told since the last look.
+pub fn asked(wire: &mut Wire<Enroll>) -> Vec<Request> {
+    let seen = wire.server_saw.drain(..).filter_map(|seen| match seen {
+        Ok(Seen::Request(_, request)) => Some(request),
+        Ok(Seen::Hello) => None,
+        Err(error) => panic!("{error}"),
+    });
+    seen.collect()
+}
+
+/// The members asked for since the last look, by bits.
+pub fn polls(wire: &mut Wire<Enroll>) -> Vec<u64> {
+    let which = asked(wire).into_iter().filter_map(|request| match request {
+        Request::GetCluster(get) => Some(get.which.unwrap().bits()),
+        _ => None,
+    });
+    which.collect()
+}
+
+pub fn joined(wire: &Wire<Enroll>) -> &Roster {
+    wire.client.roster().expect("not joined")
+}
+
+/// A cluster with Alice in it, and what she saw of that.
+pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, Desk) {
+    let mut desk = setup.desk();
+    let mut wire = enroll(setup, plan, 1);
+    wire.settle(&mut desk);
+    let cluster = *desk.registry.clusters().next().unwrap().info();
+    assert_eq!(cluster, info(cluster.id, &trio()));
+    let (id, token) = wire.visitor.member().unwrap();
+    let version = desk.registry.credential().version;
+    let expected = [
+        EnrollEvent::Connected { dialect: setup.dialect, version },
+        EnrollEvent::Identified { id, attrs: token.attrs },
+        EnrollEvent::Created(cluster),
+        EnrollEvent::Joined(cluster),
+        EnrollEvent::Member { index: 0, token: served(&alice(), id) },
+    ];
+    assert_eq!(std::mem::take(&mut wire.client_saw), expected.map(Ok));
+    assert_eq!(joined(&wire).self_index(), Some(0));
+    (wire, desk)
+}
+
+pub fn seat(desk: &mut Desk, name: &str, n: usize) -> Token {
+    let token = token(name, n, &["h:9"]);
+    let id = desk.seat(token.clone(), &trio());
+    served(&token, id)
+}
+
+/// A registry that a test makes up: it may answer a request in its own way.
+pub struct Odd<F: FnMut(&Request, Reply) -> Reply>(pub Desk, pub F);
+
+impl<F: FnMut(&Request, Reply) -> Reply> Backend for Odd<F> {
+    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply {
+        let usual = self.0.answer(visitor, request.clone());
+        (self.1)(&request, usual)
+    }
+}

@@ -1,0 +1,201 @@
+//! A member's errand ([`Enroll`](xlreg::enroll::Enroll)) against the ways of deployed servers.
+
+mod common;
+
+use std::time::Duration;
+
+use common::pair::errand::{
+    Odd, alice, alice_alone, alice_s_plan, asked, enroll, joined, seat, tick, trio,
+};
+use common::pair::{Backend, DIALECTS, Desk, Setup, Wire, after};
+use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
+use xlreg::message::{Op, Reply, Request};
+use xlreg::registry::Visitor;
+use xlreg::session::{Machine, TimerKind};
+
+/// What a deployed server insists on: GetCluster only after Join, one Create and only before Join.
+#[derive(Default)]
+struct Deployed {
+    desk: Option<Desk>,
+    ops: Vec<Op>,
+}
+
+impl Backend for Deployed {
+    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply {
+        let op = request.op();
+        let had = |op| self.ops.contains(&op);
+        let allowed = match op {
+            Op::Member => self.ops.is_empty(),
+            Op::Create => had(Op::Member) && !had(Op::Create) && !had(Op::Join),
+            Op::Join => had(Op::Member) && !had(Op::Join),
+            Op::GetCluster => had(Op::Join),
+            Op::Bye => had(Op::Member),
+            _ => false,
+        };
+        assert!(allowed, "{op} after {:?}", self.ops);
+        // And it looks clusters up by ID only, save for a Join.
+        if let Request::GetCluster(get) = &request {
+            assert!(get.cluster.id.is_some() && get.which.is_some());
+        }
+        self.ops.push(op);
+        self.desk.as_mut().unwrap().answer(visitor, request)
+    }
+}
+
+#[test]
+fn a_deployed_server_is_satisfied() {
+    for dialect in DIALECTS {
+        let setup = Setup::new(dialect);
+        for plan in [alice_s_plan(), Plan::join(alice(), trio().name.into())] {
+            let mut desk = setup.desk();
+            seat(&mut desk, "bob", 1);
+            let mut server = Deployed { desk: Some(desk), ops: Vec::new() };
+            let creates = plan.create.is_some();
+            let mut wire = enroll(&setup, plan, 1);
+            wire.answers = false;
+            let mut polled = 0;
+            while !wire.client.is_finished() {
+                wire.settle(&mut server);
+                if !wire.pending.is_empty() {
+                    // Whatever one read returns is one record there, so there must not be two.
+                    assert_eq!(wire.pending.len(), 1);
+                    wire.answer(&mut server);
+                    assert_eq!(wire.client.output(), [0u8; 0], "nothing before the reply");
+                } else if !wire.client.is_finished() {
+                    polled += 1;
+                    if polled == 2 {
+                        seat(server.desk.as_mut().unwrap(), "carol", 2);
+                    }
+                    tick(&mut wire, &mut server);
+                }
+            }
+            assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
+            assert!(joined(&wire).is_complete());
+            let head = if creates { vec![Op::Create] } else { vec![] };
+            let tail = [Op::Join, Op::GetCluster, Op::GetCluster, Op::GetCluster, Op::Bye];
+            assert_eq!(server.ops, [vec![Op::Member], head, tail.to_vec()].concat());
+        }
+    }
+}
+
+#[test]
+fn members_that_were_not_asked_for_again_are_not_told_again() {
+    for dialect in DIALECTS {
+        // A server that answers every GetCluster with all there are.
+        let setup = Setup::new(dialect);
+        let (mut wire, mut desk) = alice_alone(&setup, alice_s_plan());
+        seat(&mut desk, "bob", 1);
+        let registry = desk.registry.clone();
+        let everyone = |request: &Request, usual| match request {
+            Request::GetCluster(get) => {
+                let id = get.cluster.id.unwrap();
+                Reply::Members(registry.cluster(&id).unwrap().members(None).unwrap())
+            }
+            _ => usual,
+        };
+        let mut odd = Odd(desk, everyone);
+        for _ in 0..4 {
+            tick(&mut wire, &mut odd);
+        }
+        let told = wire.client_saw.iter().filter(|e| matches!(e, Ok(EnrollEvent::Member { .. })));
+        assert_eq!(told.count(), 1, "only Bob is news");
+        // Bob was news at the first poll; three without news have doubled the pause three times, up to the longest.
+        let due = after(wire.now, Duration::from_millis(500));
+        assert_eq!(wire.client.poll_timeout(), Some((due, TimerKind::Poll)));
+    }
+}
+
+/// Alice's errand up to her Bye, which is not answered.
+fn said_bye(setup: &Setup) -> Wire<Enroll> {
+    let plan = Plan { give_up_after: Some(Duration::from_secs(20)), ..alice_s_plan() };
+    let (mut wire, mut desk) = alice_alone(setup, plan);
+    for (name, n) in [("bob", 1), ("carol", 2)] {
+        seat(&mut desk, name, n);
+    }
+    wire.answers = false;
+    wire.advance(after(wire.now, Duration::from_millis(100)));
+    wire.settle(&mut desk);
+    wire.answer(&mut desk);
+    wire.settle(&mut desk);
+    assert_eq!(asked(&mut wire).last(), Some(&Request::Bye));
+    assert_eq!(wire.client_saw.len(), 2, "Bob and Carol");
+    wire.client_saw.clear();
+    assert!(!wire.client.is_finished());
+    wire
+}
+
+/// A backend that is never asked.
+struct Nobody;
+
+impl Backend for Nobody {
+    fn answer(&mut self, _: &mut Visitor, request: Request) -> Reply {
+        panic!("{request:?}")
+    }
+}
+
+#[test]
+fn a_registry_that_closes_without_an_ack_takes_nothing_away() {
+    for dialect in DIALECTS {
+        let mut wire = said_bye(&Setup::new(dialect));
+        wire.close_down();
+        wire.poll(&mut Nobody);
+        wire.expect([Ok(EnrollEvent::Done)], []);
+        assert!(wire.client.is_finished() && joined(&wire).is_complete());
+    }
+}
+
+#[test]
+fn a_registry_that_does_not_ack_in_time_takes_nothing_away() {
+    for dialect in DIALECTS {
+        // The plan's time is over before the session's patience.
+        let mut wire = said_bye(&Setup::new(dialect));
+        assert_eq!(tick(&mut wire, &mut Nobody), TimerKind::GiveUp);
+        assert_eq!(wire.client_saw, [Ok(EnrollEvent::Done)]);
+        // And the other way round.
+        let mut setup = Setup::new(dialect);
+        setup.client.idle_time = Duration::from_secs(2);
+        let mut wire = said_bye(&setup);
+        assert_eq!(tick(&mut wire, &mut Nobody), TimerKind::Idle);
+        assert_eq!(wire.client_saw, [Ok(EnrollEvent::Done)]);
+    }
+}
+
+type Told = Vec<Result<EnrollEvent, EnrollError>>;
+
+/// A deployed server lets a fourth member join a cluster of three, and does not list it.
+fn not_listed(setup: &Setup) -> (Wire<Enroll>, Told) {
+    let mut desk = setup.desk();
+    for (name, n) in [("bob", 1), ("carol", 2), ("dave", 3)] {
+        seat(&mut desk, name, n);
+    }
+    let cluster = *desk.registry.clusters().next().unwrap().info();
+    let overflowing = |request: &Request, usual| match request {
+        Request::Join(_) => Reply::Join(cluster),
+        _ => usual,
+    };
+    let mut wire = enroll(setup, alice_s_plan(), 1);
+    wire.settle(&mut Odd(desk, overflowing));
+    let told = std::mem::take(&mut wire.client_saw);
+    (wire, told)
+}
+
+#[test]
+fn a_cluster_that_is_complete_without_us_is_told() {
+    for dialect in DIALECTS {
+        let (wire, told) = not_listed(&Setup::new(dialect));
+        assert_eq!(told.last(), Some(&Err(EnrollError::NotListed)));
+        let names: Vec<_> =
+            joined(&wire).members.values().map(|token| token.name.as_str()).collect();
+        assert_eq!(names, ["bob", "carol", "dave"]);
+        assert_eq!(joined(&wire).self_index(), None);
+    }
+}
+
+#[test]
+fn an_errand_that_ends_as_not_listed_is_finished() {
+    let setup = Setup::new(DIALECTS[0]);
+    let (wire, told) = not_listed(&setup);
+    assert_eq!(told.last(), Some(&Err(EnrollError::NotListed)));
+    assert_eq!(wire.client.poll_timeout(), None);
+    assert!(wire.client.is_finished());
+}

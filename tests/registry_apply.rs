@@ -1,0 +1,183 @@
+//! Which changes apply to a registry, and that one which does not follow from its state changes nothing.
+
+mod common;
+
+use common::pair::{Desk, cluster, duo, id, info, served, token, visit};
+use xlreg::identity::{NodeId, Token};
+use xlreg::message::{ClusterInfo, Create};
+use xlreg::registry::{ApplyError, Change, Registry};
+
+fn empty() -> Registry {
+    Desk::usual().registry
+}
+
+/// The change cannot be applied, and the registry is as it was.
+#[track_caller]
+fn does_not_apply(registry: &Registry, change: &Change) -> ApplyError {
+    let mut changed = registry.clone();
+    let applied = changed.apply(change);
+    assert!(changed == *registry, "changed by {change:?}");
+    applied.expect_err("applies")
+}
+
+fn created(text: &str, id: NodeId, create: Create) -> Change {
+    Change::ClusterCreated { name: text.parse().unwrap(), info: info(id, &create) }
+}
+
+#[test]
+fn an_id_is_taken_once() {
+    let (desk, [alice, _], trio) = duo();
+    let key = token("alice", 0, &[]).sig_key.fingerprint();
+    for taken in [alice, trio, desk.registry.credential().id] {
+        let bound = Change::NodeBound { id: taken, key };
+        assert_eq!(does_not_apply(&desk.registry, &bound), ApplyError::IdTaken(taken));
+        let created = created("other", taken, cluster("other", 3, 1));
+        assert_eq!(does_not_apply(&desk.registry, &created), ApplyError::IdTaken(taken));
+    }
+}
+
+#[test]
+fn a_cluster_name_is_taken_once() {
+    let (desk, _, _) = duo();
+    let again = created("trio", id(9), cluster("trio", 3, 1));
+    assert_eq!(
+        does_not_apply(&desk.registry, &again),
+        ApplyError::NameTaken("trio".parse().unwrap())
+    );
+}
+
+#[test]
+fn members_of_an_unknown_cluster_do_not_apply() {
+    let (desk, [alice, _], _) = duo();
+    let token = served(&token("alice", 0, &["h:1"]), alice);
+    let (cluster, index) = (id(9), 0);
+    let unknown = ApplyError::NoCluster(cluster);
+    let joined = Change::MemberJoined { cluster, index, token: token.clone() };
+    assert_eq!(does_not_apply(&desk.registry, &joined), unknown);
+    let updated = Change::MemberUpdated { cluster, index, token };
+    assert_eq!(does_not_apply(&desk.registry, &updated), unknown);
+}
+
+#[test]
+fn a_member_at_another_index_than_the_next_does_not_apply() {
+    let (mut desk, _, cluster) = duo();
+    let carol = visit(&mut desk, token("carol", 2, &["h:3"])).member().unwrap().0;
+    let token = served(&token("carol", 2, &["h:3"]), carol);
+    for index in [0, 1, 3, 63, u32::MAX] {
+        let joined = Change::MemberJoined { cluster, index, token: token.clone() };
+        let wrong = ApplyError::Index { cluster, members: 2, index };
+        assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
+    }
+    let joined = Change::MemberJoined { cluster, index: 2, token: token.clone() };
+    desk.registry.apply(&joined).unwrap();
+    // Now it is full.
+    let joined = Change::MemberJoined { cluster, index: 3, token: token.clone() };
+    let wrong = ApplyError::Index { cluster, members: 3, index: 3 };
+    assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
+    for index in [3, 64, u32::MAX] {
+        let updated = Change::MemberUpdated { cluster, index, token: token.clone() };
+        let wrong = ApplyError::Index { cluster, members: 3, index };
+        assert_eq!(does_not_apply(&desk.registry, &updated), wrong);
+    }
+}
+
+/// Applies the changes in turn; the first that fails must have changed nothing.
+fn replay<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Result<Registry, ApplyError> {
+    let mut registry = empty();
+    for change in changes {
+        let before = registry.clone();
+        if let Err(error) = registry.apply(change) {
+            assert!(registry == before, "changed by {change:?}");
+            return Err(error);
+        }
+    }
+    Ok(registry)
+}
+
+/// Alice is bound, the trio created, Alice has joined, Bob is bound, Bob has joined.
+fn five() -> Vec<Change> {
+    let (desk, _, _) = duo();
+    assert_eq!(desk.changes.len(), 5);
+    desk.changes
+}
+
+fn all_but(skipped: usize) -> Result<Registry, ApplyError> {
+    let changes = five();
+    replay(changes.iter().enumerate().filter(|(n, _)| *n != skipped).map(|(_, change)| change))
+}
+
+#[test]
+fn changes_after_a_missing_one_do_not_apply() {
+    let (_, _, trio) = duo();
+    assert_eq!(all_but(1), Err(ApplyError::NoCluster(trio)));
+    assert_eq!(all_but(2), Err(ApplyError::Index { cluster: trio, members: 0, index: 1 }));
+}
+
+#[test]
+fn a_change_does_not_apply_twice() {
+    let changes = five();
+    for upto in 1..=changes.len() {
+        let registry = replay(&changes[..upto]).unwrap();
+        changes[..upto].iter().for_each(|again| drop(does_not_apply(&registry, again)));
+    }
+}
+
+#[test]
+fn members_whose_binding_is_missing_do_not_apply() {
+    assert!(all_but(0).is_err(), "Alice is not bound");
+    assert!(all_but(3).is_err(), "Bob is not bound");
+}
+
+#[test]
+fn a_member_that_is_not_bound_does_not_apply() {
+    let (desk, _, cluster) = duo();
+    let token = served(&token("carol", 2, &["h:3"]), id(3));
+    does_not_apply(&desk.registry, &Change::MemberJoined { cluster, index: 2, token });
+}
+
+#[test]
+fn a_member_without_an_id_does_not_apply() {
+    let (desk, _, cluster) = duo();
+    let token = Token { signature: None, ..token("carol", 2, &["h:3"]) };
+    does_not_apply(&desk.registry, &Change::MemberJoined { cluster, index: 2, token });
+}
+
+#[test]
+fn a_member_that_is_in_the_cluster_does_not_apply_again_at_another_index() {
+    let (desk, [alice, _], cluster) = duo();
+    let token = served(&token("alice-2", 0, &["h:1"]), alice);
+    does_not_apply(&desk.registry, &Change::MemberJoined { cluster, index: 2, token });
+}
+
+#[test]
+fn a_member_under_a_name_that_is_taken_does_not_apply() {
+    let (mut desk, [alice, _], cluster) = duo();
+    let carol = visit(&mut desk, token("alice", 2, &["h:3"])).member().unwrap().0;
+    let joined = served(&token("alice", 2, &["h:3"]), carol);
+    let joined = Change::MemberJoined { cluster, index: 2, token: joined };
+    does_not_apply(&desk.registry, &joined);
+    let token = served(&token("bob", 0, &["h:1"]), alice);
+    does_not_apply(&desk.registry, &Change::MemberUpdated { cluster, index: 0, token });
+}
+
+#[test]
+fn an_update_to_another_member_or_key_does_not_apply() {
+    let (mut desk, [alice, _], cluster) = duo();
+    let carol = visit(&mut desk, token("carol", 2, &["h:3"])).member().unwrap().0;
+    for token in
+        [served(&token("carol", 2, &["h:3"]), carol), served(&token("alice", 2, &["h:1"]), alice)]
+    {
+        does_not_apply(&desk.registry, &Change::MemberUpdated { cluster, index: 0, token });
+    }
+}
+
+#[test]
+fn a_cluster_that_could_not_be_created_does_not_apply() {
+    for (max_size, end_point_count) in [(0, 1), (65, 1), (3, 0), (3, 3)] {
+        let wrong = ClusterInfo { max_size, end_point_count, ..info(id(5), &cluster("x", 1, 1)) };
+        does_not_apply(
+            &empty(),
+            &Change::ClusterCreated { name: "x".parse().unwrap(), info: wrong },
+        );
+    }
+}
