@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use xlreg::adapter::DriveError;
@@ -10,16 +11,48 @@ use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
 use xlreg::identity::directory::DirectoryLock;
-use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, NodeId};
+use xlreg::identity::{ClusterAttrs, EndPoint, Identity, MemberAttrs, Name, NodeId};
 use xlreg::message::{ClusterRef, Create, Reason, Refusal};
 use xlreg::session::{ClientConfig, EofAt, Error, TimerKind};
 
-use crate::args::JoinArgs;
 use crate::failure::{Failure, note, print};
 use crate::{random, roster};
 
 /// How long to try to connect where no other time is set.
 const CONNECT_TIME: Duration = Duration::from_secs(20);
+
+#[derive(Debug, clap::Args)]
+pub struct JoinArgs {
+    /// The cluster, by name or by ID (40 or 64 hex digits)
+    #[arg(value_name = "CLUSTER")]
+    pub cluster: String,
+    /// The registry's credential, its regCred.dat
+    #[arg(long, value_name = "REGCRED")]
+    pub registry: PathBuf,
+    /// Where this node keeps its keys and its ID; made the first time
+    #[arg(long, value_name = "DIR")]
+    pub node: PathBuf,
+    /// What this node calls itself
+    #[arg(long)]
+    pub name: Name,
+    /// Where this node listens: for other members, then for the cluster's clients
+    #[arg(long = "end-point", value_name = "HOST:PORT", required = true)]
+    pub end_points: Vec<EndPoint>,
+    /// Create the cluster, for so many members (1 to 64), if it is not there yet
+    #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub create: Option<u32>,
+    /// Give up waiting after so long
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
 
 pub fn run(args: &JoinArgs) -> Result<(), Failure> {
     let deadline = args.timeout.and_then(|time| Instant::now().checked_add(time));

@@ -1,13 +1,12 @@
 //! `xlreg serve`: runs a registry.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically};
 use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
 
-use crate::args::ServeArgs;
 use crate::failure::{Failure, print};
 use crate::random;
 use crate::registry::Service;
@@ -16,6 +15,22 @@ use crate::registry::Service;
 const CREDENTIAL_FILE: &str = "regCred.dat";
 /// The name of a registry that was given none.
 const DEFAULT_NAME: &str = "xlReg";
+
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// Where the registry keeps its keys and writes regCred.dat
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Where to listen; port 0 picks a free one
+    #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:56789")]
+    pub listen: EndPoint,
+    /// The address that regCred.dat tells clients [default: where it listens, 127.0.0.1 if that is everywhere]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<EndPoint>,
+    /// What the registry calls itself [default: the name it had before, xlReg the first time]
+    #[arg(long)]
+    pub name: Option<Name>,
+}
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     let lock = DirectoryLock::try_now(&args.dir).map_err(|error| match error {
