@@ -358,7 +358,7 @@ impl Enroll {
             true => self.pause.saturating_mul(2).max(Plan::SHORTEST_PAUSE),
             false => self.plan.first_pause,
         };
-        self.pause = pause.min(self.plan.longest_pause);
+        self.pause = pause.min(self.plan.longest_pause.max(Plan::SHORTEST_PAUSE));
         roster.members.extend(fresh.iter().cloned());
         self.news.extend(fresh);
         if !roster.is_complete() {

@@ -112,7 +112,7 @@
 //!
 //! | Module | What it is |
 //! |--------|------------|
-//! | [`adapter`] | reads, writes and waits; nothing else. [`blocking`](adapter::blocking) with feature `std` |
+//! | [`adapter`] | reads, writes and waits; nothing else. [`blocking`](adapter::blocking) with feature `std`, `adapter::tokio` with feature `tokio` |
 //! | [`enroll`] | a member's whole errand, from Hello to a complete roster, as one machine |
 //! | [`registry`] | the registry's rules: request in, reply and change out |
 //! | [`session`] | bytes ⇄ events: handshake, records, deadlines, limits |
@@ -127,6 +127,7 @@
 //! # Features
 //!
 //! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the crate needs `alloc` only.
+//! * `tokio`: the adapter for tokio.
 //!
 //! # Promises
 //!

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Mutex;
 use std::task::Poll;
@@ -130,7 +130,7 @@ impl Registrar for Rules {
 fn accept(rules: &'static Rules, seed: u64) -> (DuplexStream, impl Future<Output = bool>) {
     let (near, far) = duplex(1024);
     let config = ServerConfig::new(KEYS.comms[0].public_key());
-    let served = tokio::spawn(serve(far, config, rules, Seeded::new(seed)));
+    let served = tokio::spawn(serve(far, config, rules, Seeded::new(seed), pending()));
     (near, async { served.await.unwrap().is_ok() })
 }
 
@@ -161,7 +161,7 @@ async fn a_client_that_says_nothing_is_dropped_at_the_deadline() {
     let config = ServerConfig::new(KEYS.comms[0].public_key());
     let patience = config.limits.hello_time;
     let started = tokio::time::Instant::now();
-    let ended = serve(far, config, &Rules::new(), Seeded::new(1)).await;
+    let ended = serve(far, config, &Rules::new(), Seeded::new(1), pending()).await;
     assert!(matches!(ended, Err(DriveError::Machine(Error::Timeout(TimerKind::Hello)))));
     // Virtual time: exact up to the runtime's millisecond.
     let took = started.elapsed();
@@ -199,12 +199,12 @@ async fn a_hello_that_is_not_opened_is_answered_with_silence() {
     let config = ServerConfig::new(KEYS.comms[0].public_key());
     let (mut near, far) = duplex(1024);
     near.write_all(&vec![7; config.hello_len]).await.unwrap();
-    serve(far, config.clone(), &Closed, Seeded::new(1)).await.unwrap();
+    serve(far, config.clone(), &Closed, Seeded::new(1), pending()).await.unwrap();
     assert_eq!(near.read_to_end(&mut Vec::new()).await.unwrap(), 0);
 
     let (mut near, far) = duplex(1024);
     near.write_all(&vec![7; config.hello_len]).await.unwrap();
-    let ended = serve(far, config, &Stuck, Seeded::new(1)).await;
+    let ended = serve(far, config, &Stuck, Seeded::new(1), pending()).await;
     assert!(matches!(ended, Err(DriveError::Machine(Error::Timeout(TimerKind::Hello)))));
     assert_eq!(near.read_to_end(&mut Vec::new()).await.unwrap(), 0);
 }

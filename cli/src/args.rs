@@ -2,12 +2,31 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::command::bench::BenchArgs;
+use crate::command::completions::CompletionsArgs;
+use crate::command::create::CreateArgs;
+use crate::command::credential::{self, CredentialCommand};
 use crate::command::join::JoinArgs;
+use crate::command::man;
+use crate::command::members::MembersArgs;
+use crate::command::register::RegisterArgs;
 use crate::command::serve::ServeArgs;
 
 /// xlReg: machines that want to form a cluster find each other.
 #[derive(Debug, Parser)]
-#[command(name = "xlreg", version, propagate_version = true)]
+#[command(
+    name = "xlreg",
+    version,
+    propagate_version = true,
+    after_help = "\
+Exit codes:
+  0  done
+  1  failed; the message on stderr says what to do
+  2  usage
+  3  'join' timed out; what is known is printed
+
+'xlreg help COMMAND' tells more, with examples."
+)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -16,29 +35,52 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Form a cluster of three on this machine, to see it work
-    #[command(
-        after_help = "Exit codes:\n  0  all three members saw the same three\n  1  they did not"
-    )]
+    #[command(after_help = "\
+Exit codes:
+  0  all three members saw the same three
+  1  they did not
+  2  usage
+
+Examples:
+  xlreg demo")]
     Demo,
     /// Run a registry
     #[command(after_help = "\
 The keys are made in DIR the first time and kept. Clients need DIR/regCred.dat.
-Clusters live in memory: they are gone when the registry stops.
+Nodes and clusters are kept in DIR/registry.redb; nothing is acknowledged before it is on disk.
+SIGTERM and SIGINT stop the registry in order: what is in flight is finished.
+
+Exit codes:
+  0  stopped by a signal
+  1  failed; the message says what to do
+  2  usage
+
+Exit codes:
+  0  stopped by SIGTERM or SIGINT
+  1  failed; the message says what to do
+  2  usage
 
 Examples:
   xlreg serve --dir /var/lib/xlreg
-  xlreg serve --dir reg --listen 127.0.0.1:0")]
+  xlreg serve --dir reg --listen 127.0.0.1:0 --memory
+  xlreg serve --dir reg --listen 0.0.0.0:56789 --listen [::]:56789 --advertise registry.example:56789")]
     Serve(ServeArgs),
     /// Join a cluster and wait until it is full
-    #[command(after_help = "\
-Exit codes:
-  0  the cluster is complete; its members are printed
-  1  failed; the message says what to do
-  2  usage
-  3  timed out before the cluster was complete; what is known is printed
-
-Examples:
-  xlreg join alpha --registry regCred.dat --node ./node --name host1 --end-point 10.0.0.1:4000 --create 3
-  xlreg join alpha --registry regCred.dat --node ./node --name host2 --end-point 10.0.0.2:4000 --json")]
     Join(JoinArgs),
+    /// Make a node known to a registry, without a cluster
+    Register(RegisterArgs),
+    /// Create a cluster, or find the one of that name
+    Create(CreateArgs),
+    /// Print who is in a cluster, without joining it
+    Members(MembersArgs),
+    /// Look at a registry's credential
+    #[command(subcommand, after_help = credential::AFTER_HELP)]
+    Credential(CredentialCommand),
+    /// Measure what a registry serves
+    Bench(BenchArgs),
+    /// Print a script for a shell to complete the command line
+    Completions(CompletionsArgs),
+    /// Print the manual
+    #[command(after_help = man::AFTER_HELP)]
+    Man,
 }

@@ -56,6 +56,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Prints a value to stdout, as `--json` asks for it.
+pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
 /// Tells the operator something on stderr; where nobody reads it, that is no reason to stop.
 pub fn note(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");

@@ -3,11 +3,16 @@
 //! Each subcommand is a file in `command`; the protocol is all in the library.
 
 mod args;
+mod client;
 mod command;
+mod daemon;
 mod failure;
+mod import;
+mod node;
+mod progress;
 mod random;
-mod registry;
 mod roster;
+mod store;
 
 use std::process::ExitCode;
 
@@ -20,6 +25,13 @@ fn main() -> ExitCode {
         Command::Demo => command::demo::run(),
         Command::Serve(args) => command::serve::run(&args),
         Command::Join(args) => command::join::run(&args),
+        Command::Register(args) => command::register::run(&args),
+        Command::Create(args) => command::create::run(&args),
+        Command::Members(args) => command::members::run(&args),
+        Command::Credential(command) => command::credential::run(&command),
+        Command::Bench(args) => command::bench::run(&args),
+        Command::Completions(args) => command::completions::run(&args),
+        Command::Man => command::man::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,9 @@
-//! Who is in a cluster, for people and for programs.
+//! Clusters, members and keys as they are printed, for people and for programs.
 
 use serde_json::{Value, json};
 use xlreg::enroll::Roster;
 use xlreg::identity::{Name, NodeId, PublicKey, Token};
+use xlreg::message::{ClusterInfo, MemberList};
 
 /// Digits of an ID in a table: enough to tell members apart.
 const SHORT_ID: usize = 8;
@@ -11,8 +12,13 @@ const SHORT_FINGERPRINT: usize = 19;
 
 /// The members known, one a line under a head.
 pub fn table(roster: &Roster) -> String {
+    members_table(roster.members.iter().map(|(index, token)| (*index, token)))
+}
+
+/// Members with their indexes, one a line under a head.
+pub fn members_table<'a>(members: impl Iterator<Item = (u32, &'a Token)>) -> String {
     let head = ["INDEX", "NAME", "ID", "ENDS", "COMMS KEY", "SIG KEY"].map(String::from);
-    let rows = roster.members.iter().map(|(index, token)| row(*index, token));
+    let rows = members.map(|(index, token)| row(index, token));
     let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
     let mut widths = [0; 6];
     for row in &rows {
@@ -30,7 +36,7 @@ pub fn table(roster: &Roster) -> String {
 }
 
 fn row(index: u32, token: &Token) -> [String; 6] {
-    let ends = token.ends.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let ends = texts(&token.ends).join(" ");
     let id = token.id.map(|id| short(&id.to_string(), SHORT_ID)).unwrap_or_default();
     let fingerprint = |key: &PublicKey| short(&key.fingerprint().to_string(), SHORT_FINGERPRINT);
     [
@@ -52,27 +58,68 @@ pub fn json(name: Option<&Name>, roster: Option<&Roster>) -> Value {
     let cluster = roster.map(|roster| roster.cluster);
     let members = roster.into_iter().flat_map(|roster| &roster.members);
     json!({
-        "cluster": {
-            "name": name.map(Name::as_str),
-            "id": cluster.map(|c| c.id.to_string()),
-            "max_size": cluster.map(|c| c.max_size),
-            "end_point_count": cluster.map(|c| c.end_point_count),
-            "attrs": cluster.map(|c| c.attrs.bits()),
-        },
+        "cluster": cluster_json(name, cluster.map(|c| c.id), cluster),
         "self_index": roster.and_then(Roster::self_index),
         "complete": roster.is_some_and(Roster::is_complete),
         "members": members.map(|(index, token)| member(*index, token)).collect::<Vec<_>>(),
     })
 }
 
-fn member(index: u32, token: &Token) -> Value {
+/// Members of a cluster as someone sees them who is not in it, in the form of [`json`]. A registry tells such a one
+/// neither the cluster's size nor its other properties, so they are null, and so is whether it is complete.
+pub fn outside_json(name: Option<&Name>, list: &MemberList) -> Value {
     json!({
-        "index": index,
+        "cluster": cluster_json(name, Some(list.cluster()), None),
+        "self_index": null,
+        "complete": null,
+        "members": list.iter().map(|(index, token)| member(index, token)).collect::<Vec<_>>(),
+    })
+}
+
+/// A cluster's properties; what is not known is null.
+pub fn cluster_json(name: Option<&Name>, id: Option<NodeId>, info: Option<ClusterInfo>) -> Value {
+    json!({
+        "name": name.map(Name::as_str),
+        "id": id.map(|id| id.to_string()),
+        "max_size": info.map(|c| c.max_size),
+        "end_point_count": info.map(|c| c.end_point_count),
+        "attrs": info.map(|c| c.attrs.bits()),
+    })
+}
+
+fn member(index: u32, token: &Token) -> Value {
+    let mut value = token_json(token);
+    value["index"] = index.into();
+    value
+}
+
+/// What a node says of itself.
+pub fn token_json(token: &Token) -> Value {
+    json!({
         "name": token.name.as_str(),
         "id": token.id.as_ref().map(NodeId::to_string),
         "attrs": token.attrs.bits(),
-        "end_points": token.ends.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "end_points": texts(&token.ends),
         "comms_key": token.comms_key.to_openssh(),
         "sig_key": token.sig_key.to_openssh(),
     })
+}
+
+/// Values as their texts.
+pub fn texts<T: ToString>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+/// Labelled values, one a line.
+pub fn fields(fields: &[(&str, String)]) -> String {
+    let width = fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    let line = |(label, value): &(&str, String)| {
+        format!("{}\n", format!("{label:width$}  {value}").trim_end())
+    };
+    fields.iter().map(line).collect()
+}
+
+/// A key as `ssh-keygen -lf` prints it. A credential drops the comment of a key, so there is none.
+pub fn ssh_line(key: &PublicKey) -> String {
+    format!("{} {} no comment (RSA)", key.bits(), key.fingerprint())
 }

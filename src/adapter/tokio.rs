@@ -7,7 +7,7 @@
 //! * A registry: [`serve`] runs one connection against a [`Registrar`].
 
 use core::future::{Future, poll_fn};
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 use std::io;
 
@@ -18,10 +18,11 @@ use tokio::time::{self, sleep_until, timeout_at};
 use super::DriveError;
 use super::need::{Need, is_gone, need};
 use crate::enroll::{Enroll, EnrollError, Plan, Roster};
+use crate::identity::Version;
 use crate::message::{Refusal, Reply, Request};
 use crate::registry::Visitor;
 use crate::session::{
-    ClientConfig, Error, Instant, Machine, OpenedHello, SealedHello, Server, ServerConfig,
+    ClientConfig, Dialect, Error, Instant, Machine, OpenedHello, SealedHello, Server, ServerConfig,
     ServerEvent, Session,
 };
 
@@ -112,8 +113,9 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
         }
     }
 
-    /// The peer should hear what there is to hear of a failure; if it does not, the failure is still the news.
-    async fn write_rest(&mut self) {
+    /// Writes what is left to write, and no more: for the end, where it does not matter whether it can be written.
+    /// [`next_event`](Self::next_event) does this itself before it returns an error of the machine.
+    pub async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
             if self.write(deadline).await.is_err() {
@@ -250,9 +252,13 @@ pub trait Registrar {
     /// Decides a request. The reply must not be given before what it acknowledges is durable.
     fn decide(&self, visitor: &mut Visitor, request: Request)
     -> impl Future<Output = Reply> + Send;
+
+    /// A handshake is complete. For those who count.
+    fn connected(&self, _dialect: Dialect, _version: Version) {}
 }
 
-/// Serves one connection to its end and gives the stream back, to be closed.
+/// Serves one connection to its end, or until `stop` resolves: then what is in flight is finished, and nothing new is
+/// begun. The stream is the caller's, to be closed.
 ///
 /// # Errors
 ///
@@ -262,27 +268,56 @@ pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Registrar>(
     config: ServerConfig,
     registrar: &R,
     rng: impl CryptoRng + Send + 'static,
-) -> Result<T, DriveError<Error>> {
+    stop: impl Future<Output = ()>,
+) -> Result<(), DriveError<Error>> {
     let clock = Clock::start();
     let session = Session::<Server>::new(clock.now(), config, rng);
     let mut driver = Driver::new(session, stream, clock);
     let mut visitor = Visitor::new();
-    while let Some(event) = driver.next_event().await? {
-        match event {
-            ServerEvent::Hello(hello) => {
-                let deadline = driver.machine.poll_timeout().map(|(deadline, _)| deadline);
-                let now = || clock.now();
-                match before(&clock, deadline, registrar.open(hello)).await {
-                    Some(Some(opened)) => driver.machine.open_hello(now(), opened)?,
-                    Some(None) => driver.machine.reject(now(), &Refusal::Unavailable.into())?,
-                    None => driver.machine.handle_timeout(now()),
-                }
-            }
-            ServerEvent::Request { id, request } => {
-                let reply = registrar.decide(&mut visitor, request).await;
-                driver.machine.reply(clock.now(), id, &reply)?;
-            }
+    let mut stop = pin!(stop);
+    loop {
+        let event = {
+            let mut next = pin!(driver.next_event());
+            poll_fn(|cx| match stop.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => next.as_mut().poll(cx).map(Some),
+            })
+            .await
+        };
+        let Some(event) = event else {
+            driver.write_rest().await;
+            return Ok(());
+        };
+        match event? {
+            None => return Ok(()),
+            Some(event) => answer(event, &mut driver, registrar, &mut visitor).await?,
         }
     }
-    Ok(driver.stream)
+}
+
+async fn answer<T, R: Registrar>(
+    event: ServerEvent,
+    driver: &mut Driver<Session<Server>, T>,
+    registrar: &R,
+    visitor: &mut Visitor,
+) -> Result<(), DriveError<Error>> {
+    let Driver { machine, clock, .. } = driver;
+    match event {
+        ServerEvent::Hello(hello) => {
+            let deadline = machine.poll_timeout().map(|(deadline, _)| deadline);
+            match before(clock, deadline, registrar.open(hello)).await {
+                Some(Some(opened)) => machine.open_hello(clock.now(), opened)?,
+                Some(None) => machine.reject(clock.now(), &Refusal::Unavailable.into())?,
+                None => machine.handle_timeout(clock.now()),
+            }
+            if let (Some(dialect), Some(version)) = (machine.dialect(), machine.peer_version()) {
+                registrar.connected(dialect, version);
+            }
+        }
+        ServerEvent::Request { id, request } => {
+            let reply = registrar.decide(visitor, request).await;
+            machine.reply(clock.now(), id, &reply)?;
+        }
+    }
+    Ok(())
 }

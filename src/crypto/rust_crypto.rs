@@ -8,6 +8,7 @@ use core::ops::RangeInclusive;
 
 use rand_core::CryptoRng;
 use rsa::Pkcs1v15Sign;
+use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs8::der::pem::LineEnding;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rsa::traits::PublicKeyParts;
@@ -96,6 +97,14 @@ impl PrivateKey {
         allowed: RangeInclusive<usize>,
     ) -> Result<Self, PrivateKeyError> {
         let key = RsaPrivateKey::from_pkcs8_der(der).map_err(|_| PrivateKeyError::Malformed)?;
+        Self(key).checked(allowed)
+    }
+
+    pub(crate) fn from_pkcs1_der(
+        der: &[u8],
+        allowed: RangeInclusive<usize>,
+    ) -> Result<Self, PrivateKeyError> {
+        let key = RsaPrivateKey::from_pkcs1_der(der).map_err(|_| PrivateKeyError::Malformed)?;
         Self(key).checked(allowed)
     }
 

@@ -246,14 +246,26 @@ fn read(path: &Path) -> Result<Option<String>, DirectoryError> {
     }
 }
 
-/// Writes a file unless it has this content.
+/// Writes a file unless it has this content and mode.
 fn keep(path: &Path, content: &str, mode: u32) -> Result<(), DirectoryError> {
     // A file that cannot be read is written anew, or it is writing that fails.
     let known = zeroize::Zeroizing::new(fs::read(path).unwrap_or_default());
-    match *known == content.as_bytes() {
+    match *known == content.as_bytes() && has_mode(path, mode) {
         true => Ok(()),
         false => write_atomically(path, content.as_bytes(), mode),
     }
+}
+
+/// A private key that others may read is as good as changed.
+#[cfg(unix)]
+fn has_mode(path: &Path, mode: u32) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|meta| mode == PUBLIC || meta.permissions().mode() & 0o777 == mode)
+}
+
+#[cfg(not(unix))]
+fn has_mode(_: &Path, _: u32) -> bool {
+    true
 }
 
 fn remove_if_there(path: &Path) -> Result<(), DirectoryError> {

@@ -318,6 +318,15 @@ macro_rules! key_pair {
                 Self::new(PrivateKey::from_der(der, PublicKey::BITS)?)
             }
 
+            /// Reads PKCS#1 DER, as deployed nodes keep their keys.
+            ///
+            /// # Errors
+            ///
+            /// [`KeyPairError`] says what is wrong with it.
+            pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, KeyPairError> {
+                Self::new(PrivateKey::from_pkcs1_der(der, PublicKey::BITS)?)
+            }
+
             fn new(private: PrivateKey) -> Result<Self, KeyPairError> {
                 let (modulus, exponent) = private.public_components();
                 Ok(Self { private, public: PublicKey::from_components(&modulus, &exponent)? })

@@ -32,12 +32,14 @@ const MEMBER_SPECS: u32 = 11;
 const TOKENS: u32 = 21;
 const MY_ENDS: u32 = 6;
 
-/// Why bytes are not a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DecodeError {
+/// Why bytes are not a message or token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
     /// They are not protobuf of this schema. Says no more: a peer must not learn more.
+    #[error("not protobuf of this schema")]
     Malformed,
     /// They are, but the message may not stand.
+    #[error(transparent)]
     Message(MessageError),
 }
 
@@ -338,6 +340,22 @@ pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
             }
         },
     );
+}
+
+/// A token's bytes as they are inside a message: what a store may keep of a member.
+pub fn encode_token(token: &Token) -> Vec<u8> {
+    wire_token(token).encode_to_vec()
+}
+
+/// Reads and checks a token's bytes; the signature, if there is one, is not verified.
+///
+/// # Errors
+///
+/// [`DecodeError`] says what is wrong with them.
+pub fn decode_token(bytes: &[u8], limits: &MessageLimits) -> Result<Token, DecodeError> {
+    at_most(Field::TokenMyEnds, count_ends(bytes)?, limits.ends)?;
+    let token = WireToken::decode(bytes).map_err(|_| DecodeError::Malformed)?;
+    Ok(Check { limits }.token(token)?)
 }
 
 fn append(out: &mut Vec<u8>, message: XlRegMsg) {

@@ -13,7 +13,8 @@ mod request;
 mod which;
 pub(crate) mod wire;
 
-pub(crate) use codec::{DecodeError, Decoded, encode_reply, encode_request};
+pub use codec::{DecodeError, decode_token, encode_token};
+pub(crate) use codec::{Decoded, encode_reply, encode_request};
 pub use error::{Field, MessageError};
 pub use limits::MessageLimits;
 pub use op::Op;

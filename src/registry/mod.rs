@@ -163,6 +163,11 @@ impl Registry {
         self.nodes.len()
     }
 
+    /// How many members all clusters have together.
+    pub const fn membership_count(&self) -> usize {
+        self.memberships
+    }
+
     /// Every cluster, by ID.
     pub fn clusters(&self) -> impl ExactSizeIterator<Item = &Cluster> {
         self.clusters.values()

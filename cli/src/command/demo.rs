@@ -1,19 +1,24 @@
 //! `xlreg demo`: a registry and three members in one process form a cluster over TCP.
 
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, Plan, Roster};
-use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, NodeId};
+use xlreg::identity::{ClusterAttrs, CommsKeyPair, Identity, MemberAttrs, Name, NodeId};
 use xlreg::message::Create;
+use xlreg::registry::{Registry, RegistryLimits};
 use xlreg::session::ClientConfig;
 
 use super::serve;
+use crate::daemon::{Limits, Metrics};
 use crate::failure::{Failure, print};
-use crate::registry::Service;
+use crate::store::Local;
 use crate::{random, roster};
 
 const CLUSTER: &str = "demo";
@@ -30,9 +35,10 @@ pub fn run() -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::new)?;
     let address = listener.local_addr().map_err(Failure::new)?;
     let end_point = address.to_string().parse().map_err(Failure::new)?;
-    let credential = serve::credential(&registry, end_point)?;
-    let service = Service::new(credential.clone(), registry.comms);
-    thread::spawn(move || service.run(&listener));
+    let credential = serve::credential(&registry, vec![end_point])?;
+    let runtime = Runtime::new().map_err(Failure::new)?;
+    let (_stop, stopping) = watch::channel(false);
+    runtime.spawn(registry_daemon(credential.clone(), registry.comms, listener, stopping));
 
     let started = Instant::now();
     let threads = members.map(|member| {
@@ -64,6 +70,20 @@ pub fn run() -> Result<(), Failure> {
         formed.as_millis(),
         keys.as_millis(),
     ))
+}
+
+/// A registry that forgets everything when the demo ends.
+async fn registry_daemon(
+    credential: Credential,
+    comms: CommsKeyPair,
+    listener: TcpListener,
+    stopping: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let store = Local::ephemeral(Registry::new(credential, RegistryLimits::default()));
+    let daemon = serve::daemon(Arc::new(store), comms, Limits::default(), Arc::new(Metrics::new()));
+    listener.set_nonblocking(true)?;
+    daemon.run(vec![tokio::net::TcpListener::from_std(listener)?], stopping).await;
+    Ok(())
 }
 
 fn identity(name: &str, id: Option<NodeId>) -> Result<Identity, Failure> {

@@ -1,46 +1,57 @@
 //! `xlreg join`: joins a cluster and waits until it is full.
 
-use std::fs;
-use std::io::{self, IsTerminal};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use xlreg::adapter::DriveError;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
-use xlreg::identity::directory::DirectoryLock;
-use xlreg::identity::{ClusterAttrs, EndPoint, Identity, MemberAttrs, Name, NodeId};
-use xlreg::message::{ClusterRef, Create, Reason, Refusal};
-use xlreg::session::{ClientConfig, EofAt, Error, TimerKind};
+use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs, Name};
+use xlreg::message::{ClusterRef, Create, Refusal};
 
-use crate::failure::{Failure, note, print};
+use crate::client::{self, Advice, RegistryArgs, Trouble};
+use crate::failure::{Failure, print, print_json};
+use crate::node::{Node, NodeArgs};
+use crate::progress::Progress;
 use crate::{random, roster};
 
-/// How long to try to connect where no other time is set.
-const CONNECT_TIME: Duration = Duration::from_secs(20);
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  the cluster is complete, or with --no-wait joined; its members are printed
+  1  failed; the message says what to do
+  2  usage
+  3  timed out before the cluster was complete; what is known is printed
+
+Examples:
+  xlreg join alpha --registry regCred.dat --node ./node --name host1 --end-point 10.0.0.1:4000 --create 3
+  xlreg join alpha --registry regCred.dat --node ./node --name host2 --end-point 10.0.0.2:4000 --json
+  xlreg join alpha --registry regCred.dat --node ./node --name host2 --end-point 10.0.0.2:4000 --no-wait";
+
+const ADVICE: Advice = Advice {
+    refused: refused_advice,
+    otherwise: "run the same command again: the node is recognised and keeps its place",
+};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct JoinArgs {
     /// The cluster, by name or by ID (40 or 64 hex digits)
     #[arg(value_name = "CLUSTER")]
     pub cluster: String,
-    /// The registry's credential, its regCred.dat
-    #[arg(long, value_name = "REGCRED")]
-    pub registry: PathBuf,
-    /// Where this node keeps its keys and its ID; made the first time
-    #[arg(long, value_name = "DIR")]
-    pub node: PathBuf,
-    /// What this node calls itself
-    #[arg(long)]
-    pub name: Name,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub node: NodeArgs,
     /// Where this node listens: for other members, then for the cluster's clients
     #[arg(long = "end-point", value_name = "HOST:PORT", required = true)]
     pub end_points: Vec<EndPoint>,
     /// Create the cluster, for so many members (1 to 64), if it is not there yet
     #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub create: Option<u32>,
+    /// Print who is there after joining, and do not wait for the others
+    #[arg(long)]
+    pub no_wait: bool,
     /// Give up waiting after so long
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
@@ -56,31 +67,27 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 pub fn run(args: &JoinArgs) -> Result<(), Failure> {
     let deadline = args.timeout.and_then(|time| Instant::now().checked_add(time));
-    let errand = Errand::prepare(args)?;
-    let stream = connect(&errand.credential, deadline)?;
-    let enroll = errand.enroll(args, deadline)?;
-    let clock = enroll.1;
-    let mut driver = Driver::new(enroll.0, stream, clock);
-    let ended = follow(&mut driver, args, errand.identity, errand.lock);
+    let mut errand = Errand::prepare(args)?;
+    let stream = client::connect(&errand.credential, deadline)?;
+    let (enroll, clock) = errand.enroll(args, deadline)?;
+    let mut driver = Driver::new(enroll, stream, clock);
+    let ended = follow(&mut driver, args, &mut errand.node);
     let enroll = driver.into_machine();
     let known = enroll.roster();
     match ended {
         Ok(()) => report(args, errand.name.as_ref(), known),
-        Err(Ended::Failed(failure)) => Err(failure),
-        Err(Ended::Drive(DriveError::Machine(EnrollError::GaveUp))) => {
+        Err(Trouble::Drive(DriveError::Machine(EnrollError::GaveUp))) => {
             report(args, errand.name.as_ref(), known)?;
             Err(gave_up(args, known))
         }
-        Err(Ended::Drive(error)) => Err(explain(error, args)),
+        Err(trouble) => Err(trouble.explain(&args.registry, &ADVICE)),
     }
 }
 
 /// What is to be done, read from the arguments and files.
 struct Errand {
     credential: Credential,
-    identity: Identity,
-    /// The node's directory, until the ID is kept there.
-    lock: Option<DirectoryLock>,
+    node: Node,
     cluster: ClusterRef,
     /// The cluster's name, where it was given.
     name: Option<Name>,
@@ -91,15 +98,13 @@ impl Errand {
         if args.end_points.len() > 2 {
             return Err(Failure::usage("--end-point may be given once or twice, not more"));
         }
-        let (cluster, name) = cluster(args)?;
-        let credential = read_credential(args)?;
-        let lock = DirectoryLock::wait(&args.node).map_err(Failure::new)?;
-        let identity = lock.load_or_generate(args.name.clone(), &mut random::system());
-        let mut identity = identity.map_err(Failure::new)?;
-        identity.name = args.name.clone();
-        // A node without an ID is about to be issued one: nobody else may come for another meanwhile.
-        let lock = identity.id.is_none().then_some(lock);
-        Ok(Self { credential, identity, lock, cluster, name })
+        let (cluster, name) = client::cluster(&args.cluster)?;
+        if args.create.is_some() && name.is_none() {
+            return Err(Failure::usage("--create needs the cluster's name, not an ID"));
+        }
+        let credential = args.registry.credential()?;
+        let node = args.node.open()?;
+        Ok(Self { credential, node, cluster, name })
     }
 
     fn enroll(
@@ -110,7 +115,7 @@ impl Errand {
         let rng = &mut random::system();
         let ends = args.end_points.clone();
         let end_point_count = u32::try_from(ends.len()).map_err(Failure::new)?;
-        let token = self.identity.token(MemberAttrs::NONE, ends, rng).map_err(Failure::new)?;
+        let token = self.node.identity.token(MemberAttrs::NONE, ends, rng).map_err(Failure::new)?;
         let plan = match (args.create, &self.name) {
             (Some(max_size), Some(name)) => Plan::create_and_join(
                 token,
@@ -121,102 +126,36 @@ impl Errand {
         let give_up_after = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let plan = Plan { give_up_after, ..plan };
         let clock = Clock::start();
-        let config = ClientConfig::new(&self.credential);
+        let config = args.registry.config(&self.credential);
         let enroll =
             Enroll::new(clock.now(), config, plan, random::system()).map_err(Failure::new)?;
         Ok((enroll, clock))
     }
 }
 
-/// The cluster by ID if the text is one, else by name.
-fn cluster(args: &JoinArgs) -> Result<(ClusterRef, Option<Name>), Failure> {
-    if let Ok(id) = args.cluster.parse::<NodeId>() {
-        return match args.create {
-            None => Ok((id.into(), None)),
-            Some(_) => Err(Failure::usage("--create needs the cluster's name, not an ID")),
-        };
-    }
-    let name: Name = args
-        .cluster
-        .parse()
-        .map_err(|error| Failure::usage(format!("'{}' is no cluster: {error}", args.cluster)))?;
-    Ok((name.clone().into(), Some(name)))
-}
-
-fn read_credential(args: &JoinArgs) -> Result<Credential, Failure> {
-    let path = args.registry.display();
-    let advice = "--registry takes the regCred.dat that the registry wrote in its --dir";
-    let text = fs::read_to_string(&args.registry)
-        .map_err(|error| Failure::new(format!("cannot read {path}: {error}")).advise(advice))?;
-    text.parse().map_err(|error| Failure::new(format!("{path}: {error}")).advise(advice))
-}
-
-/// Connects to the first end point of the registry that answers.
-fn connect(credential: &Credential, deadline: Option<Instant>) -> Result<TcpStream, Failure> {
-    let mut problems = Vec::new();
-    for end_point in &credential.end_points {
-        match connect_to(end_point.as_str(), deadline) {
-            Ok(stream) => return Ok(stream),
-            Err(error) => problems.push(format!("{end_point}: {error}")),
-        }
-    }
-    let message =
-        format!("cannot reach the registry {} ({})", credential.name, problems.join("; "));
-    Err(match deadline.is_some_and(|at| Instant::now() >= at) {
-        true => Failure::timeout(message),
-        false => Failure::new(message).advise(
-            "is the registry running, and is the address in its regCred the one to reach it at?",
-        ),
-    })
-}
-
-fn connect_to(end_point: &str, deadline: Option<Instant>) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no such host");
-    for address in end_point.to_socket_addrs()? {
-        let left = deadline.map_or(CONNECT_TIME, |at| {
-            at.saturating_duration_since(Instant::now()).min(CONNECT_TIME)
-        });
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// Why following an errand ended early.
-enum Ended {
-    Drive(DriveError<EnrollError>),
-    Failed(Failure),
-}
-
 /// Follows the errand to its end, keeping what must be kept on the way.
 fn follow(
     driver: &mut Driver<Enroll, TcpStream>,
     args: &JoinArgs,
-    mut identity: Identity,
-    mut lock: Option<DirectoryLock>,
-) -> Result<(), Ended> {
-    let watched = io::stderr().is_terminal();
-    while let Some(event) = driver.next_event().map_err(Ended::Drive)? {
+    node: &mut Node,
+) -> Result<(), Trouble> {
+    let mut progress = None;
+    while let Some(event) = driver.next_event()? {
         match event {
-            // Kept before anything else: with this ID, and only with it, the node is recognised again.
-            EnrollEvent::Identified { id, .. } => {
-                identity.id = Some(id);
-                let saved = identity.save(&args.node);
-                saved.map_err(|error| Ended::Failed(Failure::new(error)))?;
-                drop(lock.take());
+            // Kept before anything else: a node that is not recognised would lose its place.
+            EnrollEvent::Identified { id, .. } => node.keep(id)?,
+            EnrollEvent::Joined(cluster) if !args.no_wait => {
+                progress = Some(Progress::start(&args.cluster, cluster.max_size));
             }
-            EnrollEvent::Member { token, .. } if watched => {
-                let known = driver.machine().roster();
-                let (known, size) = known.map_or((0, 0), |r| (r.members.len(), r.cluster.max_size));
-                note(format_args!("{} is there ({known} of {size} members)", token.name));
+            EnrollEvent::Member { token, .. } => {
+                // The roster has all that came with this member. A complete one goes on, to a proper good-bye.
+                let complete = driver.machine().roster().is_some_and(Roster::is_complete);
+                if args.no_wait && !complete {
+                    return Ok(());
+                }
+                if let Some(progress) = &progress {
+                    progress.arrived(&token.name);
+                }
             }
             _ => {}
         }
@@ -227,7 +166,7 @@ fn follow(
 /// Prints what is known of the cluster.
 fn report(args: &JoinArgs, name: Option<&Name>, known: Option<&Roster>) -> Result<(), Failure> {
     if args.json {
-        return print(&format!("{:#}\n", roster::json(name, known)));
+        return print_json(&roster::json(name, known));
     }
     match known {
         Some(known) => print(&roster::table(known)),
@@ -249,40 +188,8 @@ fn gave_up(args: &JoinArgs, known: Option<&Roster>) -> Failure {
         .advise("run the same command again to go on waiting: the node keeps its place")
 }
 
-/// What happened, and what to do about it.
-fn explain(error: DriveError<EnrollError>, args: &JoinArgs) -> Failure {
-    let registry = args.registry.display();
-    match error {
-        DriveError::Machine(EnrollError::Session(Error::Handshake)) => Failure::new(format!(
-            "the handshake failed: the registry does not hold the key in {registry}, or it is no xlReg registry"
-        ))
-        .advise("get the current regCred.dat from whoever runs the registry"),
-        DriveError::Machine(EnrollError::Session(Error::Eof(EofAt::Handshake))) => {
-            Failure::new(format!(
-                "the handshake failed: the registry closed the connection, most likely because it \
-                 does not hold the key in {registry}"
-            ))
-            .advise("get the current regCred.dat from whoever runs the registry; if it is the right one, the registry may be overloaded: try again")
-        }
-        DriveError::Machine(EnrollError::Session(Error::Timeout(TimerKind::Hello))) => {
-            Failure::new("the handshake failed: the registry did not answer in time")
-                .advise(format!("try again; if that does not help, {registry} may be of another registry"))
-        }
-        DriveError::Machine(EnrollError::Refused { request, reason }) => {
-            let advice = advice(&reason);
-            let error = EnrollError::Refused { request, reason };
-            match advice {
-                Some(advice) => Failure::new(error).advise(advice),
-                None => Failure::new(error),
-            }
-        }
-        other => Failure::new(other)
-            .advise("run the same command again: the node is recognised and keeps its place"),
-    }
-}
-
-fn advice(reason: &Reason) -> Option<&'static str> {
-    Some(match reason.refusal()? {
+fn refused_advice(refusal: Refusal) -> Option<&'static str> {
+    Some(match refusal {
         Refusal::NoClusterWithName | Refusal::NoClusterWithId => {
             "check the spelling, or create the cluster with --create SIZE"
         }

@@ -1,38 +1,90 @@
 //! `xlreg serve`: runs a registry.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use clap::ValueEnum;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
 use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically};
-use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
+use xlreg::identity::{CommsKeyPair, EndPoint, Identity, Name, NodeId, Version};
+use xlreg::registry::{Registry, RegistryLimits};
+use xlreg::session::ServerConfig;
 
+use crate::daemon::{Daemon, Limits, Metrics, observe};
 use crate::failure::{Failure, print};
-use crate::random;
-use crate::registry::Service;
+use crate::store::{Local, Redb, Store, StoreError};
+use crate::{import, random};
 
 /// The file that clients are given.
 const CREDENTIAL_FILE: &str = "regCred.dat";
+/// The file that nodes and clusters are kept in.
+const STORE_FILE: &str = "registry.redb";
 /// The name of a registry that was given none.
 const DEFAULT_NAME: &str = "xlReg";
+/// Connections that the system queues for each listener.
+const BACKLOG: i32 = 1024;
 
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Where the registry keeps its keys and writes regCred.dat
+    /// Where the registry keeps its keys, its nodes and clusters, and writes regCred.dat
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// Where to listen; port 0 picks a free one
+    /// Where to listen, as often as you like; port 0 picks a free one, [::] is IPv6 only
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:56789")]
-    pub listen: EndPoint,
+    pub listen: Vec<EndPoint>,
     /// The address that regCred.dat tells clients [default: where it listens, 127.0.0.1 if that is everywhere]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Option<EndPoint>,
     /// What the registry calls itself [default: the name it had before, xlReg the first time]
     #[arg(long)]
     pub name: Option<Name>,
+    /// Keep nodes and clusters in memory only: they are gone when the registry stops
+    #[arg(long)]
+    pub memory: bool,
+    /// Serve /metrics (Prometheus) and /healthz here
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<EndPoint>,
+    /// Connections open at a time; more are closed at once
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
+    pub max_connections: usize,
+    /// Connections open at a time for one address
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_address)]
+    pub max_connections_per_address: usize,
+    /// Handshakes a second for one address, in the long run
+    #[arg(long, value_name = "PER_SECOND_PER_ADDRESS", default_value_t = Limits::default().hello_rate, value_parser = rate)]
+    pub hello_rate: f64,
+    /// Take over the identity of a deployed registry from its .xlattice/reg.config, the first time
+    #[arg(long, value_name = "FILE")]
+    pub import_config: Option<PathBuf>,
+    /// How to write the log to stderr; RUST_LOG=debug tells more
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "a number above 0 is expected".into())
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs, one object a line.
+    Json,
 }
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    start_log(args.log_format);
     let lock = DirectoryLock::try_now(&args.dir).map_err(|error| match error {
         DirectoryError::Busy { .. } => {
             Failure::new(format!("another registry runs on {}", args.dir.display()))
@@ -40,23 +92,177 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         }
         other => Failure::new(other),
     })?;
+    if let Some(path) = &args.import_config {
+        import(path, &args.dir)?;
+    }
     let identity = identity(&args.dir, &lock, args.name.as_ref())?;
-    let listener = TcpListener::bind(args.listen.as_str()).map_err(|error| {
-        Failure::new(format!("cannot listen on {}: {error}", args.listen))
-            .advise("choose another address or port with --listen, or stop what listens there")
-    })?;
-    let address = listener.local_addr().map_err(Failure::new)?;
-    let end_point = match &args.advertise {
-        Some(end_point) => end_point.clone(),
-        None => reachable(address)?,
+    let runtime = Runtime::new().map_err(Failure::new)?;
+    runtime.block_on(serve(args, identity))
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => {
+            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+        }
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
+    // The signals are watched before anything can be waited for.
+    let stopped = stop_signals()?;
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    for end_point in &args.listen {
+        let listener = listen(end_point).await?;
+        addresses.push(listener.local_addr().map_err(Failure::new)?);
+        listeners.push(listener);
+    }
+    let observer = match &args.metrics {
+        Some(end_point) => Some(listen(end_point).await?),
+        None => None,
     };
-    let credential = credential(&identity, end_point)?;
+    let end_points = match &args.advertise {
+        Some(end_point) => vec![end_point.clone()],
+        None => addresses.iter().map(|address| reachable(*address)).collect::<Result<_, _>>()?,
+    };
+    let credential = credential(&identity, end_points)?;
     let path = args.dir.join(CREDENTIAL_FILE);
     write_atomically(&path, credential.to_string().as_bytes(), 0o644).map_err(Failure::new)?;
-    let service = Service::new(credential, identity.comms);
-    print(&format!("listening on {address}\n"))?;
-    service.run(&listener);
-    Ok(())
+
+    let metrics = Arc::new(Metrics::new());
+    let store = Arc::new(open_store(args, credential, &metrics)?);
+    let size = store.size();
+    info!(nodes = size.nodes, clusters = size.clusters, "ready");
+    if let Some(listener) = observer {
+        let address = listener.local_addr().map_err(Failure::new)?;
+        info!("metrics on http://{address}/metrics");
+        tokio::spawn(observe(listener, Arc::clone(&metrics), Arc::clone(&store)));
+    }
+    for address in addresses {
+        print(&format!("listening on {address}\n"))?;
+    }
+    // Where there is no service manager there is nobody to notify.
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+
+    let limits = Limits {
+        connections: args.max_connections,
+        connections_per_address: args.max_connections_per_address,
+        hello_rate: args.hello_rate,
+        ..Limits::default()
+    };
+    let (stop, stopping) = watch::channel(false);
+    let daemon = daemon(Arc::clone(&store), identity.comms, limits, metrics);
+    let running = tokio::spawn(async move { daemon.run(listeners, stopping).await });
+    let failure = tokio::select! {
+        () = stopped => None,
+        failure = store.failed() => Some(failure),
+    };
+    match &failure {
+        None => info!("stopping: finishing what is in flight"),
+        Some(failure) => error!("stopping: nothing can be made durable any more: {failure}"),
+    }
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    stop.send_replace(true);
+    running.await.map_err(Failure::new)?;
+    tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)?;
+    failure.map_or(Ok(()), |failure| Err(store_failure(failure)))
+}
+
+/// A daemon that answers as this crate's newest reference.
+pub fn daemon<S: Store>(
+    store: Arc<S>,
+    comms: CommsKeyPair,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+) -> Arc<Daemon<S>> {
+    let config = ServerConfig::new(comms.public_key());
+    Daemon::new(store, comms, config, limits, metrics)
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signals() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn open_store(
+    args: &ServeArgs,
+    credential: Credential,
+    metrics: &Arc<Metrics>,
+) -> Result<Local, Failure> {
+    let mut registry = Registry::new(credential, RegistryLimits::default());
+    if args.memory {
+        return Ok(Local::ephemeral(registry));
+    }
+    let log = Redb::open(&args.dir.join(STORE_FILE), &mut registry).map_err(store_failure)?;
+    let metrics = Arc::clone(metrics);
+    let on_commit = Arc::new(move |changes, seconds| metrics.commit(changes, seconds));
+    Local::durable(registry, log, on_commit).map_err(Failure::new)
+}
+
+fn store_failure(error: StoreError) -> Failure {
+    let advice = match &error {
+        StoreError::Busy(_) => "stop the registry that runs on this --dir first",
+        StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
+            "restore the file from a backup; nothing has been changed in it"
+        }
+        StoreError::Foreign { .. } => "use the --dir that the file was made in",
+        StoreError::Io { .. } => {
+            "check the disk, its free space and the permissions of the directory"
+        }
+    };
+    Failure::new(error).advise(advice)
+}
+
+async fn listen(end_point: &EndPoint) -> Result<TcpListener, Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::new(format!("cannot listen on {end_point}: {error}"))
+            .advise("choose another address or port, or stop what listens there")
+    };
+    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no such host");
+    for address in tokio::net::lookup_host(end_point.as_str()).await.map_err(failed)? {
+        match bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(failed(last))
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // So that [::] and 0.0.0.0 can both be listened on, with the same port.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Puts a deployed registry's identity into the directory. Doing it again changes nothing; another identity that is there
+/// already is not overwritten.
+fn import(path: &Path, dir: &Path) -> Result<(), Failure> {
+    let imported = import::identity(path)?;
+    match Identity::load(dir) {
+        Err(DirectoryError::Absent { .. }) => imported.save(dir).map_err(Failure::new),
+        Ok(known) if known.id == imported.id => Ok(()),
+        Ok(_) => Err(Failure::new(format!("{} holds another registry's identity", dir.display()))
+            .advise("import into an empty --dir")),
+        Err(error) => Err(Failure::new(error)),
+    }
 }
 
 /// The registry's identity, made the first time, under the name asked for.
@@ -76,15 +282,15 @@ fn identity(dir: &Path, lock: &DirectoryLock, name: Option<&Name>) -> Result<Ide
     Ok(identity)
 }
 
-/// The registry's credential, telling clients to come to this end point.
-pub fn credential(identity: &Identity, end_point: EndPoint) -> Result<Credential, Failure> {
+/// The registry's credential, telling clients to come to these end points.
+pub fn credential(identity: &Identity, end_points: Vec<EndPoint>) -> Result<Credential, Failure> {
     let id = identity.id.ok_or_else(|| Failure::new("the registry has no ID"))?;
     Ok(Credential {
         name: identity.name.clone(),
         id,
         comms_key: identity.comms.public_key().clone(),
         sig_key: identity.sig.public_key().clone(),
-        end_points: vec![end_point],
+        end_points,
         version: Version::REFERENCE,
     })
 }

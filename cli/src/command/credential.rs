@@ -1,0 +1,197 @@
+//! `xlreg credential`: looks at a registry's credential, in a file and as the registry itself tells it.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use xlreg::credential::Credential;
+use xlreg::identity::{Identity, PublicKey};
+use xlreg::message::Refusal;
+use xlreg::session::Dialect;
+
+use crate::client::{Advice, Conversation, RegistryArgs, Trouble, read_credential};
+use crate::failure::{Failure, note, print, print_json};
+use crate::roster::{fields, ssh_line, texts};
+
+/// For the command itself, which does nothing without one of its own.
+pub const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed, or what is compared differs
+  2  usage
+
+Examples:
+  xlreg credential show regCred.dat
+  xlreg credential fetch --registry regCred.dat";
+
+const SHOW_HELP: &str = "\
+Fingerprints are as 'ssh-keygen -lf' prints them. Keys under 2048 bits are warned of on stderr.
+
+Exit codes:
+  0  the credential is printed
+  1  the file cannot be read, or is no regCred
+  2  usage
+
+Examples:
+  xlreg credential show regCred.dat
+  xlreg credential show regCred.dat --json | jq -r .id";
+
+const FETCH_HELP: &str = "\
+The registry proves that it holds the CommsPubKey in REGCRED; the rest is what it says of itself.
+
+Exit codes:
+  0  the registry's credential is printed, and REGCRED says the same
+  1  REGCRED differs (the registry's credential is printed, the message says in what), or it failed
+  2  usage
+
+Examples:
+  xlreg credential fetch --registry regCred.dat
+  xlreg credential fetch --registry regCred.dat > regCred.new";
+
+const ADVICE: Advice = Advice {
+    refused: |refusal| match refusal {
+        Refusal::WrongState | Refusal::UnknownOp | Refusal::UnexpectedOp => Some(UNKNOWN),
+        _ => None,
+    },
+    otherwise: UNKNOWN,
+};
+const UNKNOWN: &str = "not every deployed server can be asked for its credential; get its regCred.dat from whoever runs it";
+
+#[derive(Debug, clap::Subcommand)]
+pub enum CredentialCommand {
+    /// Print what a regCred says, with the fingerprints of its keys
+    Show(ShowArgs),
+    /// Ask a registry for its credential, and compare it with the one at hand
+    Fetch(FetchArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = SHOW_HELP)]
+pub struct ShowArgs {
+    /// A regCred.dat
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = FETCH_HELP)]
+pub struct FetchArgs {
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(command: &CredentialCommand) -> Result<(), Failure> {
+    match command {
+        CredentialCommand::Show(args) => show(args),
+        CredentialCommand::Fetch(args) => fetch(args),
+    }
+}
+
+fn show(args: &ShowArgs) -> Result<(), Failure> {
+    let credential = read_credential(&args.file)?;
+    for (field, key) in keys(&credential) {
+        if key.bits() < Identity::KEY_BITS {
+            note(format_args!(
+                "xlreg: warning: {field} has {} bits only; keys under {} bits are within reach of those who try hard",
+                key.bits(),
+                Identity::KEY_BITS
+            ));
+        }
+    }
+    if args.json {
+        return print_json(&describe(&credential));
+    }
+    print(&fields(&[
+        ("name", credential.name.to_string()),
+        ("ID", credential.id.to_string()),
+        ("end points", texts(&credential.end_points).join(" ")),
+        ("version", format!("{} ({} dialect)", credential.version, dialect(&credential))),
+        ("comms key", ssh_line(&credential.comms_key)),
+        ("sig key", ssh_line(&credential.sig_key)),
+    ]))
+}
+
+fn keys(credential: &Credential) -> [(&'static str, &PublicKey); 2] {
+    [("CommsPubKey", &credential.comms_key), ("SigPubKey", &credential.sig_key)]
+}
+
+/// The dialect that goes with the registry's version.
+fn dialect(credential: &Credential) -> Dialect {
+    Dialect::of_registry(credential.version)
+}
+
+fn describe(credential: &Credential) -> Value {
+    json!({
+        "name": credential.name.as_str(),
+        "id": credential.id.to_string(),
+        "end_points": texts(&credential.end_points),
+        "version": credential.version.to_string(),
+        "dialect": dialect(credential).to_string(),
+        "comms_key": credential.comms_key.to_openssh(),
+        "comms_key_bits": credential.comms_key.bits(),
+        "comms_key_fingerprint": credential.comms_key.fingerprint().to_string(),
+        "sig_key": credential.sig_key.to_openssh(),
+        "sig_key_bits": credential.sig_key.bits(),
+        "sig_key_fingerprint": credential.sig_key.fingerprint().to_string(),
+    })
+}
+
+fn fetch(args: &FetchArgs) -> Result<(), Failure> {
+    let known = args.registry.credential()?;
+    let told = ask(args, &known).map_err(|trouble| trouble.explain(&args.registry, &ADVICE))?;
+    let differences = differences(&known, &told);
+    if args.json {
+        let differences = differences
+            .iter()
+            .map(|(field, known, told)| json!({ "field": field, "file": known, "registry": told }));
+        print_json(&json!({
+            "credential": describe(&told),
+            "same": differences.len() == 0,
+            "differences": differences.collect::<Vec<_>>(),
+        }))?;
+    } else {
+        print(&told.to_string())?;
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let differences: Vec<_> = differences
+        .iter()
+        .map(|(field, known, told)| {
+            format!("{field} is {known} in the file, {told} says the registry")
+        })
+        .collect();
+    let file = args.registry.registry.display();
+    Err(Failure::new(format!("{file} differs from what the registry says: {}", differences.join("; ")))
+        .advise("if the change is known to whoever runs the registry, keep what was printed as the new regCred.dat"))
+}
+
+fn ask(args: &FetchArgs, known: &Credential) -> Result<Credential, Trouble> {
+    let mut registry = Conversation::open(&args.registry, known)?;
+    let told = registry.credential()?;
+    registry.bye();
+    Ok(told)
+}
+
+/// Fields in which two credentials differ, with what each says; keys by their fingerprints.
+fn differences(a: &Credential, b: &Credential) -> Vec<(&'static str, String, String)> {
+    let lines = |credential: &Credential| {
+        let [comms, sig] =
+            keys(credential).map(|(field, key)| (field, key.fingerprint().to_string()));
+        [
+            ("Name", credential.name.to_string()),
+            ("ID", credential.id.to_string()),
+            comms,
+            sig,
+            ("EndPoints", texts(&credential.end_points).join(" ")),
+            ("Version", credential.version.to_string()),
+        ]
+    };
+    let pairs = lines(a).into_iter().zip(lines(b));
+    pairs.filter(|(a, b)| a != b).map(|((field, a), (_, b))| (field, a, b)).collect()
+}

@@ -1,0 +1,140 @@
+//! What the daemon counts, as Prometheus text.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use xlreg::message::{Op, Reply};
+use xlreg::session::Dialect;
+
+use crate::store::Size;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Handshake {
+    outcome: &'static str,
+    dialect: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    op: &'static str,
+    outcome: &'static str,
+}
+
+/// Counters of one daemon.
+pub struct Metrics {
+    registry: Registry,
+    open: Gauge,
+    accepted: Counter,
+    refused: Family<Refused, Counter>,
+    handshakes: Family<Handshake, Counter>,
+    requests: Family<Request, Counter>,
+    commits: Histogram,
+    changes: Counter,
+    nodes: Gauge,
+    clusters: Gauge,
+    memberships: Gauge,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("xlreg"),
+            open: Gauge::default(),
+            accepted: Counter::default(),
+            refused: Family::default(),
+            handshakes: Family::default(),
+            requests: Family::default(),
+            // 100 µs to 1.6 s.
+            commits: Histogram::new(exponential_buckets(0.0001, 2.0, 15)),
+            changes: Counter::default(),
+            nodes: Gauge::default(),
+            clusters: Gauge::default(),
+            memberships: Gauge::default(),
+        };
+        let r = &mut metrics.registry;
+        r.register("connections", "Connections open", metrics.open.clone());
+        r.register("connections_accepted", "Connections let in", metrics.accepted.clone());
+        r.register(
+            "refused",
+            "Connections and Hellos not let in, by reason",
+            metrics.refused.clone(),
+        );
+        r.register("handshakes", "Handshakes by outcome and dialect", metrics.handshakes.clone());
+        r.register("requests", "Requests by operation and outcome", metrics.requests.clone());
+        r.register("commit_seconds", "Time of one durable commit", metrics.commits.clone());
+        r.register("changes_committed", "Changes made durable", metrics.changes.clone());
+        r.register("nodes", "Nodes known", metrics.nodes.clone());
+        r.register("clusters", "Clusters", metrics.clusters.clone());
+        r.register("memberships", "Members of all clusters", metrics.memberships.clone());
+        metrics
+    }
+
+    /// A connection is open, until this is dropped.
+    pub fn connection(self: &Arc<Self>) -> impl Sized + use<> {
+        self.accepted.inc();
+        self.open.inc();
+        Open(Arc::clone(self))
+    }
+
+    /// Somebody was not let in.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Refused { reason }).inc();
+    }
+
+    /// A handshake ended.
+    pub fn handshake(&self, outcome: &'static str, dialect: Option<Dialect>) {
+        let dialect = match dialect {
+            Some(Dialect::Prefixed) => "prefixed",
+            Some(Dialect::Chained) => "chained",
+            None => "unknown",
+        };
+        self.handshakes.get_or_create(&Handshake { outcome, dialect }).inc();
+    }
+
+    /// A request was answered.
+    pub fn request(&self, op: Op, reply: &Reply) {
+        let outcome = match reply {
+            Reply::Error(_) => "refused",
+            _ => "ok",
+        };
+        self.requests.get_or_create(&Request { op: op.name(), outcome }).inc();
+    }
+
+    /// Changes were made durable.
+    pub fn commit(&self, changes: usize, seconds: f64) {
+        self.commits.observe(seconds);
+        self.changes.inc_by(changes as u64);
+    }
+
+    /// Everything, with the store as large as this.
+    pub fn text(&self, size: Size) -> Result<String, std::fmt::Error> {
+        let gauge =
+            |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge(&self.nodes, size.nodes);
+        gauge(&self.clusters, size.clusters);
+        gauge(&self.memberships, size.memberships);
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+struct Open(Arc<Metrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.dec();
+    }
+}

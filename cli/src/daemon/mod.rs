@@ -1,0 +1,204 @@
+//! The registry daemon: listeners in, connections served against a store, an orderly end.
+//!
+//! 1. A connection is let in if there is room, in all and for its address ([`admission`]); else it is closed at once.
+//! 2. Its Hello is opened on a thread for that, a few at a time and at a bounded rate for each address ([`registrar`]).
+//! 3. Its requests go to the store ([`crate::store`]), which answers when what they change is durable.
+//! 4. When the daemon is to stop, it accepts no more, finishes what is in flight, and closes.
+
+mod admission;
+mod metrics;
+mod observe;
+mod registrar;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+use xlreg::adapter::DriveError;
+use xlreg::adapter::tokio::serve;
+use xlreg::identity::CommsKeyPair;
+use xlreg::session::{Error, ServerConfig};
+
+pub use admission::Limits;
+pub use metrics::Metrics;
+pub use observe::observe;
+
+use crate::random;
+use crate::store::Store;
+use admission::{Admission, Seat};
+use registrar::Registrar;
+
+/// How long a client that was refused may take to read why.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much of what it still sends is read meanwhile.
+const LINGER_BYTES: u64 = 64 * 1024;
+/// Pause after a failure to accept: out of file descriptors, most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long connections may take to finish what is in flight when the daemon stops.
+const STOP_TIME: Duration = Duration::from_secs(10);
+
+/// What all connections share.
+pub struct Daemon<S> {
+    store: Arc<S>,
+    comms: Arc<CommsKeyPair>,
+    config: ServerConfig,
+    admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
+}
+
+impl<S: Store> Daemon<S> {
+    /// A daemon for the registry with this comms key pair.
+    pub fn new(
+        store: Arc<S>,
+        comms: CommsKeyPair,
+        config: ServerConfig,
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        let admission = Arc::new(Admission::new(limits));
+        Arc::new(Self { store, comms: Arc::new(comms), config, admission, metrics })
+    }
+
+    /// Accepts and serves until `stop` says so, then lets what is in flight finish, for a bounded time.
+    pub async fn run(self: &Arc<Self>, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(Arc::clone(self).accept(listener, stop.clone()));
+        }
+        let mut connections = JoinSet::new();
+        while let Some(accepted) = accepting.join_next().await {
+            // One that panicked has taken its connections with it; the others go on.
+            if let Ok(mut accepted) = accepted {
+                connections.spawn(async move { while accepted.join_next().await.is_some() {} });
+            }
+        }
+        let finished = async { while connections.join_next().await.is_some() {} };
+        if timeout(STOP_TIME, finished).await.is_err() {
+            warn!("connections that do not finish in {} s are cut off", STOP_TIME.as_secs());
+        }
+    }
+
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        mut stop: watch::Receiver<bool>,
+    ) -> JoinSet<()> {
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return connections,
+                Some(_) = connections.join_next() => continue,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let Some(seat) = self.admission.seat(peer.ip()) else {
+                        self.metrics.refused("connections");
+                        debug!(%peer, "refused: too many connections");
+                        continue;
+                    };
+                    connections.spawn(Arc::clone(&self).connection(
+                        stream,
+                        peer,
+                        seat,
+                        stop.clone(),
+                    ));
+                }
+                Err(error) => {
+                    warn!("cannot accept a connection: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        seat: Seat,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let open = self.metrics.connection();
+        let registrar = self.registrar(seat.address());
+        let stopped = async {
+            // A sender that is gone has stopped as well.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        let served = match stream.set_nodelay(true) {
+            Ok(()) => {
+                let config = self.config.clone();
+                serve(&mut stream, config, &registrar, random::system(), stopped).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        self.account(peer, &registrar, served);
+        linger(stream).await;
+        drop((open, seat));
+    }
+
+    fn registrar(&self, address: IpAddr) -> Registrar<S> {
+        Registrar::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.comms),
+            Arc::clone(&self.admission),
+            Arc::clone(&self.metrics),
+            address,
+        )
+    }
+
+    fn account(
+        &self,
+        peer: SocketAddr,
+        registrar: &Registrar<S>,
+        served: Result<(), DriveError<Error>>,
+    ) {
+        let Err(error) = served else {
+            debug!(%peer, "done");
+            return;
+        };
+        if !registrar.is_connected() {
+            let outcome = match &error {
+                DriveError::Machine(Error::Timeout(_)) => "timeout",
+                DriveError::Machine(Error::Eof(_)) => "closed",
+                DriveError::Machine(Error::Handshake) => "bad_hello",
+                _ => "failed",
+            };
+            self.metrics.handshake(outcome, None);
+        }
+        match &error {
+            DriveError::Command(_)
+            | DriveError::Waiting
+            | DriveError::Machine(Error::Internal(_)) => {
+                warn!(%peer, "{error}");
+            }
+            _ => info!(%peer, "{error}"),
+        }
+    }
+}
+
+/// Closes so that the last reply arrives: closing with input unread would reset the connection and take the reply
+/// with it.
+async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_ok() {
+        let rest = async {
+            let mut left = LINGER_BYTES;
+            let mut sink = [0; 1024];
+            while left > 0 {
+                match stream.read(&mut sink).await {
+                    Ok(n) if n > 0 => left = left.saturating_sub(n as u64),
+                    _ => return,
+                }
+            }
+        };
+        // Whatever comes of it, the connection is closed next.
+        let _ = timeout(LINGER, rest).await;
+    }
+}

@@ -1,0 +1,99 @@
+//! What one connection needs of the daemon: its Hello opened, its requests decided.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::task::spawn_blocking;
+use tracing::{debug, error};
+use xlreg::crypto::RustCrypto;
+use xlreg::identity::{CommsKeyPair, Version};
+use xlreg::message::{Refusal, Reply, Request};
+use xlreg::registry::{CheckedRequest, Visitor};
+use xlreg::session::{Dialect, OpenedHello, SealedHello};
+
+use super::admission::Admission;
+use super::metrics::Metrics;
+use crate::random;
+use crate::store::Store;
+
+/// One connection's way to the store.
+pub struct Registrar<S> {
+    store: Arc<S>,
+    comms: Arc<CommsKeyPair>,
+    admission: Arc<Admission>,
+    metrics: Arc<Metrics>,
+    address: IpAddr,
+    connected: AtomicBool,
+}
+
+impl<S: Store> Registrar<S> {
+    pub fn new(
+        store: Arc<S>,
+        comms: Arc<CommsKeyPair>,
+        admission: Arc<Admission>,
+        metrics: Arc<Metrics>,
+        address: IpAddr,
+    ) -> Self {
+        Self { store, comms, admission, metrics, address, connected: AtomicBool::new(false) }
+    }
+
+    /// Whether the handshake was completed.
+    pub fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    async fn decided(&self, visitor: &mut Visitor, request: Request) -> Reply {
+        // Checking a signature costs some tens of microseconds: too little to be worth another thread.
+        let request = match CheckedRequest::new(request, &RustCrypto) {
+            Ok(request) => request,
+            Err(refusal) => return Reply::Error(refusal.into()),
+        };
+        match self.store.decide(visitor, request).await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                error!("a request could not be made durable: {failure}");
+                Reply::Error(Refusal::Unavailable.into())
+            }
+        }
+    }
+}
+
+impl<S: Store> xlreg::adapter::tokio::Registrar for Registrar<S> {
+    async fn open(&self, hello: SealedHello) -> Option<OpenedHello> {
+        if !self.admission.hello(self.address) {
+            self.metrics.refused("hello_rate");
+            debug!(address = %self.address, "refused: too many Hellos");
+            return None;
+        }
+        let Some(turn) = self.admission.turn().await else {
+            self.metrics.refused("hellos_waiting");
+            debug!("refused: too many Hellos wait");
+            return None;
+        };
+        let comms = Arc::clone(&self.comms);
+        let open = move || {
+            let opened = hello.open(&*comms, &mut random::system());
+            drop(turn);
+            opened
+        };
+        spawn_blocking(open).await.ok()
+    }
+
+    async fn decide(&self, visitor: &mut Visitor, request: Request) -> Reply {
+        let op = request.op();
+        let reply = self.decided(visitor, request).await;
+        self.metrics.request(op, &reply);
+        if let Reply::Error(reason) = &reply {
+            debug!(%op, %reason, "refused");
+        }
+        reply
+    }
+
+    fn connected(&self, dialect: Dialect, version: Version) {
+        if !self.connected.swap(true, Ordering::Relaxed) {
+            debug!(address = %self.address, %dialect, %version, "connected");
+            self.metrics.handshake("ok", Some(dialect));
+        }
+    }
+}

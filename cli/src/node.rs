@@ -1,0 +1,83 @@
+//! The identity a command presents: kept in a directory, or made for the occasion.
+
+use std::path::{Path, PathBuf};
+
+use xlreg::identity::directory::DirectoryLock;
+use xlreg::identity::{Identity, Name, NodeId};
+
+use crate::failure::Failure;
+use crate::random;
+
+/// A node that comes back.
+#[derive(Debug, clap::Args)]
+pub struct NodeArgs {
+    /// Where this node keeps its keys and its ID; made the first time
+    #[arg(long, value_name = "DIR")]
+    pub node: PathBuf,
+    /// What this node calls itself
+    #[arg(long)]
+    pub name: Name,
+}
+
+impl NodeArgs {
+    /// The node kept there, or a new one, under the name given from now on.
+    pub fn open(&self) -> Result<Node, Failure> {
+        let mut node = Node::open(&self.node, self.name.clone())?;
+        node.identity.name = self.name.clone();
+        Ok(node)
+    }
+}
+
+/// A node that only visits.
+#[derive(Debug, clap::Args)]
+pub struct VisitorArgs {
+    /// Where to keep the keys and the ID for the next time [default: new ones each time]
+    #[arg(long, value_name = "DIR")]
+    pub node: Option<PathBuf>,
+}
+
+impl VisitorArgs {
+    /// The node kept there, under the name it has, or a new one under this name.
+    pub fn open(&self, name: &str) -> Result<Node, Failure> {
+        let name: Name = name.parse().map_err(Failure::new)?;
+        match &self.node {
+            Some(dir) => Node::open(dir, name),
+            None => Node::ephemeral(name),
+        }
+    }
+}
+
+/// An identity and where it is kept.
+pub struct Node {
+    pub identity: Identity,
+    /// `None` for one that is gone with the process.
+    dir: Option<PathBuf>,
+    /// Held while there is no ID: the node is about to be issued one, and nobody else may come for another meanwhile.
+    lock: Option<DirectoryLock>,
+}
+
+impl Node {
+    /// The node kept in this directory, or a new one, under the name it has; `name` is for a new one.
+    fn open(dir: &Path, name: Name) -> Result<Self, Failure> {
+        let lock = DirectoryLock::wait(dir).map_err(Failure::new)?;
+        let identity = lock.load_or_generate(name, &mut random::system()).map_err(Failure::new)?;
+        let lock = identity.id.is_none().then_some(lock);
+        Ok(Self { identity, dir: Some(dir.into()), lock })
+    }
+
+    /// A node that lives as long as the command.
+    fn ephemeral(name: Name) -> Result<Self, Failure> {
+        let identity = Identity::generate(name, &mut random::system()).map_err(Failure::new)?;
+        Ok(Self { identity, dir: None, lock: None })
+    }
+
+    /// Keeps the ID the registry knows the node by: with it, and only with it, the node is recognised again.
+    pub fn keep(&mut self, id: NodeId) -> Result<(), Failure> {
+        self.identity.id = Some(id);
+        if let Some(dir) = &self.dir {
+            self.identity.save(dir).map_err(Failure::new)?;
+        }
+        self.lock = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Where a registry's state lives, and what makes it durable.
+//!
+//! [`Store`] is what connections see: a request goes in, and the reply comes when everything that it acknowledges is durable.
+//! [`Local`] keeps the state in this process and, over a [`Log`], on disk. A store on a distributed engine would implement
+//! [`Store`] with the same rules: [`xlreg::registry::Cluster`] is one cluster's value, and joining is a function over it
+//! that can be run as compare-and-swap.
+
+mod local;
+mod redb;
+
+use std::future::Future;
+use std::path::PathBuf;
+
+use xlreg::message::Reply;
+use xlreg::registry::{ApplyError, Change, CheckedRequest, Visitor};
+
+pub use self::redb::Redb;
+pub use local::Local;
+
+/// Decides requests and makes what they change durable.
+pub trait Store: Send + Sync + 'static {
+    /// Decides a request. Resolves when all that the reply tells of is durable; dropping the future undoes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if nothing can be made durable any more. The daemon must stop then.
+    fn decide(
+        &self,
+        visitor: &mut Visitor,
+        request: CheckedRequest,
+    ) -> impl Future<Output = Result<Reply, StoreError>> + Send;
+
+    /// How much is known.
+    fn size(&self) -> Size;
+}
+
+/// How much a registry knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Nodes known.
+    pub nodes: usize,
+    /// Clusters.
+    pub clusters: usize,
+    /// Members of all clusters together.
+    pub memberships: usize,
+}
+
+/// Makes changes durable, in order.
+pub trait Log: Send + 'static {
+    /// When this returns, all of these changes survive a crash, or none of them does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; what is durable is then what was before.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+}
+
+/// Why a store cannot be opened or cannot go on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has it open.
+    #[error("{}: in use by another process", .0.display())]
+    Busy(PathBuf),
+    /// The file is damaged. Nothing has been changed.
+    #[error("{}: damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file is of another kind, or of another version of this program.
+    #[error("{}: {reason}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        reason: String,
+    },
+    /// What is stored does not follow the rules.
+    #[error("{}: damaged: {source}", path.display())]
+    Inconsistent {
+        /// The file.
+        path: PathBuf,
+        /// Which rule.
+        source: ApplyError,
+    },
+    /// Reading or writing failed.
+    #[error("{}: {reason}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+}

@@ -1,0 +1,218 @@
+//! The embedded default: one file, transactional, on the crate `redb`.
+//!
+//! What is stored is the state, not its history: a node, a cluster and a member are one row each, and a member who publishes
+//! new ends replaces its row. Commits are two-phase, and the file is checked whole when it is opened: a crash costs
+//! nothing that was committed, and damage is reported instead of being rolled back to an older state.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition,
+};
+use xlreg::identity::{ClusterAttrs, Fingerprint, NodeId};
+use xlreg::message::{ClusterInfo, MessageLimits, decode_token, encode_token};
+use xlreg::registry::{Change, Registry};
+
+use super::{Log, StoreError};
+
+/// Facts about the file itself.
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+/// Node ID to fingerprint of its sig key.
+const NODES: TableDefinition<&[u8], &[u8; 32]> = TableDefinition::new("nodes");
+/// Cluster ID to name, size, attrs and number of ends.
+const CLUSTERS: TableDefinition<&[u8], (&str, u32, u64, u32)> = TableDefinition::new("clusters");
+/// Cluster ID and index to the member's token.
+const MEMBERS: TableDefinition<(&[u8], u32), &[u8]> = TableDefinition::new("members");
+
+/// Key and value in `META` that tell the layout above.
+const FORMAT: (&str, &[u8]) = ("format", b"xlreg 1");
+/// Key in `META` of the ID of the registry whose state it is.
+const REGISTRY: &str = "registry";
+
+/// A store in one file.
+pub struct Redb {
+    path: PathBuf,
+    database: Database,
+}
+
+impl Redb {
+    /// Opens the file, or makes it, and puts everything that it holds into an empty `registry`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if another process has it, if it is damaged, or if it belongs to another registry.
+    pub fn open(path: &Path, registry: &mut Registry) -> Result<Self, StoreError> {
+        let opened = Builder::new().set_check_integrity_on_open(true).create(path);
+        let database = opened.map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(path.into()),
+            DatabaseError::Storage(StorageError::Corrupted(reason)) => damaged(path, reason),
+            DatabaseError::UpgradeRequired(version) => StoreError::Foreign {
+                path: path.into(),
+                reason: format!("the file is of an older format ({version})"),
+            },
+            // A file that is too short or does not start like one of redb's.
+            DatabaseError::Storage(StorageError::Io(error))
+                if error.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                damaged(path, error.to_string())
+            }
+            other => io(path)(other),
+        })?;
+        let store = Self { path: path.into(), database };
+        store.prepare(registry)?;
+        store.load(registry)?;
+        Ok(store)
+    }
+
+    /// Makes the tables of a new file; checks that an old one is of this layout and registry.
+    fn prepare(&self, registry: &Registry) -> Result<(), StoreError> {
+        let id = registry.credential().id;
+        let meta = self.meta()?;
+        if meta.is_empty() {
+            return self.write(|transaction| {
+                let mut meta = transaction.open_table(META)?;
+                meta.insert(FORMAT.0, FORMAT.1)?;
+                meta.insert(REGISTRY, id.as_bytes())?;
+                transaction.open_table(NODES)?;
+                transaction.open_table(CLUSTERS)?;
+                transaction.open_table(MEMBERS)?;
+                Ok(())
+            });
+        }
+        let foreign =
+            |reason: &str| StoreError::Foreign { path: self.path.clone(), reason: reason.into() };
+        if meta.get(FORMAT.0).map(Vec::as_slice) != Some(FORMAT.1) {
+            return Err(foreign("the file is of another version of xlreg"));
+        }
+        if meta.get(REGISTRY).map(Vec::as_slice) != Some(id.as_bytes()) {
+            return Err(foreign("the file belongs to a registry with another ID"));
+        }
+        Ok(())
+    }
+
+    fn meta(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let read = || -> Result<_, redb::Error> {
+            let transaction = self.database.begin_read()?;
+            let table = match transaction.open_table(META) {
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
+                table => table?,
+            };
+            let rows = table.iter()?.map(|row| {
+                let (key, value) = row?;
+                Ok((key.value().to_string(), value.value().to_vec()))
+            });
+            rows.collect()
+        };
+        read().map_err(io(&self.path))
+    }
+
+    fn load(&self, registry: &mut Registry) -> Result<(), StoreError> {
+        let mut apply = |change: Change| {
+            registry
+                .apply(&change)
+                .map_err(|source| StoreError::Inconsistent { path: self.path.clone(), source })
+        };
+        let fault = |error: redb::Error| io(&self.path)(error);
+        let transaction = self.database.begin_read().map_err(|e| fault(e.into()))?;
+        macro_rules! each_row {
+            ($table:expr, |$key:ident, $value:ident| $change:expr) => {
+                let table = transaction.open_table($table).map_err(|e| fault(e.into()))?;
+                for row in table.iter().map_err(|e| fault(e.into()))? {
+                    let ($key, $value) = row.map_err(|e| fault(e.into()))?;
+                    apply($change)?;
+                }
+            };
+        }
+        each_row!(NODES, |id, key| Change::NodeBound {
+            id: self.id(id.value())?,
+            key: Fingerprint::from_bytes(*key.value()),
+        });
+        each_row!(CLUSTERS, |id, cluster| {
+            let (name, max_size, attrs, end_point_count) = cluster.value();
+            Change::ClusterCreated {
+                name: name.parse().map_err(|e| damaged(&self.path, format!("{e}")))?,
+                info: ClusterInfo {
+                    id: self.id(id.value())?,
+                    max_size,
+                    attrs: ClusterAttrs::from_bits(attrs),
+                    end_point_count,
+                },
+            }
+        });
+        let limits = MessageLimits::default();
+        each_row!(MEMBERS, |place, token| {
+            let (cluster, index) = place.value();
+            Change::MemberJoined {
+                cluster: self.id(cluster)?,
+                index,
+                token: decode_token(token.value(), &limits)
+                    .map_err(|error| damaged(&self.path, error.to_string()))?,
+            }
+        });
+        Ok(())
+    }
+
+    fn id(&self, bytes: &[u8]) -> Result<NodeId, StoreError> {
+        NodeId::from_bytes(bytes).map_err(|error| damaged(&self.path, error.to_string()))
+    }
+
+    fn write(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        let write = || -> Result<(), redb::Error> {
+            let mut transaction = self.database.begin_write()?;
+            // With one phase a damaged file could be taken for one whose last commit was torn, and be rolled back.
+            transaction.set_two_phase_commit(true);
+            change(&transaction)?;
+            Ok(transaction.commit()?)
+        };
+        write().map_err(io(&self.path))
+    }
+}
+
+impl Log for Redb {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let mut nodes = transaction.open_table(NODES)?;
+            let mut clusters = transaction.open_table(CLUSTERS)?;
+            let mut members = transaction.open_table(MEMBERS)?;
+            for change in changes {
+                match change {
+                    Change::NodeBound { id, key } => {
+                        nodes.insert(id.as_bytes(), &key.to_bytes())?;
+                    }
+                    Change::ClusterCreated { name, info } => {
+                        let ClusterInfo { id, max_size, attrs, end_point_count } = info;
+                        let row = (name.as_str(), *max_size, attrs.bits(), *end_point_count);
+                        clusters.insert(id.as_bytes(), row)?;
+                    }
+                    Change::MemberJoined { cluster, index, token }
+                    | Change::MemberUpdated { cluster, index, token } => {
+                        members
+                            .insert((cluster.as_bytes(), *index), encode_token(token).as_slice())?;
+                    }
+                    // A change that this program does not know must not be lost in silence.
+                    other => {
+                        let reason = format!("a change of an unknown kind: {other:?}");
+                        return Err(redb::Error::Corrupted(reason));
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn damaged(path: &Path, reason: String) -> StoreError {
+    StoreError::Damaged { path: path.into(), reason }
+}
+
+fn io<E: Into<redb::Error>>(path: &Path) -> impl Fn(E) -> StoreError + use<'_, E> {
+    |error| match error.into() {
+        redb::Error::Corrupted(reason) => damaged(path, reason),
+        other => StoreError::Io { path: path.into(), reason: other.to_string() },
+    }
+}

@@ -1,0 +1,61 @@
+//! A registry with the manners of deployed ones, as far as a test needs it.
+
+use std::net::TcpListener;
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use xlreg::adapter::blocking::{Clock, Driver};
+use xlreg::credential::Credential;
+use xlreg::identity::{CommsKeyPair, NodeId, SigKeyPair, Version};
+use xlreg::message::{Refusal, Reply, Request};
+use xlreg::session::{Server, ServerConfig, ServerEvent, Session};
+
+/// A registry's keys, short, and its credential.
+pub fn short_registry(end_point: &str) -> (CommsKeyPair, Credential) {
+    let rng = &mut UnwrapErr(SysRng);
+    let comms = CommsKeyPair::generate(1024, rng).unwrap();
+    let credential = Credential {
+        name: "deployed".parse().unwrap(),
+        id: NodeId::random(rng),
+        comms_key: comms.public_key().clone(),
+        sig_key: SigKeyPair::generate(2048, rng).unwrap().public_key().clone(),
+        end_points: vec![end_point.parse().unwrap()],
+        version: Version::REFERENCE,
+    };
+    (comms, credential)
+}
+
+/// How a registry of the deployed generation meets GetCluster before Join.
+#[derive(Clone, Copy)]
+pub enum Manners {
+    Refuse,
+    HangUp,
+}
+
+/// Serves one connection as deployed servers do: members are told to members only.
+pub fn serve_as_deployed(listener: &TcpListener, comms: &CommsKeyPair, manners: Manners) {
+    let (stream, _) = listener.accept().unwrap();
+    let clock = Clock::start();
+    let config = ServerConfig::new(comms.public_key());
+    let session = Session::<Server>::new(clock.now(), config, UnwrapErr(SysRng));
+    let mut driver = Driver::new(session, stream, clock);
+    while let Ok(Some(event)) = driver.next_event() {
+        let now = driver.now();
+        match (event, manners) {
+            (ServerEvent::Hello(hello), _) => {
+                let opened = hello.open(comms, &mut UnwrapErr(SysRng));
+                driver.machine().open_hello(now, opened).unwrap();
+            }
+            (ServerEvent::Request { id, request: Request::Member(token) }, _) => {
+                let member = NodeId::random(&mut UnwrapErr(SysRng));
+                let reply = Reply::MemberOk { id: member, attrs: token.attrs };
+                driver.machine().reply(now, id, &reply).unwrap();
+            }
+            (ServerEvent::Request { id, .. }, Manners::Refuse) => {
+                let reply = Reply::Error(Refusal::WrongState.into());
+                driver.machine().reply(now, id, &reply).unwrap();
+            }
+            _ => return,
+        }
+    }
+}

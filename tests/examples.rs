@@ -1,0 +1,73 @@
+//! The examples work: each registry forms a cluster of tokio clients, over real TCP.
+
+#![cfg(all(unix, feature = "tokio"))]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The built example beside this test's own binary. `cargo test` builds both; with `--test examples` alone it does not.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.parent().and_then(Path::parent).unwrap();
+    let path = target.join("examples").join(name);
+    assert!(path.exists(), "not built: run `cargo build --examples --features tokio` first");
+    path
+}
+
+struct Stopped(Child);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn forms_a_cluster(registry: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(example(registry));
+    command.arg("127.0.0.1:0").arg(dir.path()).stdout(Stdio::piped());
+    let mut registry = Stopped(command.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(registry.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("listening on 127.0.0.1:"), "{line}");
+
+    let members = ["alice", "bob", "carol"].map(|name| {
+        let mut command = Command::new(example("client_tokio"));
+        command.arg(dir.path().join("regCred.dat"));
+        command.args(["alpha", "3", name, &format!("{name}.example:4000")]);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    });
+    let told = members.map(|member| member.wait_with_output().unwrap());
+    for output in &told {
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        assert_eq!(text, String::from_utf8(told[0].stdout.clone()).unwrap());
+        for name in ["alice", "bob", "carol"] {
+            assert!(text.contains(&format!(" {name} {name}.example:4000\n")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn blocking_threads_form_a_cluster() {
+    forms_a_cluster("registry_threads");
+}
+
+#[test]
+fn a_custom_event_loop_forms_a_cluster() {
+    forms_a_cluster("registry_mio");
+}
+
+/// A reader should see the event loop, not scroll through it.
+#[test]
+fn examples_are_short() {
+    for name in ["registry_threads", "registry_mio", "client_tokio"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.rs"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let code = text.lines().map(str::trim);
+        let lines = code.filter(|line| !line.is_empty() && !line.starts_with("//")).count();
+        assert!(lines < 80, "{name} has {lines} lines of code");
+    }
+}
