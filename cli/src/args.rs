@@ -6,6 +6,7 @@ use crate::command::bench::BenchArgs;
 use crate::command::completions::CompletionsArgs;
 use crate::command::create::CreateArgs;
 use crate::command::credential::{self, CredentialCommand};
+use crate::command::demo::DemoArgs;
 use crate::command::join::JoinArgs;
 use crate::command::man;
 use crate::command::members::MembersArgs;
@@ -43,7 +44,7 @@ Exit codes:
 
 Examples:
   xlreg demo")]
-    Demo,
+    Demo(DemoArgs),
     /// Run a registry
     #[command(after_help = "\
 The keys are made in DIR the first time and kept. Clients need DIR/regCred.dat.

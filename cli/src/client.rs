@@ -296,19 +296,29 @@ impl Trouble {
         };
         match error {
             DriveError::Machine(EnrollError::Session(Error::Handshake)) => Failure::new(format!(
-                "the handshake failed: the registry does not hold the key in {registry}, or it is no xlReg registry"
+                "the handshake failed: the registry does not hold the key in {registry}, or it is no xlReg \
+                 registry"
             ))
-            .advise("get the current regCred.dat from whoever runs the registry; if it is the right one, try another --dialect"),
+            .advise(
+                "get the current regCred.dat from whoever runs the registry; if it is the right one, try another \
+                 --dialect",
+            ),
             DriveError::Machine(EnrollError::Session(Error::Eof(EofAt::Handshake))) => {
                 Failure::new(format!(
                     "the handshake failed: the registry closed the connection, most likely because it \
                      does not hold the key in {registry}"
                 ))
-                .advise("get the current regCred.dat from whoever runs the registry; if it is the right one, the registry may be overloaded or want another --dialect: try again")
+                .advise(
+                    "get the current regCred.dat from whoever runs the registry; if it is the right one, the \
+                     registry may be overloaded or want another --dialect: try again",
+                )
             }
             DriveError::Machine(EnrollError::Session(Error::Timeout(TimerKind::Hello))) => {
                 Failure::new("the handshake failed: the registry did not answer in time").advise(
-                    format!("try again; if that does not help, {registry} may be of another registry, or it may want another --dialect"),
+                    format!(
+                        "try again; if that does not help, {registry} may be of another registry, or it may want \
+                         another --dialect"
+                    ),
                 )
             }
             DriveError::Machine(EnrollError::Refused { request, reason }) => {

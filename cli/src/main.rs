@@ -22,7 +22,7 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Demo => command::demo::run(),
+        Command::Demo(args) => command::demo::run(&args),
         Command::Serve(args) => command::serve::run(&args),
         Command::Join(args) => command::join::run(&args),
         Command::Register(args) => command::register::run(&args),

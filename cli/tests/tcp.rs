@@ -257,4 +257,9 @@ fn the_demo_forms_its_cluster() {
         assert_eq!(line.matches("SHA256:").count(), 2, "{line}");
     }
     assert!(text.contains("all 3 members agree"), "{text}");
+
+    let output = xlreg(&["demo", "--json"]).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let told = json(&output);
+    assert_eq!((&told["complete"], told["members"].as_array().unwrap().len()), (&true.into(), 3));
 }

@@ -54,7 +54,8 @@ const ADVICE: Advice = Advice {
     },
     otherwise: UNKNOWN,
 };
-const UNKNOWN: &str = "not every deployed server can be asked for its credential; get its regCred.dat from whoever runs it";
+const UNKNOWN: &str = "\
+    not every deployed server can be asked for its credential; get its regCred.dat from whoever runs it";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum CredentialCommand {

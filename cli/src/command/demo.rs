@@ -17,7 +17,7 @@ use xlreg::session::ClientConfig;
 
 use super::serve;
 use crate::daemon::{Limits, Metrics};
-use crate::failure::{Failure, print};
+use crate::failure::{Failure, print, print_json};
 use crate::store::Local;
 use crate::{random, roster};
 
@@ -26,7 +26,14 @@ const MEMBERS: [&str; 3] = ["alice", "bob", "carol"];
 /// Long enough for any machine; it takes well under a second on most.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn run() -> Result<(), Failure> {
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let started = Instant::now();
     let registry = identity("xlReg", Some(NodeId::random(&mut random::system())))?;
     let members = MEMBERS.map(|name| identity(name, None));
@@ -59,6 +66,12 @@ pub fn run() -> Result<(), Failure> {
     };
     if roster.members.len() != MEMBERS.len() {
         return Err(Failure::new("the cluster is not complete"));
+    }
+    if args.json {
+        let name = CLUSTER.parse().map_err(Failure::new)?;
+        let mut json = roster::json(Some(&name), Some(roster));
+        json["formed_ms"] = u64::try_from(formed.as_millis()).map_err(Failure::new)?.into();
+        return print_json(&json);
     }
     print(&format!(
         "registry {} on {address}, cluster {CLUSTER} {}\n\n{}\n\

@@ -145,3 +145,170 @@ fn commit_all(
         batch.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc as std_mpsc;
+
+    use xlreg::credential::Credential;
+    use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
+    use xlreg::message::{ClusterRef, Create, Request};
+    use xlreg::registry::RegistryLimits;
+
+    use super::*;
+
+    /// A log that commits when it is told to, and fails when it is told so.
+    struct Gate {
+        verdicts: std_mpsc::Receiver<bool>,
+        committed: std_mpsc::Sender<usize>,
+    }
+
+    impl Log for Gate {
+        fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+            match self.verdicts.recv() {
+                Ok(true) => {
+                    let _ = self.committed.send(changes.len());
+                    Ok(())
+                }
+                _ => Err(StoreError::Io { path: "disk".into(), reason: "full".into() }),
+            }
+        }
+    }
+
+    struct Bench {
+        store: Arc<Local>,
+        verdict: std_mpsc::Sender<bool>,
+        committed: std_mpsc::Receiver<usize>,
+        node: Identity,
+    }
+
+    fn bench() -> Bench {
+        let rng = &mut random::system();
+        // Small keys: it is the store that is tested here.
+        let node = Identity {
+            name: "node".parse().unwrap(),
+            id: None,
+            comms: CommsKeyPair::generate(1024, rng).unwrap(),
+            sig: SigKeyPair::generate(1024, rng).unwrap(),
+        };
+        let credential = Credential {
+            name: "registry".parse().unwrap(),
+            id: NodeId::random(rng),
+            comms_key: node.comms.public_key().clone(),
+            sig_key: node.sig.public_key().clone(),
+            end_points: vec!["127.0.0.1:1".parse().unwrap()],
+            version: Version::REFERENCE,
+        };
+        let registry = Registry::new(credential, RegistryLimits::default());
+        let (verdict, verdicts) = std_mpsc::channel();
+        let (sender, committed) = std_mpsc::channel();
+        let log = Gate { verdicts, committed: sender };
+        let store = Local::durable(registry, log, Arc::new(|_, _| ())).unwrap();
+        Bench { store: Arc::new(store), verdict, committed, node }
+    }
+
+    impl Bench {
+        /// Asks on a task of its own, which ends when the reply is let out.
+        fn ask(
+            &self,
+            mut visitor: Visitor,
+            request: Request,
+        ) -> tokio::task::JoinHandle<(Visitor, Result<Reply, StoreError>)> {
+            let store = Arc::clone(&self.store);
+            tokio::spawn(async move {
+                let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
+                let reply = store.decide(&mut visitor, request).await;
+                (visitor, reply)
+            })
+        }
+
+        async fn member(&self) -> Visitor {
+            let ends = vec!["h:1".parse().unwrap()];
+            let token = self.node.token(MemberAttrs::NONE, ends, &mut random::system()).unwrap();
+            let asked = self.ask(Visitor::new(), Request::Member(token));
+            self.verdict.send(true).unwrap();
+            let (visitor, reply) = asked.await.unwrap();
+            assert!(matches!(reply, Ok(Reply::MemberOk { .. })), "{reply:?}");
+            visitor
+        }
+    }
+
+    fn create(name: &str) -> Request {
+        Request::Create(Create {
+            name: name.parse().unwrap(),
+            max_size: 2,
+            attrs: Default::default(),
+            end_point_count: 1,
+        })
+    }
+
+    /// A runtime of one thread, so that tasks run in the order they are spawned up to where they wait.
+    #[tokio::test]
+    async fn a_reply_waits_for_what_others_have_changed_just_before() {
+        let bench = bench();
+        let (creator, finder) = (bench.member().await, bench.member().await);
+        let created = bench.ask(creator, create("alpha"));
+        let found = bench.ask(finder, create("alpha"));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!created.is_finished());
+        assert!(!found.is_finished(), "it changed nothing, but tells of what is not durable yet");
+        bench.verdict.send(true).unwrap();
+        assert!(created.await.unwrap().1.is_ok());
+        assert!(found.await.unwrap().1.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_commit_serves_all_that_wait() {
+        let bench = bench();
+        let mut visitors = Vec::new();
+        for _ in 0..6 {
+            visitors.push(bench.member().await);
+        }
+        while bench.committed.try_recv().is_ok() {}
+        let asked: Vec<_> = visitors
+            .into_iter()
+            .enumerate()
+            .map(|(n, visitor)| bench.ask(visitor, create(&format!("cluster{n}"))))
+            .collect();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        // The first commit has taken what was there when it began; the second takes all the rest.
+        bench.verdict.send(true).unwrap();
+        bench.verdict.send(true).unwrap();
+        for asked in asked {
+            assert!(asked.await.unwrap().1.is_ok());
+        }
+        let commits: Vec<_> = bench.committed.try_iter().collect();
+        assert_eq!(commits.iter().sum::<usize>(), 6);
+        assert!(commits.len() <= 2, "{commits:?}");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_acknowledged_any_more_when_the_log_fails() {
+        let bench = bench();
+        let (a, b) = (bench.member().await, bench.member().await);
+        let failing = bench.ask(a, create("alpha"));
+        bench.verdict.send(false).unwrap();
+        assert!(matches!(failing.await.unwrap().1, Err(StoreError::Io { .. })));
+        assert!(matches!(bench.store.failed().await, StoreError::Io { .. }));
+        let after = bench.ask(b, Request::Join(ClusterRef::CURRENT));
+        assert!(after.await.unwrap().1.is_err());
+    }
+
+    #[tokio::test]
+    async fn closing_commits_what_is_queued() {
+        let bench = bench();
+        let visitor = bench.member().await;
+        let asked = bench.ask(visitor, create("alpha"));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        bench.verdict.send(true).unwrap();
+        let store = Arc::clone(&bench.store);
+        tokio::task::spawn_blocking(move || store.close()).await.unwrap();
+        assert!(asked.await.unwrap().1.is_ok());
+    }
+}

@@ -1,0 +1,264 @@
+//! What the tests of the daemon share: the real binary, a client that goes step by step, keys that need not be generated.
+
+#![allow(dead_code, reason = "each test crate uses its own part of this")]
+
+pub mod client;
+pub mod facts;
+
+use std::convert::Infallible;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rand_core::{Rng, TryCryptoRng, TryRng};
+use serde_json::Value;
+use xlreg::credential::Credential;
+use xlreg::identity::{CommsKeyPair, Identity, NodeId, SigKeyPair};
+
+/// Whatever takes longer hangs: generous, because the machine may be busy.
+pub const HANG: Duration = Duration::from_secs(60);
+
+/// A seeded generator (SplitMix64): the same seed, the same draws.
+#[derive(Clone)]
+pub struct Seeded(pub u64);
+
+impl Seeded {
+    /// The seed in `XLREG_SEED`, or this one; printed, so that a failure can be had again.
+    pub fn announced(default: u64) -> Self {
+        let seed = number("XLREG_SEED").unwrap_or(default);
+        println!("seed {seed} (XLREG_SEED)");
+        Self(seed)
+    }
+
+    /// A number below this.
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.next_u64() % limit as u64) as usize
+    }
+}
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.try_next_u64().map(|value| (value >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Ok(z ^ (z >> 31))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in out.chunks_mut(8) {
+            let bytes = self.try_next_u64()?.to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Seeded {}
+
+/// A number in the environment.
+pub fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Whether everything is to be done in full size.
+pub fn full() -> bool {
+    std::env::var_os("XLREG_FULL").is_some()
+}
+
+/// Every 2048-bit key pair of the captures.
+pub struct Keys {
+    pub comms: Vec<CommsKeyPair>,
+    pub sig: Vec<SigKeyPair>,
+}
+
+pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let mut keys = Keys { comms: Vec::new(), sig: Vec::new() };
+    for file in ["prefixed-1.9.24.json", "chained-1.8.4.json"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors").join(file);
+        let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let nodes = json["identities"].as_object().unwrap().values().chain([&json["server"]]);
+        for node in nodes {
+            let pem = |key: &str| node[key].as_str().unwrap();
+            keys.comms.push(CommsKeyPair::from_pem(pem("comms_key")).unwrap());
+            keys.sig.push(SigKeyPair::from_pem(pem("sig_key")).unwrap());
+        }
+    }
+    keys
+});
+
+/// An identity with the `n`-th key pairs of the captures, without an ID.
+pub fn identity(name: &str, n: usize) -> Identity {
+    Identity {
+        name: name.parse().unwrap(),
+        id: None,
+        comms: KEYS.comms[n % KEYS.comms.len()].clone(),
+        sig: KEYS.sig[n % KEYS.sig.len()].clone(),
+    }
+}
+
+/// Makes a registry's directory with captured keys, so that nothing is generated at its first start.
+pub fn furnish(dir: &Path) {
+    let mut registry = identity("xlReg", KEYS.comms.len() - 1);
+    registry.id = Some(NodeId::from_bytes(&[0x5e; 32]).unwrap());
+    registry.save(dir).unwrap();
+}
+
+/// Asks again and again until it is so.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + HANG;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A running `xlreg serve`; killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Child,
+    /// The addresses of its `listening on` lines.
+    pub addresses: Vec<String>,
+    dir: PathBuf,
+    log: Arc<Mutex<String>>,
+    logger: Option<JoinHandle<()>>,
+}
+
+/// How `serve` ended before it listened.
+#[derive(Debug)]
+pub struct Failed {
+    pub code: Option<i32>,
+    pub stderr: String,
+}
+
+impl Daemon {
+    /// Starts one with these flags on a port of its own.
+    pub fn start(dir: &Path, flags: &[&str]) -> Self {
+        let mut command = serve(dir, &["--listen", "127.0.0.1:0"]);
+        command.args(flags);
+        Self::launch(command, dir, 1).unwrap_or_else(|failed| panic!("{failed:?}"))
+    }
+
+    /// Starts what the command says and waits until it listens at so many addresses.
+    pub fn launch(mut command: Command, dir: &Path, listeners: usize) -> Result<Self, Failed> {
+        let mut process = command.spawn().unwrap();
+        let lines = lines(process.stdout.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let logger = thread::spawn({
+            let (stderr, log) = (process.stderr.take().unwrap(), Arc::clone(&log));
+            move || {
+                for line in BufReader::new(stderr).lines() {
+                    let Ok(line) = line else { return };
+                    log.lock().unwrap().push_str(&(line + "\n"));
+                }
+            }
+        });
+        let mut daemon =
+            Self { process, addresses: Vec::new(), dir: dir.into(), log, logger: Some(logger) };
+        while daemon.addresses.len() < listeners {
+            match lines.recv_timeout(HANG) {
+                Ok(line) => {
+                    let address = line.strip_prefix("listening on ").expect(&line);
+                    daemon.addresses.push(address.into());
+                }
+                Err(RecvTimeoutError::Timeout) => panic!("neither listens nor ends"),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let code = daemon.wait().code();
+                    return Err(Failed { code, stderr: daemon.log() });
+                }
+            }
+        }
+        Ok(daemon)
+    }
+
+    pub fn address(&self) -> &str {
+        &self.addresses[0]
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it told clients in `regCred.dat`.
+    pub fn credential(&self) -> Credential {
+        std::fs::read_to_string(self.dir.join("regCred.dat")).unwrap().parse().unwrap()
+    }
+
+    /// What it has written to stderr; all of it once it has ended.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// `kill -9`; the log to the end.
+    pub fn kill(mut self) -> String {
+        self.process.kill().unwrap();
+        self.wait();
+        self.log()
+    }
+
+    /// SIGTERM, and what came of it: status, time taken, log.
+    pub fn terminate(mut self) -> (ExitStatus, Duration, String) {
+        let started = Instant::now();
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = self.wait();
+        (status, started.elapsed(), self.log())
+    }
+
+    /// Waits for its end, and for the last line of its log.
+    fn wait(&mut self) -> ExitStatus {
+        let process = &mut self.process;
+        until("the daemon ends", || process.try_wait().unwrap().is_some());
+        if let Some(logger) = self.logger.take() {
+            logger.join().unwrap();
+        }
+        self.process.wait().unwrap()
+    }
+
+    /// Its resident memory in KB, now and at most so far.
+    pub fn memory(&self) -> [u64; 2] {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        ["VmRSS:", "VmHWM:"].map(|field| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+            line.trim().trim_end_matches(" kB").parse().unwrap()
+        })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// `xlreg serve` on a directory, to be launched.
+pub fn serve(dir: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
+    command.arg("serve").arg("--dir").arg(dir).args(flags).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The lines of a stream, on a channel that can be waited at for a while.
+fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines() {
+            if line.map(|line| sender.send(line)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
