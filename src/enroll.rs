@@ -38,6 +38,8 @@ pub struct Plan {
     pub first_pause: Duration,
     /// The longest pause between polls.
     pub longest_pause: Duration,
+    /// Whether to go on until all members are known. If not, good-byes are said after the first look.
+    pub wait: bool,
     /// How long to go on in all; for ever if absent.
     pub give_up_after: Option<Duration>,
 }
@@ -54,6 +56,7 @@ impl Plan {
             join: cluster,
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
+            wait: true,
             give_up_after: None,
         }
     }
@@ -93,7 +96,7 @@ pub enum EnrollEvent {
         /// What it says of itself.
         token: Token,
     },
-    /// All members are known and good-byes are said.
+    /// All members are known, or were not to be waited for, and good-byes are said.
     Done,
 }
 
@@ -361,11 +364,11 @@ impl Enroll {
         self.pause = pause.min(self.plan.longest_pause.max(Plan::SHORTEST_PAUSE));
         roster.members.extend(fresh.iter().cloned());
         self.news.extend(fresh);
-        if !roster.is_complete() {
+        if self.plan.wait && !roster.is_complete() {
             self.step = Step::Pausing(self.now.saturating_add(self.pause));
             return Ok(());
         }
-        if roster.self_index().is_none() {
+        if roster.is_complete() && roster.self_index().is_none() {
             return Err(EnrollError::NotListed);
         }
         self.session.bye(self.now)?;

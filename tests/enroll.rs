@@ -190,6 +190,19 @@ fn a_refusal_comes_in_the_registry_s_own_words() {
 }
 
 #[test]
+fn who_does_not_wait_looks_once_and_says_good_bye() {
+    for dialect in DIALECTS {
+        let setup = Setup::new(dialect);
+        let mut wire = enroll(&setup, Plan { wait: false, ..alice_s_plan() }, 1);
+        wire.settle(&mut setup.desk());
+        let ops: Vec<_> = asked(&mut wire).iter().map(Request::op).collect();
+        assert_eq!(ops, [Op::Member, Op::Create, Op::Join, Op::GetCluster, Op::Bye]);
+        assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
+        assert!(wire.client.is_finished() && !joined(&wire).is_complete());
+    }
+}
+
+#[test]
 fn a_bye_that_is_refused_takes_nothing_away() {
     for dialect in DIALECTS {
         let no = |_| Reply::Error(Reason::new("stay a while"));

@@ -124,7 +124,7 @@ impl Errand {
             _ => Plan::join(token, self.cluster.clone()),
         };
         let give_up_after = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let plan = Plan { give_up_after, ..plan };
+        let plan = Plan { give_up_after, wait: !args.no_wait, ..plan };
         let clock = Clock::start();
         let config = args.registry.config(&self.credential);
         let enroll =
@@ -148,11 +148,6 @@ fn follow(
                 progress = Some(Progress::start(&args.cluster, cluster.max_size));
             }
             EnrollEvent::Member { token, .. } => {
-                // The roster has all that came with this member. A complete one goes on, to a proper good-bye.
-                let complete = driver.machine().roster().is_some_and(Roster::is_complete);
-                if args.no_wait && !complete {
-                    return Ok(());
-                }
                 if let Some(progress) = &progress {
                     progress.arrived(&token.name);
                 }

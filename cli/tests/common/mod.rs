@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod facts;
+pub mod http;
 
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read};
