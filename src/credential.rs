@@ -12,8 +12,9 @@ use crate::identity::{
 
 /// A registry's public credential: who it is, where it listens and the keys that prove it.
 ///
-/// Clients are given it as a file (`regCred.dat`); [`FromStr`] reads that text and [`Display`](fmt::Display) writes it,
-/// with CRLF line ends. A registry also sends it over the wire when asked (PROTOCOL 5, tags 1 and 2).
+/// Clients are given it as a file (`regCred.dat`); [`FromStr`] reads that text and [`Display`](fmt::Display)
+/// writes it, with CRLF line ends. A registry also sends it over the wire when asked (PROTOCOL 5, tags 1 and
+/// 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The registry's name.

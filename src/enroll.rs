@@ -78,7 +78,8 @@ pub enum EnrollEvent {
         /// The registry's version.
         version: Version,
     },
-    /// The registry knows the member now. Keep the ID: with it, and the same sig key, the member is recognised again.
+    /// The registry knows the member now. Keep the ID: with it, and the same sig key, the member is recognised
+    /// again.
     Identified {
         /// The member's ID.
         id: NodeId,

@@ -1,10 +1,11 @@
 //! The xlReg cluster-registry protocol as a sans-IO state machine, both roles.
 //!
 //! Machines that want to form a cluster tell a registry who they are, join a cluster by name, and fetch every other
-//! member's ID, addresses and keys. This crate is that conversation without the I/O: a [`Session`](session::Session)
-//! turns bytes into events and commands into bytes. It never touches a socket, a clock, a thread or a global source
-//! of randomness, so it runs in any runtime, in a loop of your own, in a fuzzer and without an operating system.
-//! The wire is that of the deployed servers and clients, both of their dialects, byte for byte.
+//! member's ID, addresses and keys. This crate is that conversation without the I/O: a
+//! [`Session`](session::Session) turns bytes into events and commands into bytes. It never touches a socket, a
+//! clock, a thread or a global source of randomness, so it runs in any runtime, in a loop of your own, in a
+//! fuzzer and without an operating system. The wire is that of the deployed servers and clients, both of their
+//! dialects, byte for byte.
 //!
 //! # A walk through one conversation
 //!
@@ -121,20 +122,22 @@
 //! | [`identity`] | IDs, names, addresses, keys, tokens |
 //! | [`crypto`] | the few RSA operations, as traits |
 //!
-//! Most programs want [`Enroll`](enroll::Enroll) over an adapter. Registries want [`Session<Server>`](session::Server) and
-//! [`Registry`](registry::Registry). Comments that say `PROTOCOL 4.1` mean that section of `docs/protocol.md`.
+//! Most programs want [`Enroll`](enroll::Enroll) over an adapter. Registries want
+//! [`Session<Server>`](session::Server) and [`Registry`](registry::Registry). Comments that say `PROTOCOL 4.1`
+//! mean that section of `docs/protocol.md`.
 //!
 //! # Features
 //!
-//! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the crate needs `alloc` only.
+//! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the crate needs
+//!   `alloc` only.
 //! * `tokio`: the adapter for tokio.
 //!
 //! # Promises
 //!
 //! * Any chunking of the input gives the same events, and any order of calls is legal.
 //! * Same draws, same inputs, same bytes.
-//! * No panics, no `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is checked before anything is
-//!   allocated for it.
+//! * No panics, no `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is
+//!   checked before anything is allocated for it.
 //! * No type of a dependency is in the public API, the traits of `rand_core` aside.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,9 +1,9 @@
-//! Every captured record and handshake message, damaged in every byte and cut at every byte: never a panic, one error for
-//! our caller, and nothing for the peer but silence or an Error record.
+//! Every captured record and handshake message, damaged in every byte and cut at every byte: never a panic,
+//! one error for our caller, and nothing for the peer but silence or an Error record.
 //!
-//! Records have no MAC: CBC turns one flipped byte into a garbled block and one flipped byte in the next, and where both
-//! lie inside the value of a `bytes` field, or in the IV of a prefixed record, the message still decodes. So a flip may
-//! give an event; the wire as it is deployed allows no more than that.
+//! Records have no MAC: CBC turns one flipped byte into a garbled block and one flipped byte in the next, and
+//! where both lie inside the value of a `bytes` field, or in the IV of a prefixed record, the message still
+//! decodes. So a flip may give an event; the wire as it is deployed allows no more than that.
 
 mod common;
 
@@ -50,8 +50,8 @@ fn each_byte(from_client: bool, mut test: impl FnMut(&Capture, &Captured, usize,
     }
 }
 
-/// The records that must come before step `at` for it to be understood. A chained record needs all before it; a prefixed
-/// one only the first, by which a client identifies itself.
+/// The records that must come before step `at` for it to be understood. A chained record needs all before it;
+/// a prefixed one only the first, by which a client identifies itself.
 fn before<'a>(capture: &Capture, session: &'a Captured, at: usize) -> Vec<&'a Step> {
     let from_client = session.steps[at].from_client;
     let steps = records(session, from_client).take_while(|(place, _)| *place < at);
@@ -71,8 +71,8 @@ fn answer(request: &Request) -> Reply {
     }
 }
 
-/// A registry's session about to get step `at`, all before it answered, and the raw client's view of it. The Hello is
-/// not under RSA, which would be too slow for a session per flip.
+/// A registry's session about to get step `at`, all before it answered, and the raw client's view of it. The
+/// Hello is not under RSA, which would be too slow for a session per flip.
 fn server_at(capture: &Capture, session: &Captured, at: usize) -> (Session<Server>, Peer) {
     let hello = &session.steps[0].plain;
     let (version, limits) = (session.server_version, Limits::server());
@@ -237,8 +237,8 @@ fn a_hello_of_another_length_fails_the_handshake_silently() {
     }
 }
 
-/// A HelloReply is under CBC alone. What shows a flip is the padding and, chained, the echoed salt1; the key, the other
-/// salt and the version carry no proof.
+/// A HelloReply is under CBC alone. What shows a flip is the padding and, chained, the echoed salt1; the key,
+/// the other salt and the version carry no proof.
 #[test]
 fn a_damaged_hello_reply_fails_the_handshake_where_it_can_be_seen() {
     for capture in vectors::all() {

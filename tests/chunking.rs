@@ -350,8 +350,8 @@ fn pad_like_u64() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// Numbers that no message of the schema uses, those of two-byte keys included. Not 2: a sender that repeats that retired
-/// field could be mistaken (PROTOCOL 4.1).
+/// Numbers that no message of the schema uses, those of two-byte keys included. Not 2: a sender that repeats
+/// that retired field could be mistaken (PROTOCOL 4.1).
 fn unknown_number() -> impl Strategy<Value = u32> {
     prop_oneof![Just(7u32), Just(12), Just(18), Just(19), 24u32..40, 250u32..270, Just(0x1fff_ffff)]
 }

@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The built example beside this test's own binary. `cargo test` builds both; with `--test examples` alone it does not.
+/// The built example beside this test's own binary. `cargo test` builds both; with `--test examples` alone it
+/// does not.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();

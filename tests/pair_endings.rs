@@ -1,5 +1,5 @@
-//! How a session ends before its time: deadlines and ends of stream at each point of the conversation, on each side, and
-//! Hellos that do not open.
+//! How a session ends before its time: deadlines and ends of stream at each point of the conversation, on each
+//! side, and Hellos that do not open.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! Every refusal of PROTOCOL 6 that a client can provoke: the client sees it, the session is over on both sides, and the
-//! registry is as it was.
+//! Every refusal of PROTOCOL 6 that a client can provoke: the client sees it, the session is over on both
+//! sides, and the registry is as it was.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! What a cold review found in the sessions and was mended: each test says what holds now, the comment above it what
-//! used to happen.
+//! What a cold review found in the sessions and was mended: each test says what holds now, the comment above
+//! it what used to happen.
 
 mod common;
 
@@ -154,8 +154,8 @@ fn keeps_to_its_limit<M: Machine<Error = Error>>(
     }
 }
 
-// Where the header of the first field too many ended in a later block than there was room for, the session waited for
-// bytes that it did not take.
+// Where the header of the first field too many ended in a later block than there was room for, the session
+// waited for bytes that it did not take.
 #[test]
 fn a_record_limit_need_not_be_whole_blocks() {
     keeps_to_its_limit(Op::RegCredRequest, |dialect, record| {

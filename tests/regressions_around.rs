@@ -172,7 +172,8 @@ fn a_first_pause_of_nothing_grows_like_any_other() {
 
 // Identities in a directory.
 
-// Only the making of an identity was locked, not the time until its ID was kept: two nodes could be issued one each.
+// Only the making of an identity was locked, not the time until its ID was kept: two nodes could be issued one
+// each.
 #[test]
 fn a_locked_directory_is_busy_until_the_lock_is_dropped() {
     let root = tempfile::tempdir().unwrap();

@@ -148,7 +148,8 @@ impl Conversation {
         }
     }
 
-    /// Connects and says who the client is. The node keeps the ID it is known by; the token is what it said, with that ID.
+    /// Connects and says who the client is. The node keeps the ID it is known by; the token is what it said,
+    /// with that ID.
     pub fn open_as(
         args: &RegistryArgs,
         credential: &Credential,

@@ -1,8 +1,9 @@
 //! The identity of a deployed registry, from its `.xlattice/reg.config`.
 //!
-//! What is known of that file: it is text, its private keys are PKCS#1 in PEM blocks headed `-----BEGIN -----`, the comms
-//! key before the sig key, and its name and ID are fields with a colon. Whatever else is in it is passed over; what is
-//! needed and not found is an error, and so are keys whose label says the opposite of their place.
+//! What is known of that file: it is text, its private keys are PKCS#1 in PEM blocks headed `-----BEGIN
+//! -----`, the comms key before the sig key, and its name and ID are fields with a colon. Whatever else is in
+//! it is passed over; what is needed and not found is an error, and so are keys whose label says the opposite
+//! of their place.
 
 use std::fmt::Display;
 use std::fs;

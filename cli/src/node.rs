@@ -52,7 +52,8 @@ pub struct Node {
     pub identity: Identity,
     /// `None` for one that is gone with the process.
     dir: Option<PathBuf>,
-    /// Held while there is no ID: the node is about to be issued one, and nobody else may come for another meanwhile.
+    /// Held while there is no ID: the node is about to be issued one, and nobody else may come for another
+    /// meanwhile.
     lock: Option<DirectoryLock>,
 }
 

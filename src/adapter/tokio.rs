@@ -60,7 +60,8 @@ pub struct Driver<M, T> {
     unflushed: bool,
 }
 
-/// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle connection has no buffer.
+/// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle connection has no
+/// buffer.
 const CHUNK: usize = 8 * 1024;
 
 /// How long the stream may take to send the last bytes of a session that is over.
@@ -179,8 +180,8 @@ async fn before<F: Future>(
     }
 }
 
-/// Writes once. What is written is consumed in the same poll, and so is what can no longer be written: the peer's last
-/// words may still be there to read.
+/// Writes once. What is written is consumed in the same poll, and so is what can no longer be written: the
+/// peer's last words may still be there to read.
 fn poll_write<M: Machine, T: AsyncWrite + Unpin>(
     machine: &mut M,
     stream: &mut T,
@@ -228,7 +229,8 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
 ///
 /// # Errors
 ///
-/// [`DriveError`]. To know what was learnt before a failure, or to follow each step, drive an [`Enroll`] with a [`Driver`].
+/// [`DriveError`]. To know what was learnt before a failure, or to follow each step, drive an [`Enroll`] with
+/// a [`Driver`].
 pub async fn enroll<T: AsyncRead + AsyncWrite + Unpin>(
     stream: T,
     config: ClientConfig,
@@ -246,7 +248,8 @@ pub async fn enroll<T: AsyncRead + AsyncWrite + Unpin>(
 
 /// What a registry's connections share: the key that opens Hellos, the rules, and what makes their changes durable.
 pub trait Registrar {
-    /// Opens a Hello, where there is time for RSA and not on the event loop. `None` refuses the client without a word.
+    /// Opens a Hello, where there is time for RSA and not on the event loop. `None` refuses the client without
+    /// a word.
     fn open(&self, hello: SealedHello) -> impl Future<Output = Option<OpenedHello>> + Send;
 
     /// Decides a request. The reply must not be given before what it acknowledges is durable.
@@ -257,8 +260,8 @@ pub trait Registrar {
     fn connected(&self, _dialect: Dialect, _version: Version) {}
 }
 
-/// Serves one connection to its end, or until `stop` resolves: then what is in flight is finished, and nothing new is
-/// begun. The stream is the caller's, to be closed.
+/// Serves one connection to its end, or until `stop` resolves: then what is in flight is finished, and nothing
+/// new is begun. The stream is the caller's, to be closed.
 ///
 /// # Errors
 ///

@@ -48,7 +48,8 @@ pub trait Seal {
     ///
     /// # Errors
     ///
-    /// [`SealError`] if the key is unusable or the plaintext is too long for it (86 bytes is the most for 1024 bits).
+    /// [`SealError`] if the key is unusable or the plaintext is too long for it (86 bytes is the most for 1024
+    /// bits).
     fn seal(
         &self,
         key: PublicComponents<'_>,

@@ -89,8 +89,8 @@ pub enum DirectoryError {
 }
 
 impl Identity {
-    /// Saves the identity, making the directory (mode 0700) if it is not there. Files that say the same already are left
-    /// alone.
+    /// Saves the identity, making the directory (mode 0700) if it is not there. Files that say the same
+    /// already are left alone.
     ///
     /// # Errors
     ///
@@ -143,8 +143,8 @@ impl Identity {
     }
 
     /// Loads the identity kept in a directory, or generates one and saves it. `name` is for a new identity; an
-    /// identity already there keeps its own. Two processes that do this at once end with the same keys. A process that
-    /// is about to be issued an ID should hold a [`DirectoryLock`] until it has saved it.
+    /// identity already there keeps its own. Two processes that do this at once end with the same keys. A
+    /// process that is about to be issued an ID should hold a [`DirectoryLock`] until it has saved it.
     ///
     /// # Errors
     ///

@@ -63,7 +63,8 @@ impl Cluster {
         &self.members
     }
 
-    /// Decides whether a member may join, and what changes then. The token has an ID, which is bound to its sig key.
+    /// Decides whether a member may join, and what changes then. The token has an ID, which is bound to its
+    /// sig key.
     ///
     /// # Errors
     ///

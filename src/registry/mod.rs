@@ -1,16 +1,17 @@
-//! The registry's rules, as a pure state machine: a request goes in, a reply and a [`Change`] come out (PROTOCOL 6).
+//! The registry's rules, as a pure state machine: a request goes in, a reply and a [`Change`] come out
+//! (PROTOCOL 6).
 //!
 //! * [`Registry`] is what all sessions share, [`Visitor`] what it remembers of one session.
-//! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`]s durable in order, and lets a
-//!   reply out only when all changes up to the [`Outcome`]'s revision are; replaying the changes rebuilds the registry
-//!   exactly ([`Registry::apply`]).
+//! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`]s durable in
+//!   order, and lets a reply out only when all changes up to the [`Outcome`]'s revision are; replaying the
+//!   changes rebuilds the registry exactly ([`Registry::apply`]).
 //! * Checking a signature is the one slow step, and needs nothing of the registry: [`CheckedRequest::new`] does it
 //!   on any thread, [`Registry::handle_checked`] goes on from there.
 //! * The rules of one cluster are functions over one value ([`Cluster`]), so that a store that is not in one
 //!   process can run them as compare-and-swap.
 //!
-//! Look-ups by ID and name are in ordered maps: their cost grows with the logarithm of the registry, and no peer can
-//! choose IDs that collide.
+//! Look-ups by ID and name are in ordered maps: their cost grows with the logarithm of the registry, and no
+//! peer can choose IDs that collide.
 
 mod change;
 mod cluster;
@@ -35,8 +36,8 @@ pub struct RegistryLimits {
     pub nodes: usize,
     /// Clusters, members apart. Each takes at most 1 KB, with a name of the longest kind twice.
     pub clusters: usize,
-    /// Members of all clusters together. Each takes about 0.5 KB and, with eight ends of the longest kind, at most 3 KB;
-    /// the keys that a session presents are shared by all the memberships it makes.
+    /// Members of all clusters together. Each takes about 0.5 KB and, with eight ends of the longest kind, at
+    /// most 3 KB; the keys that a session presents are shared by all the memberships it makes.
     pub memberships: usize,
 }
 

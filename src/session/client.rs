@@ -2,9 +2,9 @@
 //!
 //! 1. [`Session::new`] queues the Hello.
 //! 2. The HelloReply is checked: [`ClientEvent::Connected`].
-//! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command returned. The order of
-//!    requests is that of [`flow`](super::flow); towards deployed servers keep to Member, Create?, Join,
-//!    GetCluster*, Bye, one at a time.
+//! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command returned.
+//!    The order of requests is that of [`flow`](super::flow); towards deployed servers keep to Member,
+//!    Create?, Join, GetCluster*, Bye, one at a time.
 //! 4. A refusal ([`ClientEvent::Refused`]) or the Ack to a Bye ends the session.
 
 use alloc::boxed::Box;
@@ -116,7 +116,8 @@ impl Role for Client {}
 impl Session<Client> {
     /// A client's session. The Hello is in the [`output`](Self::output) already.
     ///
-    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs, same bytes.
+    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs,
+    /// same bytes.
     ///
     /// # Errors
     ///

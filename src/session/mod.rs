@@ -1,7 +1,8 @@
 //! The session: bytes in, events out; commands in, bytes out. No socket, clock, thread or global randomness.
 //!
-//! [`Session<Client>`](Client) is a cluster member's side of one connection, [`Session<Server>`](Server) the registry's. The role is
-//! part of the type, so that a command of the other side does not exist. See [`Session`] for how to drive one.
+//! [`Session<Client>`](Client) is a cluster member's side of one connection, [`Session<Server>`](Server) the
+//! registry's. The role is part of the type, so that a command of the other side does not exist. See
+//! [`Session`] for how to drive one.
 
 mod buffer;
 mod cipher;
@@ -37,8 +38,8 @@ use link::Link;
 ///   [`handle_timeout`](Self::handle_timeout). They store, and never fail.
 /// * **Outputs** tell you what to do: [`poll_event`](Self::poll_event), [`output`](Self::output) with
 ///   [`consume_output`](Self::consume_output), [`poll_timeout`](Self::poll_timeout).
-/// * **Commands** are what you want: `identify`, `create`, `join`, … of a [`Client`]; `open_hello`, `reply`, `reject` of a
-///   [`Server`]. One that comes at the wrong time returns [`CommandError`] and changes nothing.
+/// * **Commands** are what you want: `identify`, `create`, `join`, … of a [`Client`]; `open_hello`, `reply`,
+///   `reject` of a [`Server`]. One that comes at the wrong time returns [`CommandError`] and changes nothing.
 /// * **Getters** look: [`recv_room`](Self::recv_room), [`state`](Self::state), [`dialect`](Self::dialect),
 ///   [`peer_version`](Self::peer_version).
 ///
@@ -116,8 +117,8 @@ mod role {
 }
 
 impl<R: Role> Session<R> {
-    /// Takes bytes from the peer, up to [`recv_room`](Self::recv_room), and says how many it took. Only stores them: call
-    /// [`poll_event`](Self::poll_event) next.
+    /// Takes bytes from the peer, up to [`recv_room`](Self::recv_room), and says how many it took. Only stores
+    /// them: call [`poll_event`](Self::poll_event) next.
     pub fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.link.advance(now);
         let taken = bytes.len().min(self.recv_room());
@@ -131,13 +132,14 @@ impl<R: Role> Session<R> {
         self.link.eof = true;
     }
 
-    /// Time has passed. Call it when [`poll_timeout`](Self::poll_timeout) says so; early, late or twice does no harm.
+    /// Time has passed. Call it when [`poll_timeout`](Self::poll_timeout) says so; early, late or twice does
+    /// no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.link.advance(now);
     }
 
-    /// The next thing the caller should know; `None` if more input, output or time is needed first. Parses and steps at
-    /// most one message, so the session never runs ahead of its caller.
+    /// The next thing the caller should know; `None` if more input, output or time is needed first. Parses and
+    /// steps at most one message, so the session never runs ahead of its caller.
     ///
     /// # Errors
     ///
@@ -177,14 +179,15 @@ impl<R: Role> Session<R> {
         error
     }
 
-    /// Bytes to write to the peer, oldest first. They stay until [`consume_output`](Self::consume_output) says that they are
-    /// written. Towards deployed peers write them with one call, so that they are likely to arrive in one segment.
+    /// Bytes to write to the peer, oldest first. They stay until [`consume_output`](Self::consume_output) says
+    /// that they are written. Towards deployed peers write them with one call, so that they are likely to
+    /// arrive in one segment.
     pub fn output(&self) -> &[u8] {
         self.link.output.as_slice()
     }
 
-    /// So many bytes of [`output`](Self::output) have been written. There may be events again after this: a session with much
-    /// output waiting takes no requests.
+    /// So many bytes of [`output`](Self::output) have been written. There may be events again after this: a
+    /// session with much output waiting takes no requests.
     pub fn consume_output(&mut self, n: usize) {
         self.link.output.consume(n);
     }

@@ -1,10 +1,10 @@
 //! Records: how a message lies on the wire after the handshake (PROTOCOL 4).
 //!
-//! 1. A record is PKCS#7-padded plaintext under AES-256-CBC. `Prefixed` puts a fresh IV before each; `Chained`
-//!    continues from the last block of the record before.
-//! 2. Nothing on the wire says how long a record is. [`RecordReader`] decrypts just as far as the record is known to
-//!    go, walks the plaintext as protobuf fields, and finds the padding at the first field boundary where it is
-//!    ([`Walk`], PROTOCOL 4.1).
+//! 1. A record is PKCS#7-padded plaintext under AES-256-CBC. `Prefixed` puts a fresh IV before each;
+//!    `Chained` continues from the last block of the record before.
+//! 2. Nothing on the wire says how long a record is. [`RecordReader`] decrypts just as far as the record is
+//!    known to go, walks the plaintext as protobuf fields, and finds the padding at the first field boundary
+//!    where it is ([`Walk`], PROTOCOL 4.1).
 //! 3. It never decrypts past the end of a record: what follows may be under another IV.
 
 use alloc::vec::Vec;
@@ -16,8 +16,8 @@ use super::cipher::{self, BLOCK, Block, Decryptor, Key};
 use super::handshake::Dialect;
 use crate::message::wire::FieldShape;
 
-/// A record that does not walk: not protobuf, not padded where it must be, or larger than the limit. One error, so that
-/// no caller can be made to tell which.
+/// A record that does not walk: not protobuf, not padded where it must be, or larger than the limit. One
+/// error, so that no caller can be made to tell which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadRecord;
 
@@ -90,8 +90,8 @@ impl RecordReader {
         Self { dialect, key, chain, walk: Walk::default(), plain: 0, limit }
     }
 
-    /// Bytes of input that may be needed to complete one record, or to see that it is too large: its IV, a message of
-    /// the limit, and a field header or padding beyond it, to the end of the block.
+    /// Bytes of input that may be needed to complete one record, or to see that it is too large: its IV, a
+    /// message of the limit, and a field header or padding beyond it, to the end of the block.
     pub(super) const fn room(&self) -> usize {
         self.limit.saturating_add(4 * BLOCK)
     }

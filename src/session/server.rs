@@ -2,10 +2,10 @@
 //!
 //! 1. A whole Hello has arrived: [`ServerEvent::Hello`] hands it out. The session waits.
 //! 2. [`Session::open_hello`] takes it back opened, and queues the HelloReply.
-//! 3. Each request comes as [`ServerEvent::Request`], checked and in its right order by [`flow`](super::flow). Up to
-//!    [`Limits::in_flight`] may be out at once.
-//! 4. [`Session::reply`] answers them in order; [`Session::reject`] refuses and ends the session, and so does the Ack
-//!    to a Bye.
+//! 3. Each request comes as [`ServerEvent::Request`], checked and in its right order by
+//!    [`flow`](super::flow). Up to [`Limits::in_flight`] may be out at once.
+//! 4. [`Session::reply`] answers them in order; [`Session::reject`] refuses and ends the session, and so does
+//!    the Ack to a Bye.
 //!
 //! What a client gets wrong is answered here where it is a matter of the wire: an Error for a message that may not
 //! stand, silence for what is no message. It is answered in its turn, after the replies to what came before.
@@ -94,7 +94,8 @@ impl Role for Server {}
 impl Session<Server> {
     /// A registry's session with one client.
     ///
-    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs, same bytes.
+    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs,
+    /// same bytes.
     pub fn new(now: Instant, config: ServerConfig, rng: impl CryptoRng + Send + 'static) -> Self {
         Self {
             link: Link::new(now, config.limits, Box::new(rng)),
@@ -111,8 +112,8 @@ impl Session<Server> {
         }
     }
 
-    /// Goes on with the Hello of [`ServerEvent::Hello`], opened. The HelloReply is queued; if the Hello could not be
-    /// opened, [`poll_event`](Self::poll_event) will say so and the client is told nothing.
+    /// Goes on with the Hello of [`ServerEvent::Hello`], opened. The HelloReply is queued; if the Hello could
+    /// not be opened, [`poll_event`](Self::poll_event) will say so and the client is told nothing.
     ///
     /// # Errors
     ///
@@ -138,14 +139,14 @@ impl Session<Server> {
         Ok(())
     }
 
-    /// Answers the oldest request that has no answer. [`Reply::Error`] refuses it, and [`Reply::Ack`] answers a Bye; both
-    /// end the session.
+    /// Answers the oldest request that has no answer. [`Reply::Error`] refuses it, and [`Reply::Ack`] answers
+    /// a Bye; both end the session.
     ///
     /// # Errors
     ///
-    /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is no answer to it,
-    /// [`CommandError::ReasonTooLong`] for an Error longer than the limits allow, [`CommandError::Over`],
-    /// [`CommandError::NotOpen`]; nothing has changed then.
+    /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is no answer
+    /// to it, [`CommandError::ReasonTooLong`] for an Error longer than the limits allow,
+    /// [`CommandError::Over`], [`CommandError::NotOpen`]; nothing has changed then.
     pub fn reply(
         &mut self,
         now: Instant,
@@ -173,13 +174,13 @@ impl Session<Server> {
         Ok(())
     }
 
-    /// Refuses whatever is unanswered, or the client as such, and ends the session. Before the handshake is complete
-    /// nothing can be said, so it just ends.
+    /// Refuses whatever is unanswered, or the client as such, and ends the session. Before the handshake is
+    /// complete nothing can be said, so it just ends.
     ///
     /// # Errors
     ///
-    /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow, [`CommandError::Over`]; nothing has changed
-    /// then.
+    /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow, [`CommandError::Over`];
+    /// nothing has changed then.
     pub fn reject(&mut self, now: Instant, reason: &Reason) -> Result<(), CommandError> {
         if self.link.is_over() {
             return Err(CommandError::Over);
@@ -235,8 +236,8 @@ impl Server {
         Ok(Some(ServerEvent::Request { id, request }))
     }
 
-    /// Whether no further request is looked at for now. A GetCluster is the one request whose reply can be large, so
-    /// there is never more than one of them without an answer.
+    /// Whether no further request is looked at for now. A GetCluster is the one request whose reply can be
+    /// large, so there is never more than one of them without an answer.
     fn is_busy(&self, link: &Link) -> bool {
         self.unanswered.len() >= link.limits.in_flight
             || self.unanswered.back().is_some_and(|(_, op)| *op == Op::GetCluster)

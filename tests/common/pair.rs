@@ -1,7 +1,8 @@
 //! Both ends of a connection wired in memory, in virtual time: no sockets, no threads, no sleeps.
 //!
-//! [`Wire`] joins any client [`Machine`] to a registry's session and records what each side saw, in order. [`Pair`] is the
-//! usual case: one `Session<Client>`, one `Session<Server>` and a [`Desk`] (a registry) behind it.
+//! [`Wire`] joins any client [`Machine`] to a registry's session and records what each side saw, in order.
+//! [`Pair`] is the usual case: one `Session<Client>`, one `Session<Server>` and a [`Desk`] (a registry) behind
+//! it.
 
 mod desk;
 pub mod errand;

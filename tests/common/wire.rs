@@ -1,5 +1,5 @@
-//! A raw peer for either role, made of nothing but AES, blocks and protobuf fields, so that it can send what the library
-//! itself never would; and the no-security RSA that makes its sessions cheap.
+//! A raw peer for either role, made of nothing but AES, blocks and protobuf fields, so that it can send what
+//! the library itself never would; and the no-security RSA that makes its sessions cheap.
 
 use std::sync::LazyLock;
 

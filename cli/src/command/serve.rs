@@ -252,8 +252,8 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Puts a deployed registry's identity into the directory. Doing it again changes nothing; another identity that is there
-/// already is not overwritten.
+/// Puts a deployed registry's identity into the directory. Doing it again changes nothing; another identity
+/// that is there already is not overwritten.
 fn import(path: &Path, dir: &Path) -> Result<(), Failure> {
     let imported = import::identity(path)?;
     match Identity::load(dir) {

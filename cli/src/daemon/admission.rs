@@ -1,4 +1,5 @@
-//! Who is let in: connections in all and for each address, Hellos a second for each address, Hellos that wait for RSA.
+//! Who is let in: connections in all and for each address, Hellos a second for each address, Hellos that wait
+//! for RSA.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -31,9 +32,9 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 4096 connections take some tens of MB. 1024 for one address: many nodes may sit behind one. 200 Hellos a second
-    /// keep one address from taking a whole core for RSA. 1024 Hellos in the queue are a few seconds of RSA, less than
-    /// a Hello may take.
+    /// 4096 connections take some tens of MB. 1024 for one address: many nodes may sit behind one. 200 Hellos
+    /// a second keep one address from taking a whole core for RSA. 1024 Hellos in the queue are a few seconds
+    /// of RSA, less than a Hello may take.
     fn default() -> Self {
         Self {
             connections: 4096,

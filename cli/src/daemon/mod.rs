@@ -1,7 +1,9 @@
 //! The registry daemon: listeners in, connections served against a store, an orderly end.
 //!
-//! 1. A connection is let in if there is room, in all and for its address ([`admission`]); else it is closed at once.
-//! 2. Its Hello is opened on a thread for that, a few at a time and at a bounded rate for each address ([`registrar`]).
+//! 1. A connection is let in if there is room, in all and for its address ([`admission`]); else it is closed
+//!    at once.
+//! 2. Its Hello is opened on a thread for that, a few at a time and at a bounded rate for each address
+//!    ([`registrar`]).
 //! 3. Its requests go to the store ([`crate::store`]), which answers when what they change is durable.
 //! 4. When the daemon is to stop, it accepts no more, finishes what is in flight, and closes.
 

@@ -1,9 +1,11 @@
 //! A registry in this process: decided under a lock, made durable by a thread that commits for many at once.
 //!
-//! 1. [`Local::decide`](Store::decide) takes the lock, decides, and queues the change while it still has the lock, so that
-//!    the queue is in the order of decisions.
-//! 2. The committer takes everything that is queued, makes it durable with one commit, and announces the revision reached.
-//! 3. Every reply waits for its revision, also one that changes nothing: it may tell of changes made just before.
+//! 1. [`Local::decide`](Store::decide) takes the lock, decides, and queues the change while it still has the
+//!    lock, so that the queue is in the order of decisions.
+//! 2. The committer takes everything that is queued, makes it durable with one commit, and announces the
+//!    revision reached.
+//! 3. Every reply waits for its revision, also one that changes nothing: it may tell of changes made just
+//!    before.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -16,7 +18,8 @@ use xlreg::registry::{Change, CheckedRequest, Registry, Visitor};
 use super::{Log, Size, Store, StoreError};
 use crate::random;
 
-/// Changes in one commit. Enough for every connection there can be at a time; bounded so that one commit stays short.
+/// Changes in one commit. Enough for every connection there can be at a time; bounded so that one commit stays
+/// short.
 const MAX_BATCH: usize = 4096;
 
 /// A registry in this process.

@@ -1,8 +1,9 @@
 //! The embedded default: one file, transactional, on the crate `redb`.
 //!
-//! What is stored is the state, not its history: a node, a cluster and a member are one row each, and a member who publishes
-//! new ends replaces its row. Commits are two-phase, and the file is checked whole when it is opened: a crash costs
-//! nothing that was committed, and damage is reported instead of being rolled back to an older state.
+//! What is stored is the state, not its history: a node, a cluster and a member are one row each, and a member
+//! who publishes new ends replaces its row. Commits are two-phase, and the file is checked whole when it is
+//! opened: a crash costs nothing that was committed, and damage is reported instead of being rolled back to an
+//! older state.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
