@@ -1,5 +1,7 @@
 //! Many at a time: 64 members of one cluster, and honest clients among idle and slow ones.
 
+#![cfg(target_os = "linux")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -166,7 +168,9 @@ fn told(latencies: &[Duration]) -> String {
     format!("p50 {:?}, p95 {:?}, longest {:?}", at(0.5), at(0.95), at(1.0))
 }
 
-/// What the daemon may take with the full crowd, in KB; measured: see the test's own output.
+/// What the daemon may take, in KB. It takes 13 MB when it starts and was seen to take 29 MB at most with the full crowd
+/// (12 KB for each of 1,200 connections, and the honest clients' nodes and clusters), in a debug build. Twice that
+/// leaves room for another allocator, and none for a buffer of 64 KB for each connection.
 const MEMORY: u64 = 64 * 1024;
 
 #[test]

@@ -1,5 +1,7 @@
 //! The daemon from outside: whom it lets in, where it listens, what it shows and writes of itself.
 
+#![cfg(target_os = "linux")]
+
 mod common;
 
 use std::io::{Read, Write};
@@ -24,16 +26,17 @@ fn start(flags: &[&str]) -> (TempDir, Daemon, Way) {
     (temp, daemon, way)
 }
 
-/// A port that was free just now.
-fn free_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-/// A daemon that shows its metrics, and where.
+/// A daemon that shows its metrics, and where: its log tells.
 fn start_observed(flags: &[&str]) -> (TempDir, Daemon, Way, String) {
-    let metrics = free_port();
-    let flags: Vec<_> = flags.iter().copied().chain(["--metrics", metrics.as_str()]).collect();
+    let flags: Vec<_> = flags.iter().copied().chain(["--metrics", "127.0.0.1:0"]).collect();
     let (temp, daemon, way) = start(&flags);
+    let told = || {
+        let log = daemon.log();
+        let (_, rest) = log.split_once("metrics on http://")?;
+        Some(rest.split_once("/metrics")?.0.to_owned())
+    };
+    until("it tells where its metrics are", || told().is_some());
+    let metrics = told().unwrap();
     (temp, daemon, way, metrics)
 }
 

@@ -202,14 +202,16 @@ fn launch(dir: &Path) -> Result<Daemon, Failed> {
 }
 
 /// A kind of damage, and what it does to the file.
-type Damage = (String, Box<dyn Fn(&mut Vec<u8>)>);
+type Damage = (String, Change);
+
+type Change = Box<dyn Fn(&mut Vec<u8>)>;
 
 /// A page of the store's file.
 const PAGE: usize = 4096;
 
 fn damages(len: usize, rng: &mut Seeded) -> Vec<Damage> {
     let mut damages: Vec<Damage> = Vec::new();
-    let mut add = |name: String, change: Box<dyn Fn(&mut Vec<u8>)>| damages.push((name, change));
+    let mut add = |name: String, change: Change| damages.push((name, change));
     for keep in [0, 1, 9, 64, 320, 512, PAGE, len / 4, len / 2, len - 2 * PAGE, len - PAGE, len - 1]
     {
         add(format!("cut to {keep} of {len}"), Box::new(move |file| file.truncate(keep)));
@@ -230,18 +232,23 @@ fn damages(len: usize, rng: &mut Seeded) -> Vec<Damage> {
         let at = page * (len / PAGE) / 9 * PAGE;
         noise(format!("page at {at} garbled"), at, at + PAGE);
     }
+    for bit in 0..8 {
+        // Which of the two roots counts, and whether the file was closed well.
+        let flip = move |file: &mut Vec<u8>| file[9] ^= 1 << bit;
+        damages.push((format!("bit {bit} of the god byte"), Box::new(flip)));
+    }
     let flips = if full() { 400 } else { 40 };
     for flip in 0..flips {
         // Every other one in what is in use, of which there is little.
         let (at, bit) = (rng.next_u64() as usize, rng.below(8));
-        add(
+        damages.push((
             format!("bit {bit} of byte {at:#x} (used: {})", flip % 2 == 0),
             Box::new(move |file| {
                 let used: Vec<usize> = (0..file.len()).filter(|at| file[*at] != 0).collect();
                 let at = if flip % 2 == 0 { used[at % used.len()] } else { at % file.len() };
                 file[at] ^= 1 << bit;
             }),
-        );
+        ));
     }
     damages
 }
@@ -249,8 +256,8 @@ fn damages(len: usize, rng: &mut Seeded) -> Vec<Damage> {
 /// What came of a damaged store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
-    /// `serve` said what is wrong, and ended.
-    Refused,
+    /// `serve` said what is wrong, and ended; and whether it said that the file is as it was.
+    Refused { unchanged: bool },
     /// Everything is there.
     Whole,
 }
@@ -261,7 +268,9 @@ fn outcome(dir: &Path, facts: &[Fact], rng: &mut Seeded) -> Result<Outcome, Stri
         Err(Failed { code, stderr }) => {
             let clear = stderr.lines().any(|line| line.contains("registry.redb"));
             match code == Some(1) && clear && !stderr.contains("panicked") {
-                true => Ok(Outcome::Refused),
+                true => {
+                    Ok(Outcome::Refused { unchanged: stderr.contains("nothing has been changed") })
+                }
                 false => Err(format!("code {code:?}, {stderr}")),
             }
         }
@@ -283,7 +292,7 @@ fn a_damaged_store(name: &str, end: impl FnOnce(Daemon)) {
     let temp = tempdir().unwrap();
     furnish(temp.path());
     let (daemon, way) = start(temp.path());
-    let facts = write_until(45, Duration::ZERO, &way, name, &mut rng, || end(daemon));
+    let facts = write_until(24, Duration::ZERO, &way, name, &mut rng, || end(daemon));
     let file = temp.path().join("registry.redb");
     let intact = std::fs::read(&file).unwrap();
     let mut counts = BTreeMap::new();
@@ -293,13 +302,14 @@ fn a_damaged_store(name: &str, end: impl FnOnce(Daemon)) {
         damage(&mut damaged);
         std::fs::write(&file, &damaged).unwrap();
         match outcome(temp.path(), &facts, &mut rng) {
-            Ok(Outcome::Refused) => {
-                let untouched = std::fs::read(&file).unwrap() == damaged;
-                let untouched = if untouched { "file untouched" } else { "file changed" };
-                *counts.entry((Outcome::Refused, untouched)).or_insert(0) += 1;
-            }
-            Ok(outcome) => *counts.entry((outcome, "")).or_insert(0) += 1,
             Err(loss) => wrong.push(format!("{what}: {loss}")),
+            // Whoever wants to salvage something relies on it.
+            Ok(Outcome::Refused { unchanged: true })
+                if std::fs::read(&file).unwrap() != damaged =>
+            {
+                wrong.push(format!("{what}: refused, and the file was changed though it says no"));
+            }
+            Ok(outcome) => *counts.entry(outcome).or_insert(0) += 1,
         }
     }
     println!("{name}, {}: {counts:?}, {} wrong", kinds(&facts), wrong.len());
@@ -314,4 +324,26 @@ fn damage_after_a_clean_stop_is_never_silent_loss() {
 #[test]
 fn damage_after_kill_9_is_never_silent_loss() {
     a_damaged_store("killed", |daemon| assert_calm(&daemon.kill()));
+}
+
+/// Nothing has been acknowledged yet, so nothing is damaged either.
+#[test]
+fn a_first_start_that_is_cut_short_can_be_made_again() {
+    let mut rng = Seeded::announced(0x6269_7274);
+    let mut stuck = Vec::new();
+    for _ in 0..if full() { 200 } else { 20 } {
+        let temp = tempdir().unwrap();
+        furnish(temp.path());
+        let file = temp.path().join("registry.redb");
+        let mut process = serve(temp.path(), &["--listen", "127.0.0.1:0"]).spawn().unwrap();
+        until("there is a file", || file.exists() || process.try_wait().unwrap().is_some());
+        spin(Duration::from_micros(rng.below(6000) as u64));
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let len = std::fs::metadata(&file).unwrap().len();
+        if let Err(failed) = launch(temp.path()) {
+            stuck.push(format!("with a file of {len} bytes: {}", failed.stderr));
+        }
+    }
+    assert!(stuck.is_empty(), "{}", stuck.join("\n"));
 }

@@ -6,6 +6,8 @@
 //! older state.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -45,7 +47,10 @@ impl Redb {
     ///
     /// [`StoreError`] if another process has it, if it is damaged, or if it belongs to another registry.
     pub fn open(path: &Path, registry: &mut Registry) -> Result<Self, StoreError> {
-        let opened = Builder::new().set_check_integrity_on_open(true).create(path);
+        if !path.try_exists().map_err(|error| system(path, &error))? {
+            create(path, registry.credential().id)?;
+        }
+        let opened = Builder::new().set_check_integrity_on_open(true).open(path);
         let database = opened.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(path.into()),
             DatabaseError::Storage(StorageError::Corrupted(reason)) => damaged(path, reason),
@@ -62,26 +67,14 @@ impl Redb {
             other => io(path)(other),
         })?;
         let store = Self { path: path.into(), database };
-        store.prepare(registry)?;
+        store.check_meta(registry.credential().id)?;
         store.load(registry)?;
         Ok(store)
     }
 
-    /// Makes the tables of a new file; checks that an old one is of this layout and registry.
-    fn prepare(&self, registry: &Registry) -> Result<(), StoreError> {
-        let id = registry.credential().id;
+    /// Checks that the file is of this layout and registry.
+    fn check_meta(&self, id: NodeId) -> Result<(), StoreError> {
         let meta = self.meta()?;
-        if meta.is_empty() {
-            return self.write(|transaction| {
-                let mut meta = transaction.open_table(META)?;
-                meta.insert(FORMAT.0, FORMAT.1)?;
-                meta.insert(REGISTRY, id.as_bytes())?;
-                transaction.open_table(NODES)?;
-                transaction.open_table(CLUSTERS)?;
-                transaction.open_table(MEMBERS)?;
-                Ok(())
-            });
-        }
         let foreign =
             |reason: &str| StoreError::Foreign { path: self.path.clone(), reason: reason.into() };
         if meta.get(FORMAT.0).map(Vec::as_slice) != Some(FORMAT.1) {
@@ -96,10 +89,7 @@ impl Redb {
     fn meta(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
         let read = || -> Result<_, redb::Error> {
             let transaction = self.database.begin_read()?;
-            let table = match transaction.open_table(META) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(BTreeMap::new()),
-                table => table?,
-            };
+            let table = transaction.open_table(META)?;
             let rows = table.iter()?.map(|row| {
                 let (key, value) = row?;
                 Ok((key.value().to_string(), value.value().to_vec()))
@@ -158,25 +148,51 @@ impl Redb {
     fn id(&self, bytes: &[u8]) -> Result<NodeId, StoreError> {
         NodeId::from_bytes(bytes).map_err(|error| damaged(&self.path, error.to_string()))
     }
+}
 
-    fn write(
-        &self,
-        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
-    ) -> Result<(), StoreError> {
-        let write = || -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
-            // With one phase a damaged file could be taken for one whose last commit was torn, and be rolled back.
-            transaction.set_two_phase_commit(true);
-            change(&transaction)?;
-            Ok(transaction.commit()?)
-        };
-        write().map_err(io(&self.path))
+/// Makes a new file, under another name until it is whole: a file of the right name that is empty or cut short
+/// is then a damaged one, and never one that was about to be made.
+fn create(path: &Path, registry: NodeId) -> Result<(), StoreError> {
+    let mut unfinished = OsString::from(path);
+    unfinished.push(".new");
+    let unfinished = PathBuf::from(unfinished);
+    let system = |error: std::io::Error| system(path, &error);
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(system(error)),
+        _ => {}
     }
+    let database = Database::create(&unfinished).map_err(io(path))?;
+    write(&database, |transaction| {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert(FORMAT.0, FORMAT.1)?;
+        meta.insert(REGISTRY, registry.as_bytes())?;
+        transaction.open_table(NODES)?;
+        transaction.open_table(CLUSTERS)?;
+        transaction.open_table(MEMBERS)?;
+        Ok(())
+    })
+    .map_err(io(path))?;
+    database.close().map_err(io(path))?;
+    fs::rename(&unfinished, path).map_err(system)?;
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(system)?;
+    directory.sync_all().map_err(system)
+}
+
+fn write(
+    database: &Database,
+    change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    // With one phase a damaged file could be taken for one whose last commit was torn, and be rolled back.
+    transaction.set_two_phase_commit(true);
+    change(&transaction)?;
+    Ok(transaction.commit()?)
 }
 
 impl Log for Redb {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        self.write(|transaction| {
+        let written = write(&self.database, |transaction| {
             let mut nodes = transaction.open_table(NODES)?;
             let mut clusters = transaction.open_table(CLUSTERS)?;
             let mut members = transaction.open_table(MEMBERS)?;
@@ -203,7 +219,8 @@ impl Log for Redb {
                 }
             }
             Ok(())
-        })
+        });
+        written.map_err(io(&self.path))
     }
 }
 
@@ -211,9 +228,15 @@ fn damaged(path: &Path, reason: String) -> StoreError {
     StoreError::Damaged { path: path.into(), reason }
 }
 
+fn system(path: &Path, error: &std::io::Error) -> StoreError {
+    StoreError::Io { path: path.into(), reason: error.to_string() }
+}
+
 fn io<E: Into<redb::Error>>(path: &Path) -> impl Fn(E) -> StoreError + use<'_, E> {
     |error| match error.into() {
         redb::Error::Corrupted(reason) => damaged(path, reason),
+        // Every file is made with all its tables.
+        redb::Error::TableDoesNotExist(table) => damaged(path, format!("no table '{table}'")),
         other => StoreError::Io { path: path.into(), reason: other.to_string() },
     }
 }
