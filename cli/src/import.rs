@@ -57,7 +57,8 @@ fn blocks(text: &str) -> Result<Vec<Block>, String> {
     let mut blocks = Vec::new();
     let mut rest = text;
     while let Some((before, block)) = rest.split_once(BEGIN) {
-        let label = before.lines().last().unwrap_or_default().to_lowercase();
+        let mut lines = before.lines().rev().map(str::trim);
+        let label = lines.find(|line| !line.is_empty()).unwrap_or_default().to_lowercase();
         let (_, body) = block.split_once("-----").ok_or("a PEM header does not end")?;
         let (body, after) = body.split_once(END).ok_or("a PEM block does not end")?;
         let body: String = body.split_ascii_whitespace().collect();

@@ -151,6 +151,10 @@ impl<M: Machine, T: Transport> Driver<M, T> {
     fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
+            if deadline.is_some_and(|deadline| self.now() >= deadline) {
+                self.machine.handle_timeout(self.clock.now());
+                return;
+            }
             if self.write(deadline).is_err() {
                 return;
             }

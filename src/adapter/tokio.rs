@@ -119,6 +119,10 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     pub async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
+            if deadline.is_some_and(|deadline| self.now() >= deadline) {
+                self.machine.handle_timeout(self.clock.now());
+                return;
+            }
             if self.write(deadline).await.is_err() {
                 return;
             }

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically};
@@ -29,6 +29,8 @@ const CREDENTIAL_FILE: &str = "regCred.dat";
 const STORE_FILE: &str = "registry.redb";
 /// The name of a registry that was given none.
 const DEFAULT_NAME: &str = "xlReg";
+/// Files open beside connections: the store, listeners, the runtime's own.
+const OTHER_FILES: usize = 64;
 /// Connections that the system queues for each listener.
 const BACKLOG: i32 = 1024;
 
@@ -53,10 +55,10 @@ pub struct ServeArgs {
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<EndPoint>,
     /// Connections open at a time; more are closed at once
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections, value_parser = seats)]
     pub max_connections: usize,
     /// Connections open at a time for one address
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_address)]
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_address, value_parser = seats)]
     pub max_connections_per_address: usize,
     /// Handshakes a second for one address, in the long run
     #[arg(long, value_name = "PER_SECOND_PER_ADDRESS", default_value_t = Limits::default().hello_rate, value_parser = rate)]
@@ -67,6 +69,11 @@ pub struct ServeArgs {
     /// How to write the log to stderr; RUST_LOG=debug tells more
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+fn seats(text: &str) -> Result<usize, String> {
+    let seats = text.parse().ok().filter(|seats| (1..=1_000_000).contains(seats));
+    seats.ok_or_else(|| "a number from 1 to 1000000 is expected".into())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -129,12 +136,18 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
         Some(end_point) => vec![end_point.clone()],
         None => addresses.iter().map(|address| reachable(*address)).collect::<Result<_, _>>()?,
     };
+    if args.advertise.is_none() && addresses.iter().any(|address| address.ip().is_unspecified()) {
+        warn!(
+            "{CREDENTIAL_FILE} is good on this machine only: --advertise the address that others reach it at"
+        );
+    }
     let credential = credential(&identity, end_points)?;
-    let path = args.dir.join(CREDENTIAL_FILE);
-    write_atomically(&path, credential.to_string().as_bytes(), 0o644).map_err(Failure::new)?;
 
     let metrics = Arc::new(Metrics::new());
-    let store = Arc::new(open_store(args, credential, &metrics)?);
+    let store = Arc::new(open_store(args, credential.clone(), &metrics)?);
+    // Clients are told of the registry only when it is known to be the one whose state this is.
+    let path = args.dir.join(CREDENTIAL_FILE);
+    write_atomically(&path, credential.to_string().as_bytes(), 0o644).map_err(Failure::new)?;
     let size = store.size();
     info!(nodes = size.nodes, clusters = size.clusters, "ready");
     if let Some(listener) = observer {
@@ -149,27 +162,49 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 
     let limits = Limits {
-        connections: args.max_connections,
+        connections: connections_within_files(args.max_connections),
         connections_per_address: args.max_connections_per_address,
         hello_rate: args.hello_rate,
         ..Limits::default()
     };
     let (stop, stopping) = watch::channel(false);
     let daemon = daemon(Arc::clone(&store), identity.comms, limits, metrics);
-    let running = tokio::spawn(async move { daemon.run(listeners, stopping).await });
+    let mut running = tokio::spawn(async move { daemon.run(listeners, stopping).await });
     let failure = tokio::select! {
         () = stopped => None,
-        failure = store.failed() => Some(failure),
+        failure = store.failed() => Some(store_failure(failure)),
+        ended = &mut running => {
+            return Err(Failure::new(format!("the daemon ended by itself: {ended:?}")));
+        }
     };
     match &failure {
         None => info!("stopping: finishing what is in flight"),
-        Some(failure) => error!("stopping: nothing can be made durable any more: {failure}"),
+        Some(_) => error!("stopping: nothing can be made durable any more"),
     }
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
     stop.send_replace(true);
     running.await.map_err(Failure::new)?;
     tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)?;
-    failure.map_or(Ok(()), |failure| Err(store_failure(failure)))
+    failure.map_or(Ok(()), Err)
+}
+
+/// As many connections as there can be files, after asking the system for more if that is needed.
+fn connections_within_files(wanted: usize) -> usize {
+    let needed = u64::try_from(wanted.saturating_add(OTHER_FILES)).unwrap_or(u64::MAX);
+    let files = match rlimit::Resource::NOFILE.get_soft() {
+        Ok(files) if files >= needed => files,
+        Ok(files) => rlimit::increase_nofile_limit(needed).unwrap_or(files),
+        // Where there is no such limit there is nothing to keep to.
+        Err(_) => return wanted,
+    };
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let connections = wanted.min(files.saturating_sub(OTHER_FILES).max(1));
+    if connections < wanted {
+        warn!(
+            "{connections} connections at a time instead of {wanted}: the system allows {files} open files"
+        );
+    }
+    connections
 }
 
 /// A daemon that answers as this crate's newest reference.
@@ -214,7 +249,7 @@ fn store_failure(error: StoreError) -> Failure {
     let advice = match &error {
         StoreError::Busy(_) => "stop the registry that runs on this --dir first",
         StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
-            "restore the file from a backup; nothing has been changed in it"
+            "restore the file, and the .commits beside it, from a backup"
         }
         StoreError::Foreign { .. } => "use the --dir that the file was made in",
         StoreError::Io { .. } => {

@@ -181,6 +181,10 @@ impl<S: Store> Daemon<S> {
             | DriveError::Machine(Error::Internal(_)) => {
                 warn!(%peer, "{error}");
             }
+            // Anybody can cause these as often as they like; metrics count them.
+            DriveError::Machine(Error::Timeout(_) | Error::Eof(_) | Error::Handshake) => {
+                debug!(%peer, "{error}");
+            }
             _ => info!(%peer, "{error}"),
         }
     }

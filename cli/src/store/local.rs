@@ -70,7 +70,7 @@ impl Local {
         self.state().queue = None;
         let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(committer) = committer {
-            // A panic of the committer has been announced as a failure by the channel it dropped.
+            // A panic of the committer has shown in the channel that it dropped.
             let _ = committer.join();
         }
     }
@@ -80,6 +80,8 @@ impl Local {
         let mut durable = self.durable.clone();
         match durable.wait_for(Result::is_err).await.map(|failed| (*failed).clone()) {
             Ok(Err(error)) => error,
+            // The committer is gone without a word, though it was not told to go: it has panicked.
+            _ if self.state().queue.is_some() => closed(),
             // An ephemeral registry does not fail, and a closed one has no more to say.
             _ => std::future::pending().await,
         }
@@ -111,10 +113,7 @@ impl Store for Local {
         match durable.wait_for(reached).await.map(|durable| (*durable).clone()) {
             Ok(Ok(_)) => Ok(reply),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(StoreError::Io {
-                path: Default::default(),
-                reason: "the store is closed".into(),
-            }),
+            Err(_) => Err(closed()),
         }
     }
 
@@ -126,6 +125,10 @@ impl Store for Local {
             memberships: registry.membership_count(),
         }
     }
+}
+
+fn closed() -> StoreError {
+    StoreError::Io { path: "the store".into(), reason: "closed".into() }
 }
 
 fn commit_all(
@@ -299,6 +302,27 @@ mod tests {
         assert!(matches!(bench.store.failed().await, StoreError::Io { .. }));
         let after = bench.ask(b, Request::Join(ClusterRef::CURRENT));
         assert!(after.await.unwrap().1.is_err());
+    }
+
+    /// A log whose commits panic.
+    struct Broken;
+
+    impl Log for Broken {
+        fn commit(&mut self, _: &[Change]) -> Result<(), StoreError> {
+            panic!("as the test wants it")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_committer_that_panics_is_a_failure() {
+        let Bench { node, store, .. } = bench();
+        let credential = store.state().registry.credential().clone();
+        let registry = Registry::new(credential, RegistryLimits::default());
+        let store = Local::durable(registry, Broken, Arc::new(|_, _| ())).unwrap();
+        let token = node.token(MemberAttrs::NONE, Vec::new(), &mut random::system()).unwrap();
+        let request = CheckedRequest::new(Request::Member(token), &xlreg::crypto::RustCrypto);
+        assert!(store.decide(&mut Visitor::new(), request.unwrap()).await.is_err());
+        assert!(matches!(store.failed().await, StoreError::Io { .. }));
     }
 
     #[tokio::test]

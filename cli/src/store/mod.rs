@@ -61,7 +61,7 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("{}: in use by another process", .0.display())]
     Busy(PathBuf),
-    /// The file is damaged. Nothing has been changed.
+    /// The file is damaged.
     #[error("{}: damaged: {reason}", path.display())]
     Damaged {
         /// The file.

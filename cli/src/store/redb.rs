@@ -3,11 +3,12 @@
 //! What is stored is the state, not its history: a node, a cluster and a member are one row each, and a member
 //! who publishes new ends replaces its row. Commits are two-phase, and the file is checked whole when it is
 //! opened: a crash costs nothing that was committed, and damage is reported instead of being rolled back to an
-//! older state.
+//! older state ([`Redb`] says how).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use redb::{
@@ -33,11 +34,25 @@ const MEMBERS: TableDefinition<(&[u8], u32), &[u8]> = TableDefinition::new("memb
 const FORMAT: (&str, &[u8]) = ("format", b"xlreg 1");
 /// Key in `META` of the ID of the registry whose state it is.
 const REGISTRY: &str = "registry";
+/// Key in `META` of the number of commits, 8 bytes, little-endian.
+const COMMITS: &str = "commits";
+/// What is appended to the store's name for the file that has that number too.
+const COMMITS_FILE: &str = ".commits";
 
-/// A store in one file.
+/// Pages kept in memory. The whole state is in memory anyway; this is for the pages that commits go through.
+const CACHE: usize = 32 * 1024 * 1024;
+
+/// A store in one file, and a witness beside it.
+///
+/// redb keeps two roots, and one unprotected bit of its header says which is the newer. So the number of commits is
+/// also written beside the store, after each commit and before it is acknowledged: a store that has fewer than that has
+/// been rolled back, and is damaged. The witness need not be flushed: it is there against damage to the store, and
+/// after a power failure it may be behind, which means nothing.
 pub struct Redb {
     path: PathBuf,
     database: Database,
+    witness: File,
+    commits: u64,
 }
 
 impl Redb {
@@ -50,7 +65,9 @@ impl Redb {
         if !path.try_exists().map_err(|error| system(path, &error))? {
             create(path, registry.credential().id)?;
         }
-        let opened = Builder::new().set_check_integrity_on_open(true).open(path);
+        let mut builder = Builder::new();
+        builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
+        let opened = builder.open(path);
         let database = opened.map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(path.into()),
             DatabaseError::Storage(StorageError::Corrupted(reason)) => damaged(path, reason),
@@ -66,14 +83,21 @@ impl Redb {
             }
             other => io(path)(other),
         })?;
-        let store = Self { path: path.into(), database };
+        let witness = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(beside(path, COMMITS_FILE))
+            .map_err(|error| system(path, &error))?;
+        let mut store = Self { path: path.into(), database, witness, commits: 0 };
         store.check_meta(registry.credential().id)?;
         store.load(registry)?;
         Ok(store)
     }
 
-    /// Checks that the file is of this layout and registry.
-    fn check_meta(&self, id: NodeId) -> Result<(), StoreError> {
+    /// Checks that the file is of this layout and registry, and not older than its witness.
+    fn check_meta(&mut self, id: NodeId) -> Result<(), StoreError> {
         let meta = self.meta()?;
         let foreign =
             |reason: &str| StoreError::Foreign { path: self.path.clone(), reason: reason.into() };
@@ -83,7 +107,21 @@ impl Redb {
         if meta.get(REGISTRY).map(Vec::as_slice) != Some(id.as_bytes()) {
             return Err(foreign("the file belongs to a registry with another ID"));
         }
-        Ok(())
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
+        self.commits = meta.get(COMMITS).and_then(|bytes| number(bytes)).unwrap_or(0);
+        let mut witnessed = Vec::new();
+        self.witness.read_to_end(&mut witnessed).map_err(|error| system(&self.path, &error))?;
+        match number(&witnessed).unwrap_or(0).checked_sub(self.commits) {
+            None | Some(0) => Ok(()),
+            Some(missing) => {
+                Err(damaged(&self.path, format!("the last {missing} commits are missing")))
+            }
+        }
+    }
+
+    fn witness(&mut self) -> std::io::Result<()> {
+        self.witness.seek(SeekFrom::Start(0))?;
+        self.witness.write_all(&self.commits.to_le_bytes())
     }
 
     fn meta(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
@@ -153,9 +191,7 @@ impl Redb {
 /// Makes a new file, under another name until it is whole: a file of the right name that is empty or cut short
 /// is then a damaged one, and never one that was about to be made.
 fn create(path: &Path, registry: NodeId) -> Result<(), StoreError> {
-    let mut unfinished = OsString::from(path);
-    unfinished.push(".new");
-    let unfinished = PathBuf::from(unfinished);
+    let unfinished = beside(path, ".new");
     let system = |error: std::io::Error| system(path, &error);
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(system(error)),
@@ -179,6 +215,12 @@ fn create(path: &Path, registry: NodeId) -> Result<(), StoreError> {
     directory.sync_all().map_err(system)
 }
 
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
 fn write(
     database: &Database,
     change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
@@ -192,7 +234,9 @@ fn write(
 
 impl Log for Redb {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let commits = self.commits.saturating_add(1);
         let written = write(&self.database, |transaction| {
+            transaction.open_table(META)?.insert(COMMITS, commits.to_le_bytes().as_slice())?;
             let mut nodes = transaction.open_table(NODES)?;
             let mut clusters = transaction.open_table(CLUSTERS)?;
             let mut members = transaction.open_table(MEMBERS)?;
@@ -220,7 +264,9 @@ impl Log for Redb {
             }
             Ok(())
         });
-        written.map_err(io(&self.path))
+        written.map_err(io(&self.path))?;
+        self.commits = commits;
+        self.witness().map_err(|error| system(&self.path, &error))
     }
 }
 
