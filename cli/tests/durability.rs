@@ -86,7 +86,7 @@ fn kinds(facts: &[Fact]) -> String {
 
 #[test]
 fn nothing_acknowledged_is_lost_by_kill_9() {
-    let rounds = number("XLREG_KILL_ROUNDS").unwrap_or(5);
+    let rounds = number("XLREG_KILL_ROUNDS").unwrap_or(50);
     let mut rng = Seeded::announced(0x6b69_6c6c);
     let temp = tempdir().unwrap();
     furnish(temp.path());
