@@ -21,7 +21,7 @@ use std::thread;
 use std::time::{self, Duration};
 
 use super::DriveError;
-use super::need::{Need, is_gone, need};
+use super::need::{Need, deadline, is_gone, need};
 use crate::session::{Instant, Machine};
 
 /// A clock for the library's [`Instant`]s, started at the epoch.
@@ -150,7 +150,7 @@ impl<M: Machine, T: Transport> Driver<M, T> {
     /// The peer should hear what there is to hear of a failure; if it does not, the failure is still the news.
     fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
-            let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
+            let deadline = deadline(&self.machine);
             if deadline.is_some_and(|deadline| self.now() >= deadline) {
                 self.machine.handle_timeout(self.clock.now());
                 return;

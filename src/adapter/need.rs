@@ -25,7 +25,7 @@ pub(super) fn need<M: Machine>(machine: &mut M) -> Result<Need<M::Event>, M::Err
     if let Some(event) = machine.poll_event()? {
         return Ok(Need::Tell(event));
     }
-    let deadline = machine.poll_timeout().map(|(deadline, _)| deadline);
+    let deadline = deadline(machine);
     Ok(match (machine.recv_room(), deadline) {
         _ if machine.is_finished() => Need::Nothing,
         _ if !machine.output().is_empty() => Need::Write(deadline),
@@ -33,6 +33,11 @@ pub(super) fn need<M: Machine>(machine: &mut M) -> Result<Need<M::Event>, M::Err
         (0, None) => Need::Answer,
         (room, deadline) => Need::Read(room, deadline),
     })
+}
+
+/// When the machine is to be told of the time, if anything is due.
+pub(super) fn deadline<M: Machine>(machine: &M) -> Option<Instant> {
+    machine.poll_timeout().map(|(deadline, _)| deadline)
 }
 
 /// Whether an error says just that the peer is gone: the machine knows best what that means at this point.

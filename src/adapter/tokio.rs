@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{self, sleep_until, timeout_at};
 
 use super::DriveError;
-use super::need::{Need, is_gone, need};
+use super::need::{Need, deadline, is_gone, need};
 use crate::enroll::{Enroll, EnrollError, Plan, Roster};
 use crate::identity::Version;
 use crate::message::{Refusal, Reply, Request};
@@ -118,7 +118,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     /// [`next_event`](Self::next_event) does this itself before it returns an error of the machine.
     pub async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
-            let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
+            let deadline = deadline(&self.machine);
             if deadline.is_some_and(|deadline| self.now() >= deadline) {
                 self.machine.handle_timeout(self.clock.now());
                 return;
@@ -140,7 +140,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
 
     async fn flush(&mut self) -> io::Result<()> {
         // A machine that is over has no deadline any more, but nobody waits for ever for a peer that does not read.
-        let deadline = self.machine.poll_timeout().map(|(deadline, _)| deadline);
+        let deadline = deadline(&self.machine);
         let deadline = deadline.unwrap_or_else(|| self.now().saturating_add(LAST_FLUSH));
         let Self { stream, clock, unflushed, .. } = self;
         let flush = poll_fn(|cx| match ready!(Pin::new(&mut *stream).poll_flush(cx)) {
@@ -311,7 +311,7 @@ async fn answer<T, R: Registrar>(
     let Driver { machine, clock, .. } = driver;
     match event {
         ServerEvent::Hello(hello) => {
-            let deadline = machine.poll_timeout().map(|(deadline, _)| deadline);
+            let deadline = deadline(machine);
             match before(clock, deadline, registrar.open(hello)).await {
                 Some(Some(opened)) => machine.open_hello(clock.now(), opened)?,
                 Some(None) => machine.reject(clock.now(), &Refusal::Unavailable.into())?,

@@ -303,17 +303,16 @@ fn import(path: &Path, dir: &Path) -> Result<(), Failure> {
 /// The registry's identity, made the first time, under the name asked for.
 fn identity(dir: &Path, lock: &DirectoryLock, name: Option<&Name>) -> Result<Identity, Failure> {
     let rng = &mut random::system();
-    let name = match name {
-        Some(name) => Ok(name.clone()),
-        None => Identity::load(dir).map(|known| known.name).or_else(|_| DEFAULT_NAME.parse()),
+    let first_name = match name {
+        Some(name) => name.clone(),
+        None => DEFAULT_NAME.parse().map_err(Failure::new)?,
     };
-    let name = name.map_err(Failure::new)?;
-    let mut identity = lock.load_or_generate(name.clone(), rng).map_err(Failure::new)?;
-    if identity.id.is_none() || identity.name != name {
-        identity.id = identity.id.or_else(|| Some(NodeId::random(rng)));
-        identity.name = name;
-        identity.save(dir).map_err(Failure::new)?;
+    let mut identity = lock.load_or_generate(first_name, rng).map_err(Failure::new)?;
+    if let Some(name) = name {
+        identity.name = name.clone();
     }
+    identity.id.get_or_insert_with(|| NodeId::random(rng));
+    identity.save(dir).map_err(Failure::new)?;
     Ok(identity)
 }
 

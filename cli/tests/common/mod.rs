@@ -5,8 +5,9 @@
 pub mod client;
 pub mod facts;
 pub mod http;
+#[path = "../../../tests/common/seeded.rs"]
+mod seeded;
 
-use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,17 +16,15 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rand_core::{Rng, TryCryptoRng, TryRng};
+use rand_core::Rng;
 use serde_json::Value;
 use xlreg::credential::Credential;
 use xlreg::identity::{CommsKeyPair, Identity, NodeId, SigKeyPair};
 
+pub use seeded::Seeded;
+
 /// Whatever takes longer hangs: generous, because the machine may be busy.
 pub const HANG: Duration = Duration::from_secs(60);
-
-/// A seeded generator (SplitMix64): the same seed, the same draws.
-#[derive(Clone)]
-pub struct Seeded(pub u64);
 
 impl Seeded {
     /// The seed in `XLREG_SEED`, or this one; printed, so that a failure can be had again.
@@ -40,32 +39,6 @@ impl Seeded {
         (self.next_u64() % limit as u64) as usize
     }
 }
-
-impl TryRng for Seeded {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.try_next_u64().map(|value| (value >> 32) as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Ok(z ^ (z >> 31))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in out.chunks_mut(8) {
-            let bytes = self.try_next_u64()?.to_le_bytes();
-            chunk.copy_from_slice(&bytes[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Seeded {}
 
 /// A number in the environment.
 pub fn number(variable: &str) -> Option<u64> {
