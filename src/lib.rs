@@ -153,13 +153,16 @@
 )]
 
 extern crate alloc;
-#[cfg(feature = "std")]
+#[cfg(any(feature = "std", test, fuzzing))]
 extern crate std;
 
 pub mod adapter;
 pub mod credential;
 pub mod crypto;
 pub mod enroll;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod identity;
 pub mod message;
 pub mod registry;

@@ -13,6 +13,8 @@ mod handshake;
 mod limits;
 mod link;
 mod machine;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod raw;
 mod record;
 mod server;
 mod timer;

@@ -1,0 +1,81 @@
+//! A registry's session, whose client has the session key and says anything at any time.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::input::Input;
+use super::support::{Seeded, Watch, credential, dialect, limits, reply};
+use crate::message::{Op, Refusal};
+use crate::session::raw::{NoRsa, RawHello};
+use crate::session::{Error, Limits, RequestId, Server, ServerConfig, ServerEvent, Session, State};
+
+/// The most a session may have waiting to be written: its limit, and above it one answer to each request in flight, of
+/// which one may be a ClusterMembers.
+const MAX_OUTPUT: usize = 8 * 1024;
+
+/// A script: the dialect, then operations of one byte and what goes with them.
+pub fn server_session(data: &[u8]) {
+    let input = &mut Input::new(data);
+    let (registry, limits) = (credential().comms_key, limits(Limits::server()));
+    let (hello, sealed) = RawHello::seal(dialect(input), &registry, &mut Seeded::new(1));
+    let config = ServerConfig {
+        hello_len: sealed.len(),
+        limits: limits.clone(),
+        ..ServerConfig::new(&registry)
+    };
+    let mut watch = Watch::<Error>::new();
+    let mut server = Session::<Server>::new(watch.now(), config, Seeded::new(2));
+    watch.feed(&mut server, &sealed, usize::MAX);
+    let Some(ServerEvent::Hello(got)) = watch.poll(&mut server) else { panic!("no Hello") };
+    server.open_hello(watch.now(), got.open(&NoRsa, &mut Seeded::new(3))).expect("it waits");
+    let mut peer = hello.accept(server.output()).expect("a HelloReply");
+    server.consume_output(usize::MAX);
+
+    let mut unanswered = VecDeque::<(RequestId, Op)>::new();
+    let mut asked = 0;
+    while !input.is_empty() {
+        match input.byte() % 10 {
+            0 | 1 => {
+                let piece = usize::from(input.byte());
+                watch.feed(&mut server, &peer.seal(input.sized()), piece);
+            }
+            2 => {
+                let piece = usize::from(input.byte());
+                watch.feed(&mut server, &peer.seal_blocks(input.sized()), piece);
+            }
+            3 => {
+                let piece = usize::from(input.byte());
+                watch.feed(&mut server, input.sized(), piece);
+            }
+            4 | 5 => {
+                let open = server.state() == State::Open;
+                if let Some((id, op)) = unanswered.pop_front() {
+                    let answered = server.reply(watch.now(), id, &reply(op, input));
+                    assert_eq!(answered.is_ok(), open, "{op} is the next to be answered");
+                }
+            }
+            6 => {
+                let now = watch.wait(Duration::from_secs(u64::from(input.byte())));
+                server.handle_timeout(now);
+            }
+            7 => server.consume_output(input.short()),
+            8 => server.receive_eof(watch.now()),
+            _ => {
+                if server.reject(watch.now(), &Refusal::WrongState.into()).is_ok() {
+                    unanswered.clear();
+                    assert_eq!(server.state(), State::Over);
+                }
+            }
+        }
+        while let Some(event) = watch.poll(&mut server) {
+            let ServerEvent::Request { id, request } = event else { panic!("a second Hello") };
+            assert_eq!(id.index(), asked, "requests are numbered in order");
+            asked += 1;
+            unanswered.push_back((id, request.op()));
+            assert!(unanswered.len() <= limits.in_flight, "more in flight than allowed");
+            assert!(asked <= u64::from(limits.requests), "more requests than allowed");
+        }
+        assert!(server.output().len() <= MAX_OUTPUT, "{} bytes of output", server.output().len());
+    }
+    watch.end(&mut server);
+}
