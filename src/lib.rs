@@ -113,7 +113,7 @@
 //!
 //! | Module | What it is |
 //! |--------|------------|
-//! | [`adapter`] | reads, writes and waits; nothing else. [`blocking`](adapter::blocking) with feature `std`, `adapter::tokio` with feature `tokio` |
+//! | [`adapter`] | reads, writes and waits; nothing else. One for std, tokio, `embedded-io` and `embedded-io-async` each |
 //! | [`enroll`] | a member's whole errand, from Hello to a complete roster, as one machine |
 //! | [`registry`] | the registry's rules: request in, reply and change out |
 //! | [`session`] | bytes ⇄ events: handshake, records, deadlines, limits |
@@ -131,6 +131,7 @@
 //! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the crate needs
 //!   `alloc` only.
 //! * `tokio`: the adapter for tokio.
+//! * `embedded-io`, `embedded-io-async`: the adapters for what has no operating system.
 //!
 //! # Promises
 //!

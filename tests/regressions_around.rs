@@ -11,8 +11,8 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 use std::time::Duration;
-use xlreg::adapter::DriveError;
-use xlreg::adapter::blocking::{Clock, Driver, Transport};
+use xlreg::adapter::blocking::{Clock, DriveError, Driver, Untimed};
+use xlreg::adapter::{Transfer, Transport};
 use xlreg::credential::{Credential, CredentialError, CredentialProblem};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
 use xlreg::identity::directory::{DirectoryError, DirectoryLock};
@@ -353,9 +353,16 @@ impl Write for &mut Line {
 }
 
 impl Transport for &mut Line {
-    fn limit_blocking(&mut self, longest: Option<Duration>) -> io::Result<()> {
+    type Error = io::Error;
+
+    fn read(&mut self, buffer: &mut [u8], longest: Option<Duration>) -> io::Result<Transfer> {
         assert_ne!(longest, Some(Duration::ZERO), "a socket does not take that");
-        Ok(())
+        Transport::read(&mut Untimed(&mut **self), buffer, longest)
+    }
+
+    fn write(&mut self, bytes: &[u8], longest: Option<Duration>) -> io::Result<Transfer> {
+        assert_ne!(longest, Some(Duration::ZERO), "a socket does not take that");
+        Transport::write(&mut Untimed(&mut **self), bytes, longest)
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::{KEYS, Seeded, identity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::unconstrained;
-use xlreg::adapter::DriveError;
+use xlreg::adapter::tokio::DriveError;
 use xlreg::adapter::tokio::{Clock, Driver, Registrar, enroll, serve};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollEvent, Plan};

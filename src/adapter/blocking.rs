@@ -15,14 +15,19 @@
 //! # Ok(()) }
 //! ```
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{self, Duration};
 
-use super::DriveError;
-use super::need::{Need, deadline, is_gone, need};
-use crate::session::{Instant, Machine};
+use super::{Timer, Transfer, Transport};
+use crate::session::Instant;
+
+/// A [`Driver`](super::Driver) on std's time.
+pub type Driver<M, T> = super::Driver<M, T, Clock>;
+
+/// Why such a driver cannot go on.
+pub type DriveError<E> = super::DriveError<E, io::Error>;
 
 /// A clock for the library's [`Instant`]s, started at the epoch.
 #[derive(Clone, Copy, Debug)]
@@ -40,183 +45,88 @@ impl Clock {
     }
 }
 
-/// A byte stream whose calls can be made to return in time.
-pub trait Transport: Read + Write {
-    /// From now on no call blocks for longer than this; for ever if absent. A call that runs out of time fails with
-    /// [`io::ErrorKind::WouldBlock`] or [`io::ErrorKind::TimedOut`]. Never called with zero.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    fn limit_blocking(&mut self, longest: Option<Duration>) -> io::Result<()>;
+impl Timer for Clock {
+    fn now(&self) -> Instant {
+        Self::now(self)
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        thread::sleep(time);
+    }
 }
 
 impl Transport for TcpStream {
-    fn limit_blocking(&mut self, longest: Option<Duration>) -> io::Result<()> {
-        (&*self).limit_blocking(longest)
+    type Error = io::Error;
+
+    fn read(&mut self, buffer: &mut [u8], longest: Option<Duration>) -> io::Result<Transfer> {
+        Transport::read(&mut &*self, buffer, longest)
+    }
+
+    fn write(&mut self, bytes: &[u8], longest: Option<Duration>) -> io::Result<Transfer> {
+        Transport::write(&mut &*self, bytes, longest)
     }
 }
 
 impl Transport for &TcpStream {
-    fn limit_blocking(&mut self, longest: Option<Duration>) -> io::Result<()> {
+    type Error = io::Error;
+
+    fn read(&mut self, buffer: &mut [u8], longest: Option<Duration>) -> io::Result<Transfer> {
         self.set_read_timeout(longest)?;
-        self.set_write_timeout(longest)
+        transfer(Read::read(self, buffer))
+    }
+
+    fn write(&mut self, bytes: &[u8], longest: Option<Duration>) -> io::Result<Transfer> {
+        self.set_write_timeout(longest)?;
+        write(self, bytes)
     }
 }
 
 /// Any stream as a [`Transport`]: its calls take as long as they take, and deadlines are noticed only between them.
+/// Calls that fail with [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] have run out of time, if the stream
+/// has a notion of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Untimed<S>(pub S);
 
-impl<S: Read> Read for Untimed<S> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl<S: Write> Write for Untimed<S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
-    }
-}
-
 impl<S: Read + Write> Transport for Untimed<S> {
-    fn limit_blocking(&mut self, _: Option<Duration>) -> io::Result<()> {
-        Ok(())
+    type Error = io::Error;
+
+    fn read(&mut self, buffer: &mut [u8], _: Option<Duration>) -> io::Result<Transfer> {
+        transfer(self.0.read(buffer))
+    }
+
+    fn write(&mut self, bytes: &[u8], _: Option<Duration>) -> io::Result<Transfer> {
+        write(&mut self.0, bytes)
     }
 }
 
-/// Drives a machine over a transport.
-#[derive(Debug)]
-pub struct Driver<M, T> {
-    machine: M,
-    transport: T,
-    clock: Clock,
+fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<Transfer> {
+    match transfer(stream.write(bytes))? {
+        Transfer::Bytes(0) => Err(ErrorKind::WriteZero.into()),
+        Transfer::Bytes(n) => {
+            // If the time is over or the peer is gone, the next call will tell.
+            transfer(stream.flush().map(|()| n))?;
+            Ok(Transfer::Bytes(n))
+        }
+        other => Ok(other),
+    }
 }
 
-/// Bytes read at a time: a socket buffer's worth of a large reply, without filling the stack.
-const CHUNK: usize = 8 * 1024;
-
-impl<M: Machine, T: Transport> Driver<M, T> {
-    /// Puts a machine on a transport. `clock` is the one the machine was made with.
-    pub fn new(machine: M, transport: T, clock: Clock) -> Self {
-        Self { machine, transport, clock }
-    }
-
-    /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
-    pub fn machine(&mut self) -> &mut M {
-        &mut self.machine
-    }
-
-    /// The machine, when the conversation is over.
-    pub fn into_machine(self) -> M {
-        self.machine
-    }
-
-    /// The time, for commands.
-    pub fn now(&self) -> Instant {
-        self.clock.now()
-    }
-
-    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished.
-    ///
-    /// # Errors
-    ///
-    /// [`DriveError`]; the connection is of no more use then.
-    pub fn next_event(&mut self) -> Result<Option<M::Event>, DriveError<M::Error>> {
-        loop {
-            match need(&mut self.machine) {
-                Ok(Need::Tell(event)) => return Ok(Some(event)),
-                Ok(Need::Nothing) => return Ok(None),
-                Ok(Need::Write(deadline)) => self.write(deadline)?,
-                Ok(Need::Read(room, deadline)) => self.read(room, deadline)?,
-                Ok(Need::Wait(deadline)) => {
-                    thread::sleep(deadline.saturating_duration_since(self.now()));
-                    self.machine.handle_timeout(self.clock.now());
-                }
-                Ok(Need::Answer) => return Err(DriveError::Waiting),
-                Err(error) => {
-                    self.write_rest();
-                    return Err(DriveError::Machine(error));
-                }
+/// What a call of std's came to.
+fn transfer(done: io::Result<usize>) -> io::Result<Transfer> {
+    match done {
+        Ok(n) => Ok(Transfer::Bytes(n)),
+        Err(error) if is_gone(&error) => Ok(Transfer::Gone),
+        Err(error) => match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => {
+                Ok(Transfer::TimedOut)
             }
-        }
-    }
-
-    /// The peer should hear what there is to hear of a failure; if it does not, the failure is still the news.
-    fn write_rest(&mut self) {
-        while !self.machine.output().is_empty() {
-            let deadline = deadline(&self.machine);
-            if deadline.is_some_and(|deadline| self.now() >= deadline) {
-                self.machine.handle_timeout(self.clock.now());
-                return;
-            }
-            if self.write(deadline).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Arms the transport with the time that is left; `false` if none is.
-    fn arm(&mut self, deadline: Option<Instant>) -> io::Result<bool> {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(self.now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            self.machine.handle_timeout(self.clock.now());
-            return Ok(false);
-        }
-        self.transport.limit_blocking(left)?;
-        Ok(true)
-    }
-
-    fn write(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        if !self.arm(deadline)? {
-            return Ok(());
-        }
-        match self.transport.write(self.machine.output()) {
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => {
-                self.machine.consume_output(n);
-                self.transport.flush().or_else(|error| self.passed(error))
-            }
-            Err(error) if is_gone(&error) => {
-                // What is left goes nowhere; the peer's last words may still be there to read.
-                self.machine.consume_output(usize::MAX);
-                Ok(())
-            }
-            Err(error) => self.passed(error),
-        }
-    }
-
-    fn read(&mut self, room: usize, deadline: Option<Instant>) -> io::Result<()> {
-        if !self.arm(deadline)? {
-            return Ok(());
-        }
-        let mut chunk = [0; CHUNK];
-        match self.transport.read(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default()) {
-            Ok(0) => self.machine.receive_eof(self.clock.now()),
-            Ok(n) => {
-                let bytes = chunk.get(..n).unwrap_or_default();
-                self.machine.receive(self.clock.now(), bytes);
-            }
-            Err(error) if is_gone(&error) => self.machine.receive_eof(self.clock.now()),
-            Err(error) => self.passed(error)?,
-        }
-        Ok(())
-    }
-
-    /// A call that ran out of time tells the machine so; one that was interrupted is made again.
-    fn passed(&mut self, error: io::Error) -> io::Result<()> {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                self.machine.handle_timeout(self.clock.now());
-                Ok(())
-            }
-            io::ErrorKind::Interrupted => Ok(()),
             _ => Err(error),
-        }
+        },
     }
+}
+
+/// Whether an error says just that the peer is gone.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
 }

@@ -1,19 +1,17 @@
 //! How driving a machine fails.
 
-use std::io;
+use crate::session::{CommandError, Machine};
 
-use crate::session::CommandError;
-
-/// Why a driver cannot go on.
+/// Why a driver cannot go on: `E` is the machine's error, `I` the transport's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DriveError<E> {
+pub enum DriveError<E, I> {
     /// The machine ended with an error; what the peer is told of it has been sent.
     #[error(transparent)]
     Machine(E),
     /// The transport failed.
     #[error("the connection failed: {0}")]
-    Io(#[from] io::Error),
+    Io(#[source] I),
     /// A command came at the wrong time.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -21,3 +19,7 @@ pub enum DriveError<E> {
     #[error("the session waits for its caller to answer an event")]
     Waiting,
 }
+
+/// What driving a machine to its next event comes to.
+pub(super) type Driven<M, I> =
+    Result<Option<<M as Machine>::Event>, DriveError<<M as Machine>::Error, I>>;

@@ -1,6 +1,12 @@
 //! The peer of a session, for the fuzzers: it has the session keys and seals whatever it is given, so that a
 //! fuzzer's bytes reach the parser instead of being decrypted to noise. And the record rule, to be compared
 //! with a model of it.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "for tests: a panic here tells of a mistake in them"
+)]
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -116,19 +122,26 @@ impl RawPeer {
     }
 }
 
-/// What the record rule says of this plaintext, given to it in steps as [`Found::Need`] asks for it: the lengths of
-/// message and record; `None` if more is needed.
-pub(crate) fn walk(plain: &[u8], limit: usize) -> Result<Option<(usize, usize)>, ()> {
+/// What the record rule says of this plaintext: the lengths of message and record; `None` if more is needed. It asks
+/// for so many blocks more, and `step` says how many it gets.
+pub(crate) fn walk(
+    plain: &[u8],
+    limit: usize,
+    mut step: impl FnMut(usize) -> usize,
+) -> Result<Option<(usize, usize)>, ()> {
     let (mut walk, mut have) = (Walk::default(), 0);
+    let whole = plain.len() / BLOCK;
     loop {
-        match walk.advance(&plain[..have], limit).map_err(|_| ())? {
+        match walk.advance(&plain[..have * BLOCK], limit).map_err(|_| ())? {
             Found::End { message, record } => return Ok(Some((message, record))),
             Found::Need(bytes) => {
-                assert!(bytes > have, "it asks for more than it has");
-                match bytes.next_multiple_of(BLOCK) {
-                    more if more <= plain.len() => have = more,
-                    _ => return Ok(None),
+                let needed = bytes.div_ceil(BLOCK);
+                assert!(needed > have, "it asks for more than it has");
+                let more = step(needed - have).max(1);
+                if have == whole {
+                    return Ok(None);
                 }
+                have = have.saturating_add(more).min(whole);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `xlreg members`: tells who is in a cluster, without joining it.
 
-use xlreg::adapter::DriveError;
+use xlreg::adapter::blocking::DriveError;
 use xlreg::enroll::EnrollError;
 use xlreg::identity::MemberAttrs;
 use xlreg::message::{ClusterRef, MemberList, Refusal};

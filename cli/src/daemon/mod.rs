@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
-use xlreg::adapter::DriveError;
+use xlreg::adapter::tokio::DriveError;
 use xlreg::adapter::tokio::serve;
 use xlreg::identity::CommsKeyPair;
 use xlreg::session::{Error, ServerConfig};
@@ -139,7 +139,7 @@ impl<S: Store> Daemon<S> {
                 let config = self.config.clone();
                 serve(&mut stream, config, &registrar, random::system(), stopped).await
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(DriveError::Io(error)),
         };
         self.account(peer, &registrar, served);
         linger(stream).await;

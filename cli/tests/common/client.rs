@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use xlreg::adapter::DriveError;
+use xlreg::adapter::blocking::DriveError;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, MemberAttrs, NodeId, Token};

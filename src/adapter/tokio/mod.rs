@@ -6,25 +6,23 @@
 //! * A client: [`enroll`] runs the whole errand; [`Driver`] gives every step.
 //! * A registry: [`serve`] runs one connection against a [`Registrar`].
 
+mod serve;
+
 use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
 
 use rand_core::CryptoRng;
+pub use serve::{Registrar, serve};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{self, sleep_until, timeout_at};
 
-use super::DriveError;
-use super::need::{Need, deadline, is_gone, need};
+use super::Transfer;
+use super::blocking::is_gone;
+use super::turn::{self, Need, deadline, need};
 use crate::enroll::{Enroll, EnrollError, Plan, Roster};
-use crate::identity::Version;
-use crate::message::{Refusal, Reply, Request};
-use crate::registry::Visitor;
-use crate::session::{
-    ClientConfig, Dialect, Error, Instant, Machine, OpenedHello, SealedHello, Server, ServerConfig,
-    ServerEvent, Session,
-};
+use crate::session::{ClientConfig, Error, Instant, Machine};
 
 /// A clock for the library's [`Instant`]s on tokio's time, started at the epoch.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +47,9 @@ impl Clock {
         now.checked_add(left).unwrap_or(now)
     }
 }
+
+/// Why a driver cannot go on.
+pub type DriveError<E> = super::DriveError<E, io::Error>;
 
 /// Drives a machine over a stream.
 #[derive(Debug)]
@@ -97,10 +98,12 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
         loop {
             match need(&mut self.machine) {
                 Ok(Need::Tell(event)) => return Ok(Some(event)),
-                Ok(Need::Write(deadline)) => self.write(deadline).await?,
-                Ok(_) if self.unflushed => self.flush().await?,
+                Ok(Need::Write(deadline)) => self.write(deadline).await.map_err(DriveError::Io)?,
+                Ok(_) if self.unflushed => self.flush().await.map_err(DriveError::Io)?,
                 Ok(Need::Nothing) => return Ok(None),
-                Ok(Need::Read(room, deadline)) => self.read(room, deadline).await?,
+                Ok(Need::Read(room, deadline)) => {
+                    self.read(room, deadline).await.map_err(DriveError::Io)?;
+                }
                 Ok(Need::Wait(deadline)) => {
                     sleep_until(self.clock.at(deadline)).await;
                     self.machine.handle_timeout(self.clock.now());
@@ -133,7 +136,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
 
     async fn write(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         let Self { machine, stream, clock, unflushed } = self;
-        let write = poll_fn(|cx| poll_write(machine, stream, unflushed, cx));
+        let write = poll_fn(|cx| poll_write(machine, stream, clock, unflushed, cx));
         let done = before(clock, deadline, write).await;
         self.passed(done)
     }
@@ -184,27 +187,25 @@ async fn before<F: Future>(
     }
 }
 
-/// Writes once. What is written is consumed in the same poll, and so is what can no longer be written: the
-/// peer's last words may still be there to read.
+/// Writes once. What is written is consumed in the same poll.
 fn poll_write<M: Machine, T: AsyncWrite + Unpin>(
     machine: &mut M,
     stream: &mut T,
+    clock: &Clock,
     unflushed: &mut bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    Poll::Ready(match ready!(Pin::new(&mut *stream).poll_write(cx, machine.output())) {
-        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+    let transfer = match ready!(Pin::new(&mut *stream).poll_write(cx, machine.output())) {
+        Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         Ok(n) => {
-            machine.consume_output(n);
             *unflushed = true;
-            Ok(())
+            Transfer::Bytes(n)
         }
-        Err(error) if is_gone(&error) => {
-            machine.consume_output(usize::MAX);
-            Ok(())
-        }
-        Err(error) => Err(error),
-    })
+        Err(error) if is_gone(&error) => Transfer::Gone,
+        Err(error) => return Poll::Ready(Err(error)),
+    };
+    turn::wrote(machine, clock.now(), transfer);
+    Poll::Ready(Ok(()))
 }
 
 /// Reads once. What is read is received in the same poll.
@@ -217,16 +218,13 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
 ) -> Poll<io::Result<()>> {
     let mut chunk = [0; CHUNK];
     let mut buffer = ReadBuf::new(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default());
-    Poll::Ready(match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
-        Err(error) if !is_gone(&error) => Err(error),
-        _ => {
-            match buffer.filled() {
-                [] => machine.receive_eof(clock.now()),
-                bytes => drop(machine.receive(clock.now(), bytes)),
-            }
-            Ok(())
-        }
-    })
+    let transfer = match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
+        Ok(()) => Transfer::Bytes(buffer.filled().len()),
+        Err(error) if is_gone(&error) => Transfer::Gone,
+        Err(error) => return Poll::Ready(Err(error)),
+    };
+    turn::read(machine, clock.now(), transfer, buffer.filled());
+    Poll::Ready(Ok(()))
 }
 
 /// Runs a member's whole errand over a stream.
@@ -248,83 +246,4 @@ pub async fn enroll<T: AsyncRead + AsyncWrite + Unpin>(
     while driver.next_event().await?.is_some() {}
     let roster = driver.into_parts().0.into_roster();
     roster.ok_or(failed(Error::Internal("done without a roster").into()))
-}
-
-/// What a registry's connections share: the key that opens Hellos, the rules, and what makes their changes durable.
-pub trait Registrar {
-    /// Opens a Hello, where there is time for RSA and not on the event loop. `None` refuses the client without
-    /// a word.
-    fn open(&self, hello: SealedHello) -> impl Future<Output = Option<OpenedHello>> + Send;
-
-    /// Decides a request. The reply must not be given before what it acknowledges is durable.
-    fn decide(&self, visitor: &mut Visitor, request: Request)
-    -> impl Future<Output = Reply> + Send;
-
-    /// A handshake is complete. For those who count.
-    fn connected(&self, _dialect: Dialect, _version: Version) {}
-}
-
-/// Serves one connection to its end, or until `stop` resolves: then what is in flight is finished, and nothing
-/// new is begun. The stream is the caller's, to be closed.
-///
-/// # Errors
-///
-/// [`DriveError`]; what the client is told of it has been sent.
-pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Registrar>(
-    stream: T,
-    config: ServerConfig,
-    registrar: &R,
-    rng: impl CryptoRng + Send + 'static,
-    stop: impl Future<Output = ()>,
-) -> Result<(), DriveError<Error>> {
-    let clock = Clock::start();
-    let session = Session::<Server>::new(clock.now(), config, rng);
-    let mut driver = Driver::new(session, stream, clock);
-    let mut visitor = Visitor::new();
-    let mut stop = pin!(stop);
-    loop {
-        let event = {
-            let mut next = pin!(driver.next_event());
-            poll_fn(|cx| match stop.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => next.as_mut().poll(cx).map(Some),
-            })
-            .await
-        };
-        let Some(event) = event else {
-            driver.write_rest().await;
-            return Ok(());
-        };
-        match event? {
-            None => return Ok(()),
-            Some(event) => answer(event, &mut driver, registrar, &mut visitor).await?,
-        }
-    }
-}
-
-async fn answer<T, R: Registrar>(
-    event: ServerEvent,
-    driver: &mut Driver<Session<Server>, T>,
-    registrar: &R,
-    visitor: &mut Visitor,
-) -> Result<(), DriveError<Error>> {
-    let Driver { machine, clock, .. } = driver;
-    match event {
-        ServerEvent::Hello(hello) => {
-            let deadline = deadline(machine);
-            match before(clock, deadline, registrar.open(hello)).await {
-                Some(Some(opened)) => machine.open_hello(clock.now(), opened)?,
-                Some(None) => machine.reject(clock.now(), &Refusal::Unavailable.into())?,
-                None => machine.handle_timeout(clock.now()),
-            }
-            if let (Some(dialect), Some(version)) = (machine.dialect(), machine.peer_version()) {
-                registrar.connected(dialect, version);
-            }
-        }
-        ServerEvent::Request { id, request } => {
-            let reply = registrar.decide(visitor, request).await;
-            machine.reply(clock.now(), id, &reply)?;
-        }
-    }
-    Ok(())
 }

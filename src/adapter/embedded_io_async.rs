@@ -1,0 +1,140 @@
+//! Async I/O without an operating system, feature `embedded-io-async`: over any [`Read`] + [`Write`], on any
+//! executor.
+//!
+//! The user supplies the clock: an [`AsyncTimer`], which is two functions on the executor's timer.
+
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
+use core::time::Duration;
+
+use embedded_io_async::{Read, Write};
+
+use super::embedded_io::transfer;
+use super::error::Driven;
+use super::turn::{self, Need, deadline, need};
+use super::{DriveError, Transfer};
+use crate::session::{Instant, Machine};
+
+/// The time, and letting it pass while others run.
+#[allow(async_fn_in_trait, reason = "executors of microcontrollers have one thread")]
+pub trait AsyncTimer {
+    /// The time now. It never goes back.
+    fn now(&self) -> Instant;
+
+    /// Resolves when this much time has passed.
+    async fn sleep(&mut self, time: Duration);
+}
+
+/// Drives a machine over a stream.
+#[derive(Debug)]
+pub struct Driver<M, S, C> {
+    machine: M,
+    stream: S,
+    clock: C,
+}
+
+/// Bytes read at a time: they are part of the future.
+const CHUNK: usize = 256;
+
+impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
+    /// Puts a machine on a stream. `clock` is the one the machine was made with.
+    pub fn new(machine: M, stream: S, clock: C) -> Self {
+        Self { machine, stream, clock }
+    }
+
+    /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// The machine, when the conversation is over.
+    pub fn into_machine(self) -> M {
+        self.machine
+    }
+
+    /// The time, for commands.
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished. As
+    /// cancel-safe as the stream's own reads and writes, which should be.
+    ///
+    /// # Errors
+    ///
+    /// [`DriveError`]; the connection is of no more use then.
+    pub async fn next_event(&mut self) -> Driven<M, S::Error> {
+        loop {
+            match need(&mut self.machine) {
+                Ok(Need::Tell(event)) => return Ok(Some(event)),
+                Ok(Need::Nothing) => return Ok(None),
+                Ok(Need::Write(deadline)) => self.write(deadline).await.map_err(DriveError::Io)?,
+                Ok(Need::Read(room, deadline)) => {
+                    self.read(room, deadline).await.map_err(DriveError::Io)?;
+                }
+                Ok(Need::Wait(deadline)) => {
+                    self.clock.sleep(deadline.saturating_duration_since(self.now())).await;
+                    self.machine.handle_timeout(self.clock.now());
+                }
+                Ok(Need::Answer) => return Err(DriveError::Waiting),
+                Err(error) => {
+                    self.write_rest().await;
+                    return Err(DriveError::Machine(error));
+                }
+            }
+        }
+    }
+
+    /// The peer should hear what there is to hear of a failure; if it does not, the failure is still the news.
+    async fn write_rest(&mut self) {
+        while !self.machine.output().is_empty() {
+            let deadline = deadline(&self.machine);
+            let late = deadline.is_some_and(|deadline| self.now() >= deadline);
+            if self.write(deadline).await.is_err() || late {
+                return;
+            }
+        }
+    }
+
+    async fn write(&mut self, deadline: Option<Instant>) -> Result<(), S::Error> {
+        let Self { machine, stream, clock } = self;
+        let write = before(clock, deadline, stream.write(machine.output()));
+        let transfer = write.await.map_or(Ok(Transfer::TimedOut), transfer)?;
+        turn::wrote(machine, clock.now(), transfer);
+        if matches!(transfer, Transfer::Bytes(1..)) {
+            // If the time is over or the peer is gone, the next call will tell.
+            let flush = before(clock, deadline, stream.flush()).await;
+            self::transfer(flush.unwrap_or(Ok(())).map(|()| 0))?;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, room: usize, deadline: Option<Instant>) -> Result<(), S::Error> {
+        let Self { machine, stream, clock } = self;
+        let mut chunk = [0; CHUNK];
+        let buffer = chunk.get_mut(..room.min(CHUNK)).unwrap_or_default();
+        let read = before(clock, deadline, stream.read(buffer));
+        let transfer = read.await.map_or(Ok(Transfer::TimedOut), transfer)?;
+        turn::read(machine, clock.now(), transfer, buffer);
+        Ok(())
+    }
+}
+
+/// What the future gives, or `None` if the deadline comes first.
+async fn before<C: AsyncTimer, F: Future>(
+    clock: &mut C,
+    deadline: Option<Instant>,
+    future: F,
+) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let Some(deadline) = deadline else { return Some(future.await) };
+    let left = deadline.saturating_duration_since(clock.now());
+    let mut sleep = pin!(clock.sleep(left));
+    poll_fn(|cx| match (future.as_mut().poll(cx), sleep.as_mut().poll(cx)) {
+        (Poll::Ready(output), _) => Poll::Ready(Some(output)),
+        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+    })
+    .await
+}

@@ -1,0 +1,125 @@
+//! Messages: what decodes, encodes to bytes that decode to the same; and whatever does not, is refused in few words.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::fmt::{Debug, Display};
+
+use super::input::Input;
+use super::support::{message_limits, token_within};
+use crate::identity::Name;
+use crate::message::{
+    ClusterRef, DecodeError, Decoded, MessageLimits, Op, Reply, Request, encode_reply,
+    encode_request,
+};
+use crate::session::Error;
+
+/// The longest a decoding error is as text.
+pub(super) const MAX_ERROR: usize = 200;
+
+/// A script: the limits, and the message.
+pub fn codec(data: &[u8]) {
+    let input = &mut Input::new(data);
+    let limits = message_limits(input);
+    let bytes = input.rest();
+    let request = stable(bytes, &limits, Decoded::into_request, encode_request);
+    let reply = stable(bytes, &limits, Decoded::into_reply, encode_reply);
+    assert!(request.is_none() || reply.is_none(), "both sides may say it");
+    if let Some((op, request)) = request {
+        assert_eq!(op, request.op());
+        request_within(&request, &limits);
+    }
+    if let Some((op, reply)) = reply {
+        assert_eq!(op, reply.op());
+        reply_within(&reply, &limits);
+    }
+}
+
+/// What the bytes are, if anything: encoded and decoded again it is the same, and so are its bytes.
+fn stable<T: Debug + PartialEq>(
+    bytes: &[u8],
+    limits: &MessageLimits,
+    check: fn(Decoded, &MessageLimits) -> Result<T, DecodeError>,
+    encode: fn(&T, &mut Vec<u8>),
+) -> Option<(Op, T)> {
+    let decode = |bytes: &[u8]| {
+        let decoded = Decoded::new(bytes, limits)?;
+        Ok((decoded.op(), check(decoded, limits)?))
+    };
+    let (op, message) = decode(bytes).map_err(|error| refused(&error)).ok()?;
+    let mut encoded = Vec::new();
+    encode(&message, &mut encoded);
+    let again = decode(&encoded).expect("what was encoded decodes");
+    assert_eq!(again, (op, message));
+    let mut twice = Vec::new();
+    encode(&again.1, &mut twice);
+    assert_eq!(twice, encoded, "one message, two encodings");
+    Some(again)
+}
+
+/// An error is short and fit for one line, whatever the peer has put into its message; and so is what it is told.
+pub(super) fn refused(error: &DecodeError) {
+    one_line(error, MAX_ERROR);
+    one_line(&Error::from(error.clone()), MAX_ERROR);
+    if let DecodeError::Message(error) = error {
+        one_line(&error.refusal(), MAX_ERROR);
+    }
+}
+
+pub(super) fn one_line(text: &impl Display, most: usize) {
+    let text = text.to_string();
+    assert!(text.len() <= most, "{} bytes: {text}", text.len());
+    assert!(!text.contains(char::is_control), "{text:?}");
+}
+
+fn request_within(request: &Request, limits: &MessageLimits) {
+    let cluster = match request {
+        Request::Member(token) => {
+            assert!(token.signature.is_some(), "a Member without a signature");
+            return token_within(token, limits);
+        }
+        Request::Create(create) => return name_within(&create.name, limits),
+        Request::Join(cluster) => cluster,
+        Request::GetCluster(get) => &get.cluster,
+        Request::RegCred | Request::Bye => return,
+    };
+    let ClusterRef { id, name } = cluster;
+    assert!(id.is_none() || name.is_none(), "the ID goes before the name");
+    if let Some(name) = name {
+        name_within(name, limits);
+    }
+}
+
+fn name_within(name: &Name, limits: &MessageLimits) {
+    assert!(name.as_str().len() <= limits.name_len);
+}
+
+fn reply_within(reply: &Reply, limits: &MessageLimits) {
+    match reply {
+        Reply::RegCred(credential) => {
+            assert!((1..=limits.ends).contains(&credential.end_points.len()));
+            name_within(&credential.name, limits);
+            for key in [&credential.comms_key, &credential.sig_key] {
+                assert!(limits.rsa_bits.contains(&key.bits()));
+            }
+        }
+        Reply::Create(info) | Reply::Join(info) => {
+            assert!((1..=64).contains(&info.max_size) && (1..=2).contains(&info.end_point_count));
+        }
+        Reply::Members(list) => {
+            assert!(list.tokens().len() <= limits.tokens);
+            assert_eq!(list.iter().count(), list.tokens().len());
+            for token in list.tokens() {
+                assert!(token.id.is_some() && token.signature.is_none());
+                token_within(token, limits);
+            }
+        }
+        Reply::Error(reason) => {
+            let text = reason.as_str();
+            assert!(text.len() <= limits.text_len);
+            // A character is escaped to ten bytes at most.
+            one_line(reason, 10 * text.len());
+            assert!(reason.refusal().is_none_or(|refusal| refusal.as_str() == text));
+        }
+        Reply::MemberOk { .. } | Reply::Ack => {}
+    }
+}
