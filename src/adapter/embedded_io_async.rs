@@ -32,6 +32,8 @@ pub struct Driver<M, S, C> {
     machine: M,
     stream: S,
     clock: C,
+    /// Something was written that the stream may still hold back.
+    unflushed: bool,
 }
 
 /// Bytes read at a time: they are part of the future.
@@ -40,7 +42,7 @@ const CHUNK: usize = 256;
 impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
     /// Puts a machine on a stream. `clock` is the one the machine was made with.
     pub fn new(machine: M, stream: S, clock: C) -> Self {
-        Self { machine, stream, clock }
+        Self { machine, stream, clock, unflushed: false }
     }
 
     /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
@@ -68,6 +70,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
         loop {
             match need(&mut self.machine) {
                 Ok(Need::Tell(event)) => return Ok(Some(event)),
+                Ok(_) if self.unflushed => self.flush().await.map_err(DriveError::Io)?,
                 Ok(Need::Nothing) => return Ok(None),
                 Ok(Need::Write(deadline)) => self.write(deadline).await.map_err(DriveError::Io)?,
                 Ok(Need::Read(room, deadline)) => {
@@ -95,23 +98,29 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
                 return;
             }
         }
+        // As above: whether this succeeds changes nothing.
+        let _ = self.flush().await;
     }
 
     async fn write(&mut self, deadline: Option<Instant>) -> Result<(), S::Error> {
-        let Self { machine, stream, clock } = self;
+        let Self { machine, stream, clock, unflushed } = self;
         let write = before(clock, deadline, stream.write(machine.output()));
         let transfer = write.await.map_or(Ok(Transfer::TimedOut), transfer)?;
+        *unflushed |= matches!(transfer, Transfer::Bytes(1..));
         turn::wrote(machine, clock.now(), transfer);
-        if matches!(transfer, Transfer::Bytes(1..)) {
-            // If the time is over or the peer is gone, the next call will tell.
-            let flush = before(clock, deadline, stream.flush()).await;
-            self::transfer(flush.unwrap_or(Ok(())).map(|()| 0))?;
-        }
         Ok(())
     }
 
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        let Self { machine, stream, clock, unflushed } = self;
+        let flush = before(clock, deadline(machine), stream.flush()).await;
+        // If the time is over or the peer is gone, the next call will tell.
+        *unflushed = false;
+        transfer(flush.unwrap_or(Ok(())).map(|()| 0)).map(drop)
+    }
+
     async fn read(&mut self, room: usize, deadline: Option<Instant>) -> Result<(), S::Error> {
-        let Self { machine, stream, clock } = self;
+        let Self { machine, stream, clock, .. } = self;
         let mut chunk = [0; CHUNK];
         let buffer = chunk.get_mut(..room.min(CHUNK)).unwrap_or_default();
         let read = before(clock, deadline, stream.read(buffer));
