@@ -34,7 +34,7 @@ pub struct Credential {
 impl Credential {
     /// The longest text worth parsing, in bytes: two keys of 8192 bits, a name and the end points fit.
     pub const MAX_LEN: usize = 16 * 1024;
-    /// The most end points, as many as any token may have by default (PROTOCOL 6).
+    /// The most end points, as many as any token may have by default (PROTOCOL 6.4).
     pub const MAX_END_POINTS: usize = 8;
 }
 

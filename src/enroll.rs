@@ -167,6 +167,10 @@ pub enum EnrollError {
     /// The cluster is complete without this member: a deployed server let more join than there is room for.
     #[error("the cluster is full, and this member is not among its members")]
     NotListed,
+    /// The registry serves other keys for this member than its own: bytes were changed on the way, or the registry
+    /// does not tell the truth. Whoever has those keys would pass for this member.
+    #[error("the registry serves other keys for this member than its own")]
+    WrongKeys,
     /// The Hello could not be sealed to the registry's key.
     #[error("the Hello: {0}")]
     Seal(#[from] SealError),
@@ -356,6 +360,11 @@ impl Enroll {
             return Err(EnrollError::WrongCluster { asked, got });
         }
         let missing = roster.missing();
+        // No record has a MAC and no token served a signature, but of one member the truth is known here.
+        let own = list.tokens().iter().find(|token| token.id == Some(roster.id));
+        if own.is_some_and(|own| !own.has_keys_of(&self.plan.token)) {
+            return Err(EnrollError::WrongKeys);
+        }
         let fresh: Vec<_> =
             list.into_entries().filter(|(index, _)| missing.contains(*index)).collect();
         let pause = match fresh.is_empty() {
@@ -389,7 +398,8 @@ impl Machine for Enroll {
 
     fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.now = self.now.max(now);
-        self.session.receive(now, bytes)
+        let taken = bytes.len().min(self.recv_room());
+        self.session.receive(now, bytes.get(..taken).unwrap_or_default())
     }
 
     fn receive_eof(&mut self, now: Instant) {
@@ -442,7 +452,12 @@ impl Machine for Enroll {
     }
 
     fn recv_room(&self) -> usize {
-        if self.step == Step::Over { 0 } else { self.session.recv_room() }
+        match self.step {
+            // Nothing is due of the registry until it is asked again. A read would only block, on a stream that
+            // knows no deadlines for ever; that the registry is gone shows when it is asked.
+            Step::Pausing(_) | Step::Over => 0,
+            Step::Asking(_) => self.session.recv_room(),
+        }
     }
 
     fn is_finished(&self) -> bool {

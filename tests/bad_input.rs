@@ -26,7 +26,7 @@ fn id_error(field: Field, bytes: usize) -> Error {
     bad(MessageError::Id { field, source: NodeIdError::Length { bytes } })
 }
 
-// The ten inputs that each end a deployed server (PROTOCOL 6, the last paragraph).
+// The ten inputs that each end a deployed server (PROTOCOL 6.10).
 
 #[test]
 fn five_bytes_or_a_broken_block_and_the_end_are_an_end_inside_a_record() {

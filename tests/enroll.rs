@@ -235,6 +235,31 @@ fn an_answer_about_another_node_or_cluster_is_not_taken() {
     }
 }
 
+// Without a MAC a key in the reply can be changed on the way. Of its own entry a member knows better.
+#[test]
+fn other_keys_in_ones_own_place_are_not_taken() {
+    for dialect in DIALECTS {
+        for change in [
+            |own: Token, bob: &Token| Token { comms_key: bob.comms_key.clone(), ..own },
+            |own: Token, bob: &Token| Token { sig_key: bob.sig_key.clone(), ..own },
+        ] {
+            let other = |reply| {
+                let Reply::Members(list) = reply else { panic!("{reply:?}") };
+                let bob = list.tokens()[0].clone();
+                let tokens = list.tokens().iter().map(|token| match token.name.as_str() {
+                    "alice" => change(token.clone(), &bob),
+                    _ => token.clone(),
+                });
+                let tokens = tokens.collect();
+                Reply::Members(MemberList::new(list.cluster(), list.which(), tokens).unwrap())
+            };
+            let (error, wire) = end_at(&Setup::new(dialect), Op::GetCluster, other);
+            assert_eq!(error, EnrollError::WrongKeys);
+            assert_eq!(joined(&wire).members, BTreeMap::new(), "nothing of it is believed");
+        }
+    }
+}
+
 #[test]
 fn members_of_another_cluster_are_not_taken() {
     for dialect in DIALECTS {

@@ -1,7 +1,7 @@
 //! What every adapter's loop asks and tells: what is to be done next, and what came of it. All decisions are here;
 //! what is left to an adapter is to do it.
 
-use crate::session::{Instant, Machine, TimerKind};
+use crate::session::{Instant, Machine};
 
 /// What a machine needs next of its driver.
 pub(super) enum Need<E> {
@@ -37,14 +37,12 @@ pub(super) fn need<M: Machine>(machine: &mut M) -> Result<Need<M::Event>, M::Err
         return Ok(Need::Tell(event));
     }
     let deadline = deadline(machine);
-    Ok(match (machine.recv_room(), machine.poll_timeout()) {
+    Ok(match (machine.recv_room(), deadline) {
         _ if machine.is_finished() => Need::Nothing,
         _ if !machine.output().is_empty() => Need::Write(deadline),
-        // Nothing is due of the peer until the next poll: a read could block, on a stream that knows no deadlines,
-        // until it gives up. That the peer is gone shows when it is polled.
-        (0, Some((deadline, _))) | (_, Some((deadline, TimerKind::Poll))) => Need::Wait(deadline),
+        (0, Some(deadline)) => Need::Wait(deadline),
         (0, None) => Need::Answer,
-        (room, _) => Need::Read(room, deadline),
+        (room, deadline) => Need::Read(room, deadline),
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows a message, a session or a token: keys go in as big-endian integers or stay behind
 //! a trait, bytes come out. All padding is what the deployed wire fixes: OAEP with SHA-1 for the hash and
-//! for MGF1 and an empty label (PROTOCOL 3), PKCS#1 v1.5 signatures with SHA-1 (PROTOCOL 6).
+//! for MGF1 and an empty label (PROTOCOL 3), PKCS#1 v1.5 signatures with SHA-1 (PROTOCOL 6.2).
 //!
 //! | Trait      | Who uses it                          | Implemented by                              |
 //! |------------|--------------------------------------|---------------------------------------------|

@@ -1,4 +1,4 @@
-//! End points: the `host:port` text of a TCP address (PROTOCOL 6, "End points").
+//! End points: the `host:port` text of a TCP address (PROTOCOL 6.4).
 
 use alloc::string::String;
 use core::fmt;

@@ -34,7 +34,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// The sizes of modulus accepted, in bits (PROTOCOL 6).
+    /// The sizes of modulus accepted, in bits (PROTOCOL 6.2).
     pub const BITS: RangeInclusive<usize> = 1024..=8192;
     /// The largest public exponent accepted, 2^33 - 1, so that a peer's key cannot make verifying slow.
     pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
@@ -223,7 +223,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// Why a public key is not acceptable (PROTOCOL 6).
+/// Why a public key is not acceptable (PROTOCOL 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {

@@ -1,4 +1,4 @@
-//! Tokens: what a member says of itself, signed (PROTOCOL 6, "Signature of a token").
+//! Tokens: what a member says of itself, signed (PROTOCOL 6.2).
 
 use alloc::vec::Vec;
 
@@ -28,7 +28,7 @@ pub struct Token {
 
 impl Token {
     /// The bytes the signature is over: Name | Attrs (8 bytes, little-endian) | CommsKey | SigKey | each end in
-    /// order, without separators (PROTOCOL 6).
+    /// order, without separators (PROTOCOL 6.2).
     fn signed_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(self.name.as_str().as_bytes());
@@ -39,6 +39,12 @@ impl Token {
             bytes.extend_from_slice(end.as_str().as_bytes());
         }
         bytes
+    }
+
+    /// Whether both keys are those of another token, however their DER is spelt.
+    pub(crate) fn has_keys_of(&self, other: &Self) -> bool {
+        self.comms_key.components() == other.comms_key.components()
+            && self.sig_key.components() == other.sig_key.components()
     }
 
     /// Signs the token, replacing any signature it has. `rng` blinds; the signature is the same whatever it draws.

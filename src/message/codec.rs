@@ -209,7 +209,7 @@ impl Check<'_> {
         id: Option<Vec<u8>>,
         name: Option<String>,
     ) -> Result<ClusterRef, MessageError> {
-        // PROTOCOL 6, "Join": the ID goes before the name, so a name beside an ID does not matter.
+        // PROTOCOL 6.6: the ID goes before the name, so a name beside an ID does not matter.
         Ok(match (id, name) {
             (Some(id), _) => self.id(Field::ClusterId, Some(id))?.into(),
             (None, Some(name)) => self.name(Field::ClusterName, Some(name))?.into(),

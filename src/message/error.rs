@@ -157,7 +157,7 @@ pub enum MessageError {
 }
 
 impl MessageError {
-    /// What a peer that sent such a message is told (PROTOCOL 6, "Errors").
+    /// What a peer that sent such a message is told (PROTOCOL 6.8).
     pub const fn refusal(&self) -> Refusal {
         match self {
             Self::NoOp | Self::UnknownOp(_) => Refusal::UnknownOp,

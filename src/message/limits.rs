@@ -9,13 +9,13 @@ use crate::identity::{Name, PublicKey};
 pub struct MessageLimits {
     /// Tokens in one message. 64: `Which` has 64 bits (PROTOCOL 5).
     pub tokens: usize,
-    /// Ends in one token. 8 (PROTOCOL 6): two are used, the rest is room for several networks.
+    /// Ends in one token. 8 (PROTOCOL 6.4): two are used, the rest is room for several networks.
     pub ends: usize,
     /// Bytes in a name, at most [`Name::MAX_LEN`]. 255 (PROTOCOL 1).
     pub name_len: usize,
     /// Bytes in the text of an Error. 1024: the longest known text has 59, a foreign one may name a file or two.
     pub text_len: usize,
-    /// Bits in the modulus of a key, within [`PublicKey::BITS`]. 1024 to 8192 (PROTOCOL 6).
+    /// Bits in the modulus of a key, within [`PublicKey::BITS`]. 1024 to 8192 (PROTOCOL 6.2).
     pub rsa_bits: RangeInclusive<usize>,
 }
 

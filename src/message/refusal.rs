@@ -1,4 +1,4 @@
-//! Why a registry refuses: the texts of `ErrDesc` (PROTOCOL 6, "Errors").
+//! Why a registry refuses: the texts of `ErrDesc` (PROTOCOL 6.8).
 
 use alloc::string::String;
 use core::fmt;

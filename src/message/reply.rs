@@ -85,7 +85,7 @@ pub enum MemberListError {
 
 impl MemberList {
     /// A list of the members `which` of `cluster`, with their tokens in join order. Signatures are dropped, as
-    /// deployed clients expect (PROTOCOL 6, "GetCluster").
+    /// deployed clients expect (PROTOCOL 6.7).
     ///
     /// # Errors
     ///

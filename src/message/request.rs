@@ -39,7 +39,7 @@ impl Request {
 pub struct Create {
     /// The cluster's name.
     pub name: Name,
-    /// How many members it may have. The registry clamps it to 1 to 64 and refuses 0 (PROTOCOL 6, "Create").
+    /// How many members it may have. The registry clamps it to 1 to 64 and refuses 0 (PROTOCOL 6.5).
     pub max_size: u32,
     /// The cluster's flags.
     pub attrs: ClusterAttrs,

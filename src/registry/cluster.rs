@@ -1,4 +1,4 @@
-//! One cluster and its rules, as functions over its value (PROTOCOL 6, "Create", "Join", "GetCluster").
+//! One cluster and its rules, as functions over its value (PROTOCOL 6.5 to 6.7).
 
 use alloc::vec::Vec;
 
@@ -77,7 +77,7 @@ impl Cluster {
                 _ => Refusal::TooFewEnds,
             });
         }
-        // A member's entry carries no signature: it is not served (PROTOCOL 6, "GetCluster").
+        // A member's entry carries no signature: it is not served (PROTOCOL 6.7).
         let token = Token { signature: None, ..token.clone() };
         let cluster = self.info.id;
         let mut others = self.members.iter().filter(|member| member.id != token.id);

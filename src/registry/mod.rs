@@ -242,7 +242,7 @@ impl Registry {
         }
     }
 
-    /// PROTOCOL 6, "Member".
+    /// PROTOCOL 6.3.
     fn member(
         &self,
         visitor: &mut Visitor,
@@ -270,7 +270,7 @@ impl Registry {
         Ok(Decision { reply: Reply::MemberOk { id, attrs }, change })
     }
 
-    /// PROTOCOL 6, "Create".
+    /// PROTOCOL 6.5.
     fn create(
         &self,
         visitor: &mut Visitor,
@@ -293,7 +293,7 @@ impl Registry {
         Ok(Decision { reply: Reply::Create(info), change: Some(change) })
     }
 
-    /// PROTOCOL 6, "Join".
+    /// PROTOCOL 6.6.
     fn join(&self, visitor: &mut Visitor, cluster: &ClusterRef) -> Result<Decision, Refusal> {
         let token = visitor.require_member()?;
         let cluster = self.find(visitor, cluster)?;
@@ -308,7 +308,7 @@ impl Registry {
         Ok(Decision { reply: Reply::Join(info), change: joined.change })
     }
 
-    /// PROTOCOL 6, "GetCluster".
+    /// PROTOCOL 6.7.
     fn get_cluster(&self, visitor: &Visitor, get: &GetCluster) -> Result<Decision, Refusal> {
         visitor.require_member()?;
         let cluster = self.find(visitor, &get.cluster)?;

@@ -6,7 +6,8 @@ use crate::message::{DecodeError, MessageError, Op, Refusal};
 /// The peer broke the protocol, went away or took too long. Fatal and sticky: the session is over, and
 /// [`poll_event`](super::Session::poll_event) returns the same error from then on.
 ///
-/// Where detail would help an attacker who watches how decryption fails, there is one variant for all of it.
+/// Whatever is wrong with bytes before they are a message is one variant, so that no detail of how decryption
+/// fails gets out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,7 +22,7 @@ pub enum Error {
     /// A message decodes but may not stand.
     #[error("a message is not acceptable: {0}")]
     BadMessage(#[from] MessageError),
-    /// A request at a time when it is not allowed (PROTOCOL 6).
+    /// A request at a time when it is not allowed (PROTOCOL 6.1).
     #[error("{0} is not allowed at this point of the session")]
     WrongState(Op),
     /// A reply to something that was not asked.

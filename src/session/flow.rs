@@ -1,4 +1,4 @@
-//! Which request may come when (PROTOCOL 6, "What is allowed when"), as data.
+//! Which request may come when (PROTOCOL 6.1), as data.
 //!
 //! Both roles walk the same table: a client when it sends, a registry when it receives. That is also why requests
 //! can be pipelined: what counts is their order, not whether the ones before have been answered. A Member that is

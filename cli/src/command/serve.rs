@@ -63,6 +63,15 @@ pub struct ServeArgs {
     /// Handshakes a second for one address, in the long run
     #[arg(long, value_name = "PER_SECOND_PER_ADDRESS", default_value_t = Limits::default().hello_rate, value_parser = rate)]
     pub hello_rate: f64,
+    /// Nodes known at most; each takes some memory for good
+    #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().nodes)]
+    pub max_nodes: usize,
+    /// Clusters at most
+    #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().clusters)]
+    pub max_clusters: usize,
+    /// Members of all clusters together, at most
+    #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().memberships)]
+    pub max_memberships: usize,
     /// Take over the identity of a deployed registry from its .xlattice/reg.config, the first time
     #[arg(long, value_name = "FILE")]
     pub import_config: Option<PathBuf>,
@@ -235,7 +244,12 @@ fn open_store(
     credential: Credential,
     metrics: &Arc<Metrics>,
 ) -> Result<Local, Failure> {
-    let mut registry = Registry::new(credential, RegistryLimits::default());
+    let limits = RegistryLimits {
+        nodes: args.max_nodes,
+        clusters: args.max_clusters,
+        memberships: args.max_memberships,
+    };
+    let mut registry = Registry::new(credential, limits);
     if args.memory {
         return Ok(Local::ephemeral(registry));
     }

@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
     TableDefinition,
 };
+use tracing::warn;
 use xlreg::identity::{ClusterAttrs, Fingerprint, NodeId};
 use xlreg::message::{ClusterInfo, MessageLimits, decode_token, encode_token};
 use xlreg::registry::{Change, Registry};
@@ -83,13 +85,8 @@ impl Redb {
             }
             other => io(path)(other),
         })?;
-        let witness = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(beside(path, COMMITS_FILE))
-            .map_err(|error| system(path, &error))?;
+        let witness =
+            private().open(beside(path, COMMITS_FILE)).map_err(|error| system(path, &error))?;
         let mut store = Self { path: path.into(), database, witness, commits: 0 };
         store.check_meta(registry.credential().id)?;
         store.load(registry)?;
@@ -111,7 +108,17 @@ impl Redb {
         self.commits = meta.get(COMMITS).and_then(|bytes| number(bytes)).unwrap_or(0);
         let mut witnessed = Vec::new();
         self.witness.read_to_end(&mut witnessed).map_err(|error| system(&self.path, &error))?;
-        match number(&witnessed).unwrap_or(0).checked_sub(self.commits) {
+        let witnessed = number(&witnessed).unwrap_or_else(|| {
+            if self.commits > 0 {
+                let path = beside(&self.path, COMMITS_FILE);
+                warn!(
+                    "{} is missing or damaged: an old store would not be noticed",
+                    path.display()
+                );
+            }
+            0
+        });
+        match witnessed.checked_sub(self.commits) {
             None | Some(0) => Ok(()),
             Some(missing) => {
                 Err(damaged(&self.path, format!("the last {missing} commits are missing")))
@@ -197,6 +204,7 @@ fn create(path: &Path, registry: NodeId) -> Result<(), StoreError> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(system(error)),
         _ => {}
     }
+    private().open(&unfinished).map_err(system)?;
     let database = Database::create(&unfinished).map_err(io(path))?;
     write(&database, |transaction| {
         let mut meta = transaction.open_table(META)?;
@@ -213,6 +221,13 @@ fn create(path: &Path, registry: NodeId) -> Result<(), StoreError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(system)?;
     directory.sync_all().map_err(system)
+}
+
+/// A file for the registry's user alone, made if it is not there.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
