@@ -3,9 +3,10 @@
 mod common;
 
 use common::vectors::{self, Capture, Captured, Step, hex};
-use common::{Script, Seeded};
+use common::{Script, Seeded, providers};
 use serde_json::Value;
 use xlreg::credential::Credential;
+use xlreg::crypto::Provider;
 use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs, NodeId, PublicKey, Token};
 use xlreg::message::{ClusterInfo, Create, GetCluster, MemberList, Reply, Request, Which};
 use xlreg::session::{
@@ -91,10 +92,10 @@ fn take(output: &[u8]) -> Vec<u8> {
 
 #[test]
 fn client_emits_the_captured_bytes() {
-    each_session(|capture, session| {
+    each_session(|provider, capture, session| {
         let credential: Credential = capture.regcred.parse().unwrap();
-        let config =
-            ClientConfig { version: session.client_version, ..ClientConfig::new(&credential) };
+        let version = session.client_version;
+        let config = ClientConfig { version, provider, ..ClientConfig::new(&credential) };
         assert_eq!(config.dialect, capture.dialect);
         let draws = Script::new(session.client_draws.clone());
         let mut client = Session::<xlreg::session::Client>::new(NOW, config, draws).unwrap();
@@ -141,7 +142,9 @@ fn command(
 
 #[test]
 fn server_emits_the_captured_bytes() {
-    each_session(|capture, session| {
+    each_session(|provider, capture, session| {
+        let key = capture.server.comms.to_pkcs8_der().unwrap();
+        let key = provider.opener(key.expose()).unwrap();
         let config = ServerConfig {
             version: session.server_version,
             ..ServerConfig::new(capture.server.comms.public_key())
@@ -155,7 +158,7 @@ fn server_emits_the_captured_bytes() {
                 match server.poll_event().unwrap().unwrap() {
                     ServerEvent::Hello(hello) => {
                         assert_eq!(step.kind, "Hello");
-                        let opened = hello.open(&capture.server.comms, &mut Seeded::new(1));
+                        let opened = hello.open(&*key, &mut Seeded::new(1));
                         server.open_hello(NOW, opened).unwrap();
                         assert_eq!(server.dialect(), Some(capture.dialect));
                         assert_eq!(server.peer_version(), Some(session.client_version));
@@ -163,7 +166,7 @@ fn server_emits_the_captured_bytes() {
                     ServerEvent::Request { id, request: got } => {
                         assert_eq!(got, request(step));
                         if let Request::Member(token) = got {
-                            token.verify(&xlreg::crypto::RustCrypto).unwrap();
+                            token.verify(provider).unwrap();
                         }
                         asked = Some(id);
                     }
@@ -183,26 +186,30 @@ fn server_emits_the_captured_bytes() {
     });
 }
 
-fn each_session(test: impl Fn(&Capture, &Captured)) {
-    let mut count = 0;
-    for capture in vectors::all() {
-        for session in &capture.sessions {
-            test(&capture, session);
-            count += 1;
+fn each_session(test: impl Fn(&'static dyn Provider, &Capture, &Captured)) {
+    for provider in providers() {
+        let mut count = 0;
+        for capture in vectors::all() {
+            for session in &capture.sessions {
+                test(provider, &capture, session);
+                count += 1;
+            }
         }
+        assert_eq!(count, 8);
     }
-    assert_eq!(count, 8);
 }
 
 /// The members' own signatures are the captured ones: same key, same bytes, whatever the blinding draws.
 #[test]
 fn signatures_are_the_captured_ones() {
-    each_session(|capture, session| {
+    each_session(|provider, capture, session| {
         let step = session.steps.iter().find(|step| step.kind == "Member").unwrap();
         let captured = token(&step.message["member_specs"]);
         let keys = &capture.identities[&session.identity];
         let mut signed = Token { signature: None, ..captured.clone() };
-        signed.sign(&keys.sig, &mut Seeded::new(2)).unwrap();
+        let key = keys.sig.to_pkcs8_der().unwrap();
+        let key = provider.signer(key.expose()).unwrap();
+        signed.sign(&*key, &mut Seeded::new(2)).unwrap();
         assert_eq!(signed, captured);
         assert_eq!(keys.comms.public_key(), &captured.comms_key);
     });

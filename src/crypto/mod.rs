@@ -1,4 +1,5 @@
-//! The few RSA operations the protocol needs, as small traits, and the provider that works everywhere.
+//! The few RSA operations the protocol needs, as small traits, and who provides them: [`RustCrypto`] everywhere,
+//! `AwsLc` (feature `aws-lc-rs`) on servers.
 //!
 //! Nothing here knows a message, a session or a token: keys go in as big-endian integers or stay behind
 //! a trait, bytes come out. All padding is what the deployed wire fixes: OAEP with SHA-1 for the hash and
@@ -11,12 +12,18 @@
 //! | [`Sign`]   | a member, once per token             | [`SigKeyPair`](crate::identity::SigKeyPair), or your key vault |
 //! | [`Verify`] | a registry, on every Member          | [`RustCrypto`]                              |
 
+#[cfg(feature = "aws-lc-rs")]
+mod aws_lc;
+mod provider;
 mod rust_crypto;
 
 use alloc::vec::Vec;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "aws-lc-rs")]
+pub use aws_lc::AwsLc;
+pub use provider::{KeyRefused, Provider, SelfTestFailed, self_test};
 pub use rust_crypto::RustCrypto;
 pub(crate) use rust_crypto::{PrivateKey, PrivateKeyError};
 
@@ -95,6 +102,16 @@ impl Secret {
     /// The bytes themselves.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The bytes themselves, to be filled in.
+    pub fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// Keeps so many bytes from the front.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
     }
 }
 

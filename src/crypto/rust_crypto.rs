@@ -3,6 +3,7 @@
 //! Every private operation is blinded: with its default features off the crate's plain `decrypt` and
 //! `sign` are not, so only `decrypt_blinded` and `sign_with_rng` are used here.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -16,11 +17,54 @@ use rsa::{BoxedUint, Oaep, RsaPrivateKey, RsaPublicKey};
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
-use super::{OpenError, PublicComponents, Seal, SealError, Secret, SignError, Verify, VerifyError};
+use super::{
+    KeyRefused, Open, OpenError, Provider, PublicComponents, Seal, SealError, Secret,
+    SelfTestFailed, Sign, SignError, Verify, VerifyError, self_test,
+};
 
 /// The public-key half of the provider on the `rsa` crate. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RustCrypto;
+
+impl RustCrypto {
+    /// The provider, after its self-test: some milliseconds. It has no state, so `RustCrypto` itself is the same
+    /// untested, for where that is too long.
+    ///
+    /// # Errors
+    ///
+    /// [`SelfTestFailed`] if it gives wrong answers; it must not be used then.
+    pub fn new() -> Result<Self, SelfTestFailed> {
+        self_test(&Self)?;
+        Ok(Self)
+    }
+}
+
+impl Provider for RustCrypto {
+    fn name(&self) -> &'static str {
+        "rsa"
+    }
+
+    fn opener(&self, pkcs8: &[u8]) -> Result<Box<dyn Open + Send + Sync>, KeyRefused> {
+        Ok(Box::new(private_key(pkcs8)?))
+    }
+
+    fn signer(&self, pkcs8: &[u8]) -> Result<Box<dyn Sign + Send + Sync>, KeyRefused> {
+        Ok(Box::new(private_key(pkcs8)?))
+    }
+
+    fn generate(&self, bits: usize, rng: &mut dyn CryptoRng) -> Result<Secret, KeyRefused> {
+        let failed = KeyRefused("no key of this size can be generated");
+        let key = RsaPrivateKey::new(rng, bits).map_err(|_| failed)?;
+        let der = PrivateKey(key).to_der().map_err(|_| failed)?;
+        Ok(Secret::new(der.to_vec()))
+    }
+}
+
+fn private_key(pkcs8: &[u8]) -> Result<PrivateKey, KeyRefused> {
+    let key = RsaPrivateKey::from_pkcs8_der(pkcs8);
+    key.map(PrivateKey)
+        .map_err(|_| KeyRefused("not PKCS#8 with an RSA key whose parts fit together"))
+}
 
 impl Seal for RustCrypto {
     fn seal(
@@ -126,23 +170,19 @@ impl PrivateKey {
     pub(crate) fn public_components(&self) -> (Vec<u8>, Vec<u8>) {
         (self.0.n_bytes().into_vec(), self.0.e_bytes().into_vec())
     }
+}
 
-    pub(crate) fn open(
-        &self,
-        ciphertext: &[u8],
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Secret, OpenError> {
+impl Open for PrivateKey {
+    fn open(&self, ciphertext: &[u8], rng: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
         self.0
             .decrypt_blinded(rng, Oaep::<Sha1>::new(), ciphertext)
             .map(Secret::new)
             .map_err(|_| OpenError)
     }
+}
 
-    pub(crate) fn sign(
-        &self,
-        message: &[u8],
-        rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, SignError> {
+impl Sign for PrivateKey {
+    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, SignError> {
         let digest = Sha1::digest(message);
         self.0.sign_with_rng(rng, Pkcs1v15Sign::new::<Sha1>(), &digest).map_err(|_| SignError)
     }

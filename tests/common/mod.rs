@@ -12,6 +12,9 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use rand_core::{TryCryptoRng, TryRng};
+#[cfg(feature = "aws-lc-rs")]
+use xlreg::crypto::AwsLc;
+use xlreg::crypto::{Provider, RustCrypto};
 use xlreg::identity::{CommsKeyPair, Identity, SigKeyPair};
 
 pub use seeded::Seeded;
@@ -49,6 +52,18 @@ impl TryRng for Script {
 }
 
 impl TryCryptoRng for Script {}
+
+/// Every provider of RSA there is.
+pub fn providers() -> Vec<&'static dyn Provider> {
+    vec![
+        &RustCrypto,
+        #[cfg(feature = "aws-lc-rs")]
+        {
+            static AWS_LC: LazyLock<AwsLc> = LazyLock::new(|| AwsLc::new().unwrap());
+            &*AWS_LC
+        },
+    ]
+}
 
 /// Every 2048-bit key pair of the captures, so that tests need not generate any.
 pub struct Keys {
