@@ -10,13 +10,13 @@ use tokio::sync::watch;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, Plan, Roster};
-use xlreg::identity::{ClusterAttrs, CommsKeyPair, Identity, MemberAttrs, Name, NodeId};
+use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, NodeId};
 use xlreg::message::Create;
 use xlreg::registry::{Registry, RegistryLimits};
 use xlreg::session::ClientConfig;
 
 use super::serve;
-use crate::daemon::{Limits, Metrics};
+use crate::daemon::{Daemon, Limits, Metrics};
 use crate::failure::{Failure, print, print_json};
 use crate::store::Local;
 use crate::{random, roster};
@@ -45,7 +45,16 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let credential = serve::credential(&registry, vec![end_point])?;
     let runtime = Runtime::new().map_err(Failure::new)?;
     let (_stop, stopping) = watch::channel(false);
-    runtime.spawn(registry_daemon(credential.clone(), registry.comms, listener, stopping));
+    // It forgets everything when the demo ends.
+    let store = Local::ephemeral(Registry::new(credential.clone(), RegistryLimits::default()));
+    let (store, metrics) = (Arc::new(store), Arc::new(Metrics::new()));
+    let daemon = Daemon::new(store, &registry.comms, Limits::default(), metrics)?;
+    listener.set_nonblocking(true).map_err(Failure::new)?;
+    runtime.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        daemon.run(vec![listener], stopping).await;
+        Ok::<(), std::io::Error>(())
+    });
 
     let started = Instant::now();
     let threads = members.map(|member| {
@@ -83,20 +92,6 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         formed.as_millis(),
         keys.as_millis(),
     ))
-}
-
-/// A registry that forgets everything when the demo ends.
-async fn registry_daemon(
-    credential: Credential,
-    comms: CommsKeyPair,
-    listener: TcpListener,
-    stopping: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    let store = Local::ephemeral(Registry::new(credential, RegistryLimits::default()));
-    let daemon = serve::daemon(Arc::new(store), comms, Limits::default(), Arc::new(Metrics::new()));
-    listener.set_nonblocking(true)?;
-    daemon.run(vec![tokio::net::TcpListener::from_std(listener)?], stopping).await;
-    Ok(())
 }
 
 fn identity(name: &str, id: Option<NodeId>) -> Result<Identity, Failure> {

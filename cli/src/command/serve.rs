@@ -14,9 +14,8 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically};
-use xlreg::identity::{CommsKeyPair, EndPoint, Identity, Name, NodeId, Version};
+use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
 use xlreg::registry::{Registry, RegistryLimits};
-use xlreg::session::ServerConfig;
 
 use crate::daemon::{Daemon, Limits, Metrics, observe};
 use crate::failure::{Failure, print};
@@ -177,7 +176,7 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
         ..Limits::default()
     };
     let (stop, stopping) = watch::channel(false);
-    let daemon = daemon(Arc::clone(&store), identity.comms, limits, metrics);
+    let daemon = Daemon::new(Arc::clone(&store), &identity.comms, limits, metrics)?;
     let mut running = tokio::spawn(async move { daemon.run(listeners, stopping).await });
     let failure = tokio::select! {
         () = stopped => None,
@@ -214,17 +213,6 @@ fn connections_within_files(wanted: usize) -> usize {
         );
     }
     connections
-}
-
-/// A daemon that answers as this crate's newest reference.
-pub fn daemon<S: Store>(
-    store: Arc<S>,
-    comms: CommsKeyPair,
-    limits: Limits,
-    metrics: Arc<Metrics>,
-) -> Arc<Daemon<S>> {
-    let config = ServerConfig::new(comms.public_key());
-    Daemon::new(store, comms, config, limits, metrics)
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

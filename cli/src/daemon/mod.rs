@@ -11,6 +11,7 @@ mod admission;
 mod metrics;
 mod observe;
 mod registrar;
+mod rsa;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,8 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
-use xlreg::adapter::tokio::DriveError;
-use xlreg::adapter::tokio::serve;
+use xlreg::adapter::tokio::{DriveError, serve};
 use xlreg::identity::CommsKeyPair;
 use xlreg::session::{Error, ServerConfig};
 
@@ -31,10 +31,12 @@ pub use admission::Limits;
 pub use metrics::Metrics;
 pub use observe::observe;
 
+use crate::failure::Failure;
 use crate::random;
 use crate::store::Store;
 use admission::{Admission, Seat};
 use registrar::Registrar;
+use rsa::Rsa;
 
 /// How long a client that was refused may take to read why.
 const LINGER: Duration = Duration::from_secs(2);
@@ -48,23 +50,27 @@ const STOP_TIME: Duration = Duration::from_secs(10);
 /// What all connections share.
 pub struct Daemon<S> {
     store: Arc<S>,
-    comms: Arc<CommsKeyPair>,
+    rsa: Rsa,
     config: ServerConfig,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
 }
 
 impl<S: Store> Daemon<S> {
-    /// A daemon for the registry with this comms key pair.
+    /// A daemon for the registry with this comms key pair, which answers as the newest reference.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if nothing can do its RSA.
     pub fn new(
         store: Arc<S>,
-        comms: CommsKeyPair,
-        config: ServerConfig,
+        comms: &CommsKeyPair,
         limits: Limits,
         metrics: Arc<Metrics>,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, Failure> {
+        let config = ServerConfig::new(comms.public_key());
         let admission = Arc::new(Admission::new(limits));
-        Arc::new(Self { store, comms: Arc::new(comms), config, admission, metrics })
+        Ok(Arc::new(Self { store, rsa: Rsa::new(comms)?, config, admission, metrics }))
     }
 
     /// Accepts and serves until `stop` says so, then lets what is in flight finish, for a bounded time.
@@ -149,7 +155,7 @@ impl<S: Store> Daemon<S> {
     fn registrar(&self, address: IpAddr) -> Registrar<S> {
         Registrar::new(
             Arc::clone(&self.store),
-            Arc::clone(&self.comms),
+            self.rsa.clone(),
             Arc::clone(&self.admission),
             Arc::clone(&self.metrics),
             address,

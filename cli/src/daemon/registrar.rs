@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::spawn_blocking;
 use tracing::{debug, error};
-use xlreg::crypto::RustCrypto;
-use xlreg::identity::{CommsKeyPair, PublicKey, Version};
+use xlreg::identity::{PublicKey, Version};
 use xlreg::message::{Refusal, Reply, Request};
 use xlreg::registry::{CheckedRequest, Visitor};
 use xlreg::session::{Dialect, OpenedHello, SealedHello};
 
 use super::admission::Admission;
 use super::metrics::Metrics;
+use super::rsa::Rsa;
 use crate::random;
 use crate::store::Store;
 
 /// One connection's way to the store.
 pub struct Registrar<S> {
     store: Arc<S>,
-    comms: Arc<CommsKeyPair>,
+    rsa: Rsa,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
     address: IpAddr,
@@ -30,12 +30,12 @@ pub struct Registrar<S> {
 impl<S: Store> Registrar<S> {
     pub fn new(
         store: Arc<S>,
-        comms: Arc<CommsKeyPair>,
+        rsa: Rsa,
         admission: Arc<Admission>,
         metrics: Arc<Metrics>,
         address: IpAddr,
     ) -> Self {
-        Self { store, comms, admission, metrics, address, connected: AtomicBool::new(false) }
+        Self { store, rsa, admission, metrics, address, connected: AtomicBool::new(false) }
     }
 
     /// Whether the handshake was completed.
@@ -46,13 +46,13 @@ impl<S: Store> Registrar<S> {
     /// Checks a signature: here, which costs less than another thread, or where Hellos are opened, if the key is one
     /// of those that take milliseconds.
     async fn checked(&self, request: Request) -> Result<CheckedRequest, Refusal> {
-        let check = |request| CheckedRequest::new(request, &RustCrypto);
         if !matches!(&request, Request::Member(token) if is_slow(&token.sig_key)) {
-            return check(request);
+            return CheckedRequest::new(request, &*self.rsa.provider);
         }
         let turn = self.admission.turn().await.ok_or(Refusal::Unavailable)?;
+        let provider = Arc::clone(&self.rsa.provider);
         let checked = spawn_blocking(move || {
-            let checked = check(request);
+            let checked = CheckedRequest::new(request, &*provider);
             drop(turn);
             checked
         });
@@ -92,9 +92,9 @@ impl<S: Store> xlreg::adapter::tokio::Registrar for Registrar<S> {
             debug!("refused: too many Hellos wait");
             return None;
         };
-        let comms = Arc::clone(&self.comms);
+        let opener = Arc::clone(&self.rsa.opener);
         let open = move || {
-            let opened = hello.open(&*comms, &mut random::system());
+            let opened = hello.open(&*opener, &mut random::system());
             drop(turn);
             opened
         };
