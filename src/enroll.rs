@@ -361,8 +361,9 @@ impl Enroll {
         }
         let missing = roster.missing();
         // No record has a MAC and no token served a signature, but of one member the truth is known here.
-        let own = list.tokens().iter().find(|token| token.id == Some(roster.id));
-        if own.is_some_and(|own| !own.has_keys_of(&self.plan.token)) {
+        let keys = |token: &Token| (token.comms_key.clone(), token.sig_key.clone());
+        let own = list.members().iter().find(|member| member.id == Some(roster.id));
+        if own.is_some_and(|own| keys(own) != keys(&self.plan.token)) {
             return Err(EnrollError::WrongKeys);
         }
         let fresh: Vec<_> =

@@ -330,7 +330,7 @@ fn a_list_of_members_must_hold_together() {
                 panic!("not accepted")
             };
             assert_eq!(
-                (list.which(), list.tokens().len()),
+                (list.which(), list.members().len()),
                 (Which::from_bits(which), tokens.len())
             );
         }

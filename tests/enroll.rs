@@ -69,7 +69,7 @@ fn pauses_double_up_to_the_longest_and_start_anew_with_news() {
             wire.advance(early);
             wire.settle(&mut desk);
             assert!(polls(wire).is_empty(), "not a microsecond before");
-            if millis == 500 && desk.registry.clusters().next().unwrap().tokens().len() == 1 {
+            if millis == 500 && desk.registry.clusters().next().unwrap().members().len() == 1 {
                 seat(&mut desk, "bob", 1);
             }
             wire.advance(due);
@@ -245,8 +245,8 @@ fn other_keys_in_ones_own_place_are_not_taken() {
         ] {
             let other = |reply| {
                 let Reply::Members(list) = reply else { panic!("{reply:?}") };
-                let bob = list.tokens()[0].clone();
-                let tokens = list.tokens().iter().map(|token| match token.name.as_str() {
+                let bob = Token::clone(&list.members()[0]);
+                let tokens = list.iter().map(|(_, token)| match token.name.as_str() {
                     "alice" => change(token.clone(), &bob),
                     _ => token.clone(),
                 });
@@ -345,7 +345,7 @@ fn a_member_that_comes_back_has_its_old_place_and_its_new_ends() {
         let roster = again.client.into_roster().unwrap();
         assert_eq!((roster.id, roster.self_index()), (id, Some(0)));
         assert_eq!(roster.members[&0], served(&moved, id));
-        assert_eq!(desk.registry.clusters().next().unwrap().tokens()[0], served(&moved, id));
+        assert_eq!(desk.registry.clusters().next().unwrap().members()[0], served(&moved, id));
     }
 }
 

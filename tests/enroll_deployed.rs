@@ -89,7 +89,7 @@ fn members_that_were_not_asked_for_again_are_not_told_again() {
         let everyone = |request: &Request, usual| match request {
             Request::GetCluster(get) => {
                 let id = get.cluster.id.unwrap();
-                Reply::Members(registry.cluster(&id).unwrap().members(None).unwrap())
+                Reply::Members(registry.cluster(&id).unwrap().list(None).unwrap())
             }
             _ => usual,
         };

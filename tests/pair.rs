@@ -113,8 +113,8 @@ fn sixty_four_members_arrive_in_any_pieces() {
         let full = full_house(dialect);
         let house = full.registry.clusters().next().unwrap().clone();
         let ids: std::collections::BTreeSet<_> =
-            house.tokens().iter().map(|token| token.id).collect();
-        assert_eq!((ids.len(), house.tokens().len()), (64, 64));
+            house.members().iter().map(|token| token.id).collect();
+        assert_eq!((ids.len(), house.members().len()), (64, 64));
         for chunk in [usize::MAX, 1, 1400] {
             let setup = Setup { chunk, ..Setup::new(dialect) };
             let mut pair = setup.open_at(full.clone());
@@ -125,7 +125,7 @@ fn sixty_four_members_arrive_in_any_pieces() {
             let carried = pair.down.len() - before;
             assert!((41_000..47_000).contains(&carried), "{carried} bytes");
             assert_eq!((list.cluster(), list.which()), (house.info().id, Which::ALL));
-            assert_eq!(list.tokens(), house.tokens());
+            assert_eq!(list.members(), house.members());
             assert_eq!(pair.exchange(Request::Bye), Reply::Ack);
         }
     }

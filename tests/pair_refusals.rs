@@ -67,7 +67,7 @@ fn bob_is_there(size: u32, ends: u32) -> impl Fn(&mut Desk) {
 #[test]
 fn an_id_that_is_bound_to_another_key_is_refused() {
     let as_bob = |desk: &Desk| {
-        let bob = desk.registry.clusters().next().unwrap().tokens()[0].id;
+        let bob = desk.registry.clusters().next().unwrap().members()[0].id;
         Request::Member(Token { id: bob, ..token("bob", 0, &ENDS) })
     };
     registry_refuses(usual, bob_is_there(3, 1), &[], as_bob, Refusal::IdInUse);

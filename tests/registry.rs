@@ -215,10 +215,10 @@ fn one_member_may_be_in_several_clusters_and_one_key_in_a_cluster_twice() {
     desk.answer(&mut visitor, Request::Create(cluster("duet", 2, 1)));
     let reply = desk.answer(&mut visitor, Request::Join(ClusterRef::CURRENT));
     assert!(matches!(reply, Reply::Join(_)));
-    assert_eq!(desk.registry.cluster_named(&name("duet")).unwrap().tokens()[0].id, Some(alice));
+    assert_eq!(desk.registry.cluster_named(&name("duet")).unwrap().members()[0].id, Some(alice));
     let mut twin = visit(&mut desk, token("twin", 0, &["h:1"]));
     assert!(matches!(desk.answer(&mut twin, Request::Join(trio.into())), Reply::Join(_)));
-    assert_eq!(desk.registry.cluster(&trio).unwrap().tokens().len(), 3);
+    assert_eq!(desk.registry.cluster(&trio).unwrap().members().len(), 3);
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     assert!(found.revision >= created.revision);
 
     let ends = |outcome: &Outcome| match &outcome.reply {
-        Reply::Members(list) => list.tokens()[0].ends[0].port(),
+        Reply::Members(list) => list.members()[0].ends[0].port(),
         other => panic!("{other:?}"),
     };
     let joined = journal.ask(&mut alice_s, join());

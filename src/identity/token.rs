@@ -41,12 +41,6 @@ impl Token {
         bytes
     }
 
-    /// Whether both keys are those of another token, however their DER is spelt.
-    pub(crate) fn has_keys_of(&self, other: &Self) -> bool {
-        self.comms_key.components() == other.comms_key.components()
-            && self.sig_key.components() == other.sig_key.components()
-    }
-
     /// Signs the token, replacing any signature it has. `rng` blinds; the signature is the same whatever it draws.
     ///
     /// # Errors

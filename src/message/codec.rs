@@ -331,7 +331,6 @@ pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
             Reply::Members(list) => XlRegMsg {
                 cluster_id: Some(list.cluster().as_bytes().into()),
                 which: Some(list.which().bits()),
-                tokens: list.tokens().iter().map(wire_token).collect(),
                 ..empty(op)
             },
             Reply::Ack => empty(op),
@@ -340,6 +339,30 @@ pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
             }
         },
     );
+    if let Reply::Members(list) = reply {
+        append_members(list, out);
+    }
+}
+
+/// Appends the members of a list. Their fields have the highest number of those in the message, so this is where prost
+/// would put them; they are encoded already, when they joined.
+fn append_members(list: &MemberList, out: &mut Vec<u8>) {
+    let known = list.members().iter().map(|member| member.field().map_or(0, <[u8]>::len));
+    out.reserve(known.fold(0, usize::saturating_add));
+    for member in list.members() {
+        match member.field() {
+            Some(field) => out.extend_from_slice(field),
+            None => out.extend_from_slice(&encode_listed(member)),
+        }
+    }
+}
+
+/// A token as a field of a ClusterMembers.
+pub(super) fn encode_listed(token: &Token) -> Vec<u8> {
+    let mut field = Vec::new();
+    let tokens = alloc::vec![wire_token(token)];
+    append(&mut field, XlRegMsg { tokens, ..XlRegMsg::default() });
+    field
 }
 
 /// A token's bytes as they are inside a message: what a store may keep of a member.

@@ -6,6 +6,7 @@
 mod codec;
 mod error;
 mod limits;
+mod listed;
 mod op;
 mod refusal;
 mod reply;
@@ -17,6 +18,7 @@ pub use codec::{DecodeError, decode_token, encode_token};
 pub(crate) use codec::{Decoded, encode_reply, encode_request};
 pub use error::{Field, MessageError};
 pub use limits::MessageLimits;
+pub use listed::Listed;
 pub use op::Op;
 pub use refusal::{Reason, Refusal};
 pub use reply::{ClusterInfo, MemberList, MemberListError, Reply};

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Op, Reason, Which};
+use super::{Listed, Op, Reason, Which};
 use crate::credential::Credential;
 use crate::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 
@@ -63,7 +63,7 @@ pub struct ClusterInfo {
 pub struct MemberList {
     cluster: NodeId,
     which: Which,
-    tokens: Vec<Token>,
+    members: Vec<Listed>,
 }
 
 /// A list of members does not hold together.
@@ -90,19 +90,27 @@ impl MemberList {
     /// # Errors
     ///
     /// [`MemberListError`] if counts differ or a member has no ID.
-    pub fn new(
+    pub fn new(cluster: NodeId, which: Which, tokens: Vec<Token>) -> Result<Self, MemberListError> {
+        Self::of(cluster, which, tokens.into_iter().map(Listed::received).collect())
+    }
+
+    /// A list of members that are [`Listed`] already: nothing is copied or encoded again.
+    ///
+    /// # Errors
+    ///
+    /// [`MemberListError`] if counts differ or a member has no ID.
+    pub fn of(
         cluster: NodeId,
         which: Which,
-        mut tokens: Vec<Token>,
+        members: Vec<Listed>,
     ) -> Result<Self, MemberListError> {
-        if usize::try_from(which.count()) != Ok(tokens.len()) {
-            return Err(MemberListError::Count { bits: which.count(), tokens: tokens.len() });
+        if usize::try_from(which.count()) != Ok(members.len()) {
+            return Err(MemberListError::Count { bits: which.count(), tokens: members.len() });
         }
-        if tokens.iter().any(|token| token.id.is_none()) {
+        if members.iter().any(|member| member.id.is_none()) {
             return Err(MemberListError::NoId);
         }
-        tokens.iter_mut().for_each(|token| token.signature = None);
-        Ok(Self { cluster, which, tokens })
+        Ok(Self { cluster, which, members })
     }
 
     /// The cluster's ID.
@@ -115,18 +123,18 @@ impl MemberList {
         self.which
     }
 
-    /// The members' tokens, in join order.
-    pub fn tokens(&self) -> &[Token] {
-        &self.tokens
+    /// The members, in join order.
+    pub fn members(&self) -> &[Listed] {
+        &self.members
     }
 
     /// Join index and token of each member, in join order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Token)> {
-        self.which.iter().zip(&self.tokens)
+        self.which.iter().zip(self.members.iter().map(|member| &**member))
     }
 
     /// Join index and token of each member, in join order.
     pub fn into_entries(self) -> impl Iterator<Item = (u32, Token)> {
-        self.which.iter().zip(self.tokens)
+        self.which.iter().zip(self.members.into_iter().map(Listed::into_token))
     }
 }

@@ -4,14 +4,14 @@ use alloc::vec::Vec;
 
 use super::change::{ApplyError, Change};
 use crate::identity::{Name, NodeId, Token};
-use crate::message::{ClusterInfo, Create, MemberList, Refusal, Which};
+use crate::message::{ClusterInfo, Create, Listed, MemberList, Refusal, Which};
 
 /// A cluster: its name, its properties and its members in the order they joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     name: Name,
     info: ClusterInfo,
-    members: Vec<Token>,
+    members: Vec<Listed>,
 }
 
 /// A join that is allowed.
@@ -59,7 +59,7 @@ impl Cluster {
     }
 
     /// Its members, in the order they joined.
-    pub fn tokens(&self) -> &[Token] {
+    pub fn members(&self) -> &[Listed] {
         &self.members
     }
 
@@ -109,12 +109,13 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Refusal::Unavailable`] if a member has no ID, which a cluster built by these rules has not.
-    pub fn members(&self, which: Option<Which>) -> Result<MemberList, Refusal> {
+    pub fn list(&self, which: Option<Which>) -> Result<MemberList, Refusal> {
         let present = Which::first(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
         let which = which.unwrap_or(Which::ALL).and(present);
-        let tokens = (0u32..).zip(&self.members).filter(|(index, _)| which.contains(*index));
-        let tokens = tokens.map(|(_, token)| token.clone()).collect();
-        MemberList::new(self.info.id, which, tokens).map_err(|_| Refusal::Unavailable)
+        let mut members = Vec::with_capacity(self.members.len());
+        let wanted = (0u32..).zip(&self.members).filter(|(index, _)| which.contains(*index));
+        members.extend(wanted.map(|(_, member)| member.clone()));
+        MemberList::of(self.info.id, which, members).map_err(|_| Refusal::Unavailable)
     }
 
     /// The empty cluster of a [`Change::ClusterCreated`].
@@ -148,8 +149,8 @@ impl Cluster {
                 let (cluster, members) = (self.info.id, self.members.len());
                 return Err(ApplyError::Index { cluster, members, index: *index });
             }
-            (true, Some(member)) => *member = token.clone(),
-            (true, None) => self.members.push(token.clone()),
+            (true, Some(member)) => *member = Listed::new(token.clone()),
+            (true, None) => self.members.push(Listed::new(token.clone())),
         }
         Ok(())
     }
@@ -160,7 +161,7 @@ impl Cluster {
         let joined = (0u32..).zip(&self.members).map(|(index, token)| Change::MemberJoined {
             cluster,
             index,
-            token: token.clone(),
+            token: Token::clone(token),
         });
         core::iter::once(created).chain(joined).collect()
     }

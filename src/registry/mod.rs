@@ -312,7 +312,7 @@ impl Registry {
     fn get_cluster(&self, visitor: &Visitor, get: &GetCluster) -> Result<Decision, Refusal> {
         visitor.require_member()?;
         let cluster = self.find(visitor, &get.cluster)?;
-        Ok(unchanged(Reply::Members(cluster.members(get.which)?)))
+        Ok(unchanged(Reply::Members(cluster.list(get.which)?)))
     }
 
     fn find(&self, visitor: &Visitor, cluster: &ClusterRef) -> Result<&Cluster, Refusal> {

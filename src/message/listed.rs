@@ -1,0 +1,71 @@
+//! A member as its cluster lists it: encoded once, when it joins, and shared by every list it is in.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Deref;
+
+use super::codec::encode_listed;
+use crate::identity::Token;
+
+/// A member's token without its signature, and its bytes in a list of members. Cloning is cheap.
+#[derive(Clone)]
+pub struct Listed(Arc<Entry>);
+
+struct Entry {
+    token: Token,
+    /// The whole field of a ClusterMembers, if somebody may ask for it.
+    field: Option<Box<[u8]>>,
+}
+
+impl Listed {
+    /// A member to be served: encoded now. The signature is dropped, as deployed clients expect (PROTOCOL 6.7).
+    pub fn new(token: Token) -> Self {
+        let token = Token { signature: None, ..token };
+        let field = Some(encode_listed(&token).into());
+        Self(Arc::new(Entry { token, field }))
+    }
+
+    /// A member that was served by somebody else: encoded only if it is passed on.
+    pub(super) fn received(token: Token) -> Self {
+        Self(Arc::new(Entry { token: Token { signature: None, ..token }, field: None }))
+    }
+
+    /// The field of a ClusterMembers, if it is encoded.
+    pub(super) fn field(&self) -> Option<&[u8]> {
+        self.0.field.as_deref()
+    }
+
+    /// The token, for keeps.
+    pub fn into_token(self) -> Token {
+        Arc::try_unwrap(self.0).map_or_else(|shared| shared.token.clone(), |entry| entry.token)
+    }
+}
+
+impl Deref for Listed {
+    type Target = Token;
+
+    fn deref(&self) -> &Token {
+        &self.0.token
+    }
+}
+
+impl PartialEq for Listed {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+impl Eq for Listed {}
+
+impl PartialEq<Token> for Listed {
+    fn eq(&self, other: &Token) -> bool {
+        **self == *other
+    }
+}
+
+impl fmt::Debug for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
