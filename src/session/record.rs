@@ -57,9 +57,9 @@ impl Walk {
             let rest = plain.get(message..).unwrap_or_default();
             match FieldShape::read(rest).map_err(|_| BadRecord)? {
                 Some(field) => {
-                    // The declared length is checked before its bytes are waited for.
+                    // The declared length is checked before its bytes are waited for. There is padding behind it.
                     self.boundary = message.saturating_add(field.len());
-                    if self.boundary > limit {
+                    if self.boundary > limit.min(usize::MAX.saturating_sub(BLOCK)) {
                         return Err(BadRecord);
                     }
                 }
