@@ -13,9 +13,7 @@ use xlreg::enroll::{Enroll, EnrollEvent, Plan};
 use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
 use xlreg::message::Create;
 use xlreg::registry::{Registry, RegistryLimits, Visitor};
-use xlreg::session::{
-    Client, ClientConfig, Instant, Machine, Server, ServerConfig, ServerEvent, Session,
-};
+use xlreg::session::{ClientConfig, Instant, Machine, Server, ServerConfig, ServerEvent, Session};
 
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
@@ -91,8 +89,7 @@ fn converse(mut rng: Seeded, chunk: usize) -> Result<i32, Box<dyn core::error::E
         end_point_count: 1,
     };
     let plan = Plan { wait: false, ..Plan::create_and_join(token, create) };
-    let session = Session::<Client>::new(now, ClientConfig::new(&credential), rng.clone())?;
-    let mut client = Enroll::new(now, session, plan);
+    let mut client = Enroll::new(now, ClientConfig::new(&credential), plan, rng.clone())?;
 
     let mut members = 0;
     while !client.is_finished() {

@@ -1,5 +1,7 @@
 // Runs the module with nothing to import: a whole conversation, in one piece and in pieces of seven bytes.
-const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[2]));
+import { readFileSync } from "node:fs";
+
+const module = new WebAssembly.Module(readFileSync(process.argv[2]));
 const { conversation } = new WebAssembly.Instance(module, {}).exports;
 for (const chunk of [1 << 20, 7]) {
     const members = conversation(1n, chunk);
