@@ -225,7 +225,7 @@ pub fn serve(dir: &Path, flags: &[&str]) -> Command {
 }
 
 /// The lines of a stream, on a channel that can be waited at for a while.
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
+pub fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(stream).lines() {

@@ -1,0 +1,123 @@
+//! A member without an operating system: it enrols with a registry at the other end of a UART.
+//!
+//! 1. Keys, ID and the registry's credential are in the image; the token is signed here.
+//! 2. [`Enroll`] is the whole errand. [`Driver`] runs it over [`Polled`], which keeps its deadlines on a stream
+//!    that cannot be interrupted.
+//! 3. The console tells what becomes known, and at the end what it took.
+//!
+//! `board` is all that is special to the machine, `memory` the heap; nothing else is `unsafe`.
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+#[allow(unsafe_code, reason = "registers")]
+mod board;
+#[allow(unsafe_code, reason = "an allocator, and looking at a stack that is in use")]
+mod memory;
+
+use alloc::boxed::Box;
+use alloc::vec;
+use core::error::Error;
+use core::fmt::Write;
+use core::time::Duration;
+
+use board::{Board, Clock, Console};
+use chacha20::ChaCha20Rng;
+use cortex_m_rt::entry;
+use rand_core::SeedableRng;
+use xlreg::adapter::embedded_io::Polled;
+use xlreg::adapter::{Driver, Timer};
+use xlreg::credential::Credential;
+use xlreg::enroll::{Enroll, EnrollEvent, Plan};
+use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, SigKeyPair};
+use xlreg::message::Create;
+use xlreg::session::ClientConfig;
+
+/// The cluster to be in, and its size; all its members must say the same.
+const CLUSTER: &str = "alpha";
+const SIZE: u32 = 3;
+/// Where this member would listen if it did.
+const END: &str = "10.0.0.7:4000";
+/// The largest reply: a token with keys of 2048 bits has less than 800 bytes. A registry that wants more is not
+/// given the memory, but hung up on.
+const LARGEST_REPLY: usize = 4 * 1024;
+/// How long the others are waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often the UART is asked whether something has come: no longer than its queue takes to fill.
+const PAUSE: Duration = Duration::from_millis(1);
+
+#[entry]
+fn main() -> ! {
+    memory::init();
+    let Some(mut board) = Board::take() else { board::exit(false) };
+    let result = enrol(&mut board.console, board.link, board.clock);
+    if let Err(error) = &result {
+        let _ = writeln!(board.console, "failed: {error}");
+    }
+    let _ = writeln!(board.console, "{}", memory::Usage::so_far());
+    board::exit(result.is_ok())
+}
+
+fn enrol(console: &mut Console, link: board::Uart, clock: Clock) -> Result<(), Box<dyn Error>> {
+    writeln!(
+        console,
+        "WARNING: randomness is a constant and the keys are published: for the emulator only"
+    )?;
+    let mut rng = ChaCha20Rng::from_seed(board::entropy());
+
+    let node = identity()?;
+    let credential: Credential = include_str!("../keys/registry/regCred.dat").parse()?;
+    writeln!(console, "{} ms: keys read", millis(clock))?;
+    let token = node.token(MemberAttrs::NONE, vec![END.parse()?], &mut rng)?;
+    writeln!(console, "{} ms: token signed", millis(clock))?;
+    // Nothing more is signed or opened: their memory can be had for the rest.
+    drop(node);
+
+    let name = CLUSTER.parse()?;
+    let create = Create { name, max_size: SIZE, attrs: Default::default(), end_point_count: 1 };
+    let plan = Plan { give_up_after: Some(PATIENCE), ..Plan::create_and_join(token, create) };
+    let mut config = ClientConfig::new(&credential);
+    config.limits.record = LARGEST_REPLY;
+    drop(credential);
+
+    let enroll = Enroll::new(clock.now(), config, plan, rng)?;
+    let mut driver = Driver::new(enroll, Polled::new(link, clock, PAUSE), clock);
+    while let Some(event) = driver.next_event()? {
+        write!(console, "{} ms: ", millis(clock))?;
+        match event {
+            EnrollEvent::Connected { version, .. } => writeln!(console, "connected to {version}")?,
+            EnrollEvent::Identified { id, .. } => writeln!(console, "node {id}")?,
+            EnrollEvent::Created(cluster) => {
+                writeln!(console, "cluster {} is for {}", cluster.id, cluster.max_size)?;
+            }
+            EnrollEvent::Joined(cluster) => writeln!(console, "joined {}", cluster.id)?,
+            EnrollEvent::Member { index, token } => {
+                write!(console, "member {index} {}", token.name)?;
+                for end in &token.ends {
+                    write!(console, " {end}")?;
+                }
+                writeln!(console, " {}", token.comms_key.fingerprint())?;
+            }
+            EnrollEvent::Done => writeln!(console, "complete")?,
+            // Whatever a later version tells besides.
+            _ => writeln!(console, "...")?,
+        }
+    }
+    Ok(())
+}
+
+/// Who this node is. Test keys, for all to see; a product reads its own from where only it can.
+fn identity() -> Result<Identity, Box<dyn Error>> {
+    Ok(Identity {
+        name: include_str!("../keys/node/name").trim_end().parse()?,
+        id: Some(include_str!("../keys/node/id").trim_end().parse()?),
+        comms: CommsKeyPair::from_pem(include_str!("../keys/node/comms_key.pem"))?,
+        sig: SigKeyPair::from_pem(include_str!("../keys/node/sig_key.pem"))?,
+    })
+}
+
+fn millis(clock: Clock) -> u64 {
+    clock.now().as_micros() / 1000
+}
