@@ -100,6 +100,10 @@ fn integer(bytes: &[u8]) -> Option<BoxedUint> {
     BoxedUint::from_be_slice(bytes, bits).ok()
 }
 
+/// The longest DER of a private key worth parsing: 8192 bits take 4.7 KB, and the work grows with the square of what is
+/// claimed.
+const MAX_DER: usize = 8 * 1024;
+
 /// Why a private key was not made or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PrivateKeyError {
@@ -131,6 +135,10 @@ impl PrivateKey {
         pem: &str,
         allowed: RangeInclusive<usize>,
     ) -> Result<Self, PrivateKeyError> {
+        // Base64 takes a third more, and line ends.
+        if pem.len() > MAX_DER.saturating_mul(2) {
+            return Err(PrivateKeyError::Malformed);
+        }
         let key =
             RsaPrivateKey::from_pkcs8_pem(pem.trim()).map_err(|_| PrivateKeyError::Malformed)?;
         Self(key).checked(allowed)
@@ -140,16 +148,24 @@ impl PrivateKey {
         der: &[u8],
         allowed: RangeInclusive<usize>,
     ) -> Result<Self, PrivateKeyError> {
-        let key = RsaPrivateKey::from_pkcs8_der(der).map_err(|_| PrivateKeyError::Malformed)?;
-        Self(key).checked(allowed)
+        Self::read(der, RsaPrivateKey::from_pkcs8_der)?.checked(allowed)
     }
 
     pub(crate) fn from_pkcs1_der(
         der: &[u8],
         allowed: RangeInclusive<usize>,
     ) -> Result<Self, PrivateKeyError> {
-        let key = RsaPrivateKey::from_pkcs1_der(der).map_err(|_| PrivateKeyError::Malformed)?;
-        Self(key).checked(allowed)
+        Self::read(der, RsaPrivateKey::from_pkcs1_der)?.checked(allowed)
+    }
+
+    fn read<E>(
+        der: &[u8],
+        parse: impl FnOnce(&[u8]) -> Result<RsaPrivateKey, E>,
+    ) -> Result<Self, PrivateKeyError> {
+        if der.len() > MAX_DER {
+            return Err(PrivateKeyError::Malformed);
+        }
+        parse(der).map(Self).map_err(|_| PrivateKeyError::Malformed)
     }
 
     fn checked(self, allowed: RangeInclusive<usize>) -> Result<Self, PrivateKeyError> {

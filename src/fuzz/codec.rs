@@ -1,20 +1,14 @@
 //! Messages: what decodes, encodes to bytes that decode to the same; and whatever does not, is refused in few words.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::fmt::{Debug, Display};
+use core::fmt::Debug;
 
+use super::checks::{message_limits, name_within, one_line, refused, token_within};
 use super::input::Input;
-use super::support::{message_limits, token_within};
-use crate::identity::Name;
 use crate::message::{
     ClusterRef, DecodeError, Decoded, MessageLimits, Op, Reply, Request, encode_reply,
     encode_request,
 };
-use crate::session::Error;
-
-/// The longest a decoding error is as text.
-pub(super) const MAX_ERROR: usize = 200;
 
 /// A script: the limits, and the message.
 pub fn codec(data: &[u8]) {
@@ -56,21 +50,6 @@ fn stable<T: Debug + PartialEq>(
     Some(again)
 }
 
-/// An error is short and fit for one line, whatever the peer has put into its message; and so is what it is told.
-pub(super) fn refused(error: &DecodeError) {
-    one_line(error, MAX_ERROR);
-    one_line(&Error::from(error.clone()), MAX_ERROR);
-    if let DecodeError::Message(error) = error {
-        one_line(&error.refusal(), MAX_ERROR);
-    }
-}
-
-pub(super) fn one_line(text: &impl Display, most: usize) {
-    let text = text.to_string();
-    assert!(text.len() <= most, "{} bytes: {text}", text.len());
-    assert!(!text.contains(char::is_control), "{text:?}");
-}
-
 fn request_within(request: &Request, limits: &MessageLimits) {
     let cluster = match request {
         Request::Member(token) => {
@@ -89,10 +68,6 @@ fn request_within(request: &Request, limits: &MessageLimits) {
     }
 }
 
-fn name_within(name: &Name, limits: &MessageLimits) {
-    assert!(name.as_str().len() <= limits.name_len);
-}
-
 fn reply_within(reply: &Reply, limits: &MessageLimits) {
     match reply {
         Reply::RegCred(credential) => {
@@ -106,9 +81,10 @@ fn reply_within(reply: &Reply, limits: &MessageLimits) {
             assert!((1..=64).contains(&info.max_size) && (1..=2).contains(&info.end_point_count));
         }
         Reply::Members(list) => {
-            assert!(list.tokens().len() <= limits.tokens);
-            assert_eq!(list.iter().count(), list.tokens().len());
-            for token in list.tokens() {
+            let members: Vec<_> = list.iter().map(|(_, token)| token).collect();
+            assert!(members.len() <= limits.tokens);
+            assert_eq!(u32::try_from(members.len()), Ok(list.which().count()));
+            for token in members {
                 assert!(token.id.is_some() && token.signature.is_none());
                 token_within(token, limits);
             }

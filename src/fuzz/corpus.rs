@@ -21,6 +21,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// A panic is told with the file that causes it.
 #[test]
 fn every_seed_and_finding_goes_through_its_body() {
+    if !folder("", "").exists() {
+        std::eprintln!("SKIPPED: the published package has no fuzz/");
+        return;
+    }
     for (target, body) in TARGETS {
         let seeds = files(&folder("seeds", target));
         assert!(!seeds.is_empty(), "{target} has no seeds");
@@ -34,6 +38,10 @@ fn every_seed_and_finding_goes_through_its_body() {
 #[test]
 fn every_target_has_a_stub_and_every_stub_a_body() {
     let folder = folder("fuzz_targets", "");
+    if !folder.exists() {
+        std::eprintln!("SKIPPED: the published package has no fuzz/");
+        return;
+    }
     let mut stubs: Vec<_> = files(&folder)
         .iter()
         .map(|file| String::from(file.file_stem().unwrap().to_str().unwrap()))

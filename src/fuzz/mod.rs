@@ -14,18 +14,62 @@
     reason = "a body reports what it finds by panicking, and an overflow in one is a mistake to be told"
 )]
 
+mod cbc;
+mod checks;
+mod chunking;
+mod client_session;
+mod codec;
 #[cfg(test)]
 mod corpus;
+mod hello;
+mod hello_rsa;
 mod input;
+mod key_pairs;
+mod keys;
+mod pair;
+mod people;
+mod record_end;
+mod regcred;
+mod registry;
 #[path = "../../tests/common/seeded.rs"]
 mod seeded;
 mod server_session;
 mod support;
+mod token;
+mod token_rsa;
 
+pub use chunking::chunking;
+pub use client_session::client_session;
+pub use codec::codec;
+pub use hello::hello;
+pub use hello_rsa::hello_rsa;
+pub use key_pairs::key_pairs;
+pub use keys::keys;
+pub use pair::pair;
+pub use record_end::record_end;
+pub use regcred::regcred;
+pub use registry::registry;
 pub use server_session::server_session;
+pub use token::token;
+pub use token_rsa::token_rsa;
 
 /// A body.
 pub type Body = fn(&[u8]);
 
 /// Every target by name: as the file in `fuzz/fuzz_targets` and the folder in `fuzz/seeds` are called.
-pub const TARGETS: &[(&str, Body)] = &[("server_session", server_session)];
+pub const TARGETS: &[(&str, Body)] = &[
+    ("chunking", chunking),
+    ("client_session", client_session),
+    ("codec", codec),
+    ("hello", hello),
+    ("hello_rsa", hello_rsa),
+    ("key_pairs", key_pairs),
+    ("keys", keys),
+    ("pair", pair),
+    ("record_end", record_end),
+    ("regcred", regcred),
+    ("registry", registry),
+    ("server_session", server_session),
+    ("token", token),
+    ("token_rsa", token_rsa),
+];

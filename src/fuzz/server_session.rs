@@ -25,7 +25,7 @@ pub fn server_session(data: &[u8]) {
     };
     let mut watch = Watch::<Error>::new();
     let mut server = Session::<Server>::new(watch.now(), config, Seeded::new(2));
-    watch.feed(&mut server, &sealed, usize::MAX);
+    watch.feed(&mut server, &sealed, 0);
     let Some(ServerEvent::Hello(got)) = watch.poll(&mut server) else { panic!("no Hello") };
     server.open_hello(watch.now(), got.open(&NoRsa, &mut Seeded::new(3))).expect("it waits");
     let mut peer = hello.accept(server.output()).expect("a HelloReply");
@@ -75,6 +75,7 @@ pub fn server_session(data: &[u8]) {
             assert!(unanswered.len() <= limits.in_flight, "more in flight than allowed");
             assert!(asked <= u64::from(limits.requests), "more requests than allowed");
         }
+        assert!(watch.failure().is_none() || unanswered.is_empty(), "it failed before its turn");
         assert!(server.output().len() <= MAX_OUTPUT, "{} bytes of output", server.output().len());
     }
     watch.end(&mut server);

@@ -10,15 +10,18 @@ pub(super) use super::seeded::Seeded;
 use crate::credential::Credential;
 use crate::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 use crate::message::{
-    ClusterInfo, MemberList, MessageLimits, Op, Refusal, Reply, Which, decode_token,
+    ClusterInfo, MemberList, MessageLimits, Op, Refusal, Reply, Request, Which, decode_token,
 };
-use crate::session::{Dialect, Instant, Limits, Machine, Role, Session, State, TimerKind};
+use crate::session::{
+    Client, CommandError, Dialect, Instant, Limits, Machine, RequestId, Role, Session, State,
+    TimerKind,
+};
 
-/// The captured registry's own text.
+/// What the captured registry's own text says.
+pub(super) static CREDENTIAL: LazyLock<Credential> =
+    LazyLock::new(|| include_str!("fixtures/regcred.txt").parse().expect("a captured credential"));
+
 pub(super) fn credential() -> Credential {
-    static CREDENTIAL: LazyLock<Credential> = LazyLock::new(|| {
-        include_str!("fixtures/regcred.txt").parse().expect("a captured credential")
-    });
     CREDENTIAL.clone()
 }
 
@@ -61,6 +64,22 @@ pub(super) fn reply(op: Op, input: &mut Input<'_>) -> Reply {
     }
 }
 
+/// The command that makes this request.
+pub(super) fn command(
+    client: &mut Session<Client>,
+    now: Instant,
+    request: Request,
+) -> Result<RequestId, CommandError> {
+    match request {
+        Request::RegCred => client.registry_credential(now),
+        Request::Member(token) => client.identify(now, token),
+        Request::Create(create) => client.create(now, create),
+        Request::Join(cluster) => client.join(now, cluster),
+        Request::GetCluster(get) => client.get_members(now, get),
+        Request::Bye => client.bye(now),
+    }
+}
+
 /// Watches a session: what a caller relies on, whatever the peer sends.
 pub(super) struct Watch<E> {
     now: Instant,
@@ -77,15 +96,20 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         self.now
     }
 
+    /// Why the session ended, if it has failed.
+    pub(super) fn failure(&self) -> Option<&E> {
+        self.failed.as_ref()
+    }
+
     /// Lets time pass.
     pub(super) fn wait(&mut self, time: Duration) -> Instant {
         self.now = self.now.saturating_add(time);
         self.now
     }
 
-    /// Gives the session bytes, in pieces of so many; what it does not take is lost. `bound` is how much it may hold.
+    /// Gives the session bytes, in pieces of so many or, for 0, at once; what it does not take is lost.
     pub(super) fn feed<R: Role>(&self, session: &mut Session<R>, bytes: &[u8], piece: usize) {
-        for piece in bytes.chunks(piece.max(1)) {
+        for piece in bytes.chunks(if piece == 0 { usize::MAX } else { piece }) {
             let room = session.recv_room();
             let taken = session.receive(self.now, piece);
             assert_eq!(taken, room.min(piece.len()), "it takes what it has room for");
@@ -108,6 +132,8 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
             assert!(matches!(session.poll_timeout(), None | Some((_, TimerKind::Drain))));
         } else {
             assert!(!session.is_finished());
+            let due = session.poll_timeout().filter(|(at, _)| *at <= self.now);
+            assert!(due.is_none() || !matches!(polled, Ok(None)), "{due:?} has passed");
         }
         match (polled, &self.failed) {
             (Ok(event), None) => event,

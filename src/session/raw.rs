@@ -100,10 +100,7 @@ impl RawPeer {
 
     /// A record of this message, padded as it should be.
     pub(crate) fn seal(&mut self, message: &[u8]) -> Vec<u8> {
-        let padding = BLOCK - message.len() % BLOCK;
-        let mut padded = message.to_vec();
-        padded.resize(message.len() + padding, u8::try_from(padding).unwrap_or_default());
-        self.seal_blocks(&padded)
+        self.seal_blocks(&pad(message))
     }
 
     /// The padded plaintext of whole records; `None` if these cannot be any.
@@ -122,8 +119,16 @@ impl RawPeer {
     }
 }
 
+/// A message with the padding it should have.
+pub(crate) fn pad(message: &[u8]) -> Vec<u8> {
+    let padding = BLOCK - message.len() % BLOCK;
+    let mut padded = message.to_vec();
+    padded.resize(message.len() + padding, u8::try_from(padding).unwrap_or_default());
+    padded
+}
+
 /// What the record rule says of this plaintext: the lengths of message and record; `None` if more is needed. It asks
-/// for so many blocks more, and `step` says how many it gets.
+/// for so many blocks in all, and `step` says how many it gets; there is always one more, as long as there are any.
 pub(crate) fn walk(
     plain: &[u8],
     limit: usize,
@@ -137,11 +142,11 @@ pub(crate) fn walk(
             Found::Need(bytes) => {
                 let needed = bytes.div_ceil(BLOCK);
                 assert!(needed > have, "it asks for more than it has");
-                let more = step(needed - have).max(1);
+                let given = step(needed).max(have + 1);
                 if have == whole {
                     return Ok(None);
                 }
-                have = have.saturating_add(more).min(whole);
+                have = given.min(whole);
             }
         }
     }
