@@ -348,7 +348,8 @@ pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
 /// would put them; they are encoded already, when they joined.
 fn append_members(list: &MemberList, out: &mut Vec<u8>) {
     let known = list.members().iter().map(|member| member.field().map_or(0, <[u8]>::len));
-    out.reserve(known.fold(0, usize::saturating_add));
+    // With a block for the padding: making room for that later would double what a large list takes.
+    out.reserve_exact(known.fold(16, usize::saturating_add));
     for member in list.members() {
         match member.field() {
             Some(field) => out.extend_from_slice(field),

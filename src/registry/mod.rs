@@ -32,18 +32,18 @@ use crate::message::{ClusterRef, Create, GetCluster, Refusal, Reply, Request};
 /// How large a registry may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegistryLimits {
-    /// Nodes known. Each takes about 100 bytes of memory.
+    /// Nodes known. Each takes about 120 bytes of memory.
     pub nodes: usize,
     /// Clusters, members apart. Each takes at most 1 KB, with a name of the longest kind twice.
     pub clusters: usize,
-    /// Members of all clusters together. Each takes about 0.5 KB and, with eight ends of the longest kind, at
-    /// most 3 KB; the keys that a session presents are shared by all the memberships it makes.
+    /// Members of all clusters together. Each takes about 2 KB and, with the largest keys and ends, at most
+    /// 10 KB; the keys that a session presents are shared by all the memberships it makes.
     pub memberships: usize,
 }
 
 impl Default for RegistryLimits {
     fn default() -> Self {
-        // At most some 4 GB for the worst that clients can think of; a tenth of that for what people do.
+        // At most some 10 GB for the worst that clients can think of, 2 GB for what people do.
         Self { nodes: 1_000_000, clusters: 250_000, memberships: 1_000_000 }
     }
 }

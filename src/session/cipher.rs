@@ -1,13 +1,23 @@
 //! AES-256-CBC over whole blocks, in place.
 
+use alloc::boxed::Box;
+
 use cbc::cipher::{Array, BlockModeDecrypt, BlockModeEncrypt, Iv, IvState, KeyIvInit};
 use zeroize::Zeroizing;
 
 /// Bytes in a block.
 pub(super) const BLOCK: usize = 16;
 
-/// An AES-256 key, wiped when dropped.
-pub(super) type Key = Zeroizing<[u8; 32]>;
+/// An AES-256 key, wiped when dropped. It is on the heap, because moving a value leaves its bytes behind: so what
+/// holds a key may be moved and taken without leaving one.
+pub(super) type Key = Box<Zeroizing<[u8; 32]>>;
+
+/// A key with these bytes.
+pub(super) fn key(bytes: &[u8; 32]) -> Key {
+    let mut key = Key::default();
+    key.copy_from_slice(bytes);
+    key
+}
 
 /// One block: an IV, or the last block of the record before.
 pub(super) type Block = [u8; BLOCK];
@@ -15,7 +25,7 @@ pub(super) type Block = [u8; BLOCK];
 /// Encrypts whole blocks in place and returns the last of them, `iv` if there is none. Bytes after the last whole
 /// block stay as they are.
 pub(super) fn encrypt(key: &Key, iv: &Block, data: &mut [u8]) -> Block {
-    let mut cipher = cbc::Encryptor::<aes::Aes256Enc>::new((&**key).into(), iv.into());
+    let mut cipher = cbc::Encryptor::<aes::Aes256Enc>::new((&***key).into(), iv.into());
     cipher.encrypt_blocks(Array::slice_as_chunks_mut(data).0);
     cipher.iv_state().into()
 }
@@ -27,7 +37,7 @@ pub(super) struct Decryptor(cbc::Decryptor<aes::Aes256Dec>);
 impl Decryptor {
     pub(super) fn new(key: &Key, iv: &Block) -> Self {
         let iv: &Iv<cbc::Decryptor<aes::Aes256Dec>> = iv.into();
-        Self(cbc::Decryptor::new((&**key).into(), iv))
+        Self(cbc::Decryptor::new((&***key).into(), iv))
     }
 
     /// Decrypts whole blocks in place. Bytes after the last whole block stay as they are.

@@ -97,9 +97,9 @@ impl ClientHello {
             rng.fill_bytes(&mut hello.iv1);
             plain.extend_from_slice(&hello.iv1);
         }
-        rng.fill_bytes(hello.key1.as_mut());
+        rng.fill_bytes(&mut **hello.key1);
         rng.fill_bytes(&mut hello.salt1);
-        plain.extend_from_slice(hello.key1.as_ref());
+        plain.extend_from_slice(&**hello.key1);
         plain.extend_from_slice(&hello.salt1);
         plain.extend_from_slice(&version.to_bytes());
         out.extend_from_slice(&provider.seal(registry.components(), &plain, rng)?);
@@ -150,7 +150,7 @@ impl ClientHello {
         };
         bool::from(padded & proven).then(|| Established {
             dialect: self.dialect,
-            key2: Zeroizing::new(*key2),
+            key2: cipher::key(key2),
             iv2,
             peer_version: Version::from_bytes(version),
         })
@@ -223,7 +223,7 @@ impl Hello {
         let (key1, rest) = rest.split_first_chunk::<32>()?;
         let (salt1, rest) = rest.split_first_chunk()?;
         let version = Version::from_bytes(*rest.first_chunk()?);
-        Some(Self { dialect, iv1, key1: Zeroizing::new(*key1), salt1: *salt1, version })
+        Some(Self { dialect, iv1, key1: cipher::key(key1), salt1: *salt1, version })
     }
 }
 
@@ -245,9 +245,9 @@ impl Answerable {
             rng.fill_bytes(&mut iv2);
             plain.extend_from_slice(&iv2);
         }
-        rng.fill_bytes(key2.as_mut());
+        rng.fill_bytes(&mut **key2);
         rng.fill_bytes(&mut salt2);
-        plain.extend_from_slice(key2.as_ref());
+        plain.extend_from_slice(&**key2);
         plain.extend_from_slice(&salt2);
         let iv = match hello.dialect {
             Dialect::Prefixed => {

@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use super::buffer::Buffer;
+use super::cipher;
 use super::error::{CommandError, EofAt, Error};
 use super::handshake::{Dialect, Established};
 use super::limits::Limits;
@@ -69,7 +69,7 @@ impl Link {
     /// The handshake is complete: records from here on.
     pub(super) fn establish(&mut self, established: Established) {
         let Established { dialect, key2, iv2, peer_version } = established;
-        let writer_key = Zeroizing::new(*key2);
+        let writer_key = cipher::key(&key2);
         self.channel = Some(Channel {
             reader: RecordReader::new(dialect, key2, iv2, self.limits.record),
             writer: RecordWriter::new(dialect, writer_key, iv2),

@@ -32,7 +32,7 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 4096 connections take some tens of MB, 1.6 GB if all ask for the largest reply there can be and do not
+    /// 4096 connections take some tens of MB, 1.2 GB if all ask for the largest reply there can be and do not
     /// read it. 1024 for one address: many nodes may sit behind one. 200 Hellos
     /// a second keep one address from taking a whole core for RSA. 1024 Hellos in the queue are a few seconds
     /// of RSA, less than a Hello may take.

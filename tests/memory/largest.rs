@@ -1,0 +1,52 @@
+//! The largest keys, ends, tokens and messages there can be.
+
+use xlreg::identity::{EndPoint, MemberAttrs, NodeId, PublicKey, Token};
+use xlreg::message::{Listed, MemberList, Op, Reply, Which};
+
+use crate::common::pair;
+use crate::common::wire::{Msg, members};
+
+/// A key of 8192 bits with the longest exponent; of no use but its size.
+pub fn largest_key(n: u8) -> PublicKey {
+    let mut modulus = vec![0xa5; 1024];
+    (modulus[1], modulus[1023]) = (n, 0xff);
+    PublicKey::from_components(&modulus, &PublicKey::MAX_EXPONENT.to_be_bytes()).unwrap()
+}
+
+/// An end point of the longest kind.
+pub fn longest_end(n: usize) -> EndPoint {
+    let host = [63, 63, 63, 61].map(|len| "h".repeat(len)).join(".");
+    let end: EndPoint = format!("{host}:{}", 60_000 + n).parse().unwrap();
+    assert_eq!(end.as_str().len(), EndPoint::MAX_LEN);
+    end
+}
+
+pub fn largest_token(n: u8) -> Token {
+    Token {
+        name: format!("{n:0255}").parse().unwrap(),
+        attrs: MemberAttrs::from_bits(u64::MAX),
+        id: Some(NodeId::from_bytes(&[n; 32]).unwrap()),
+        comms_key: largest_key(n),
+        sig_key: largest_key(n + 64),
+        ends: (0..8).map(longest_end).collect(),
+        signature: Some(vec![0x5a; 1024]),
+    }
+}
+
+/// All members of a full cluster, each as large as can be, as a registry keeps them.
+fn full_cluster() -> Vec<Listed> {
+    (0..64).map(|n| Listed::new(largest_token(n))).collect()
+}
+
+pub fn largest_members() -> Reply {
+    Reply::Members(MemberList::of(pair::id(9), Which::ALL, full_cluster()).unwrap())
+}
+
+pub fn largest_members_message() -> Msg {
+    let tokens: Vec<Msg> = full_cluster().iter().map(|member| Msg::token(member)).collect();
+    members(u64::MAX, &tokens)
+}
+
+pub fn largest_member() -> Msg {
+    Msg::op(Op::Member).msg(11, &Msg::token(&largest_token(1)))
+}

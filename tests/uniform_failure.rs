@@ -1,0 +1,595 @@
+//! One failure for whatever is wrong: the peer sees the same close, byte for byte, and our caller the same opaque
+//! error, so that nobody can be made to tell which part of a decryption went wrong.
+//!
+//! Every kind of damage is played through and everything that can be seen of the session from outside is compared,
+//! within these classes:
+//!
+//! | Class | Role | What is wrong | What comes of it |
+//! | --- | --- | --- | --- |
+//! | Hello | registry | a Hello that does not open, or opens to something else than a Hello | silence, `Handshake` |
+//! | HelloReply | client | padding, key, salt1 or all of it | silence, `Handshake` |
+//! | cut handshake | both | the peer closes before its part is there | silence, `Eof(Handshake)` |
+//! | record | both | whatever is no message: padding, lengths, sizes, protobuf, another key | silence, `BadRecord` |
+//! | no end | both | whatever may still become a message | nothing, then `Eof(Record)` or `Timeout(Idle)` |
+//!
+//! The classes themselves can be told apart: a record whose plaintext may still become a message is waited for, one
+//! that cannot is met with a close at once, and one that is a proper message which may not stand is answered with an
+//! Error that says why (PROTOCOL 2, 4.1). docs/bounds.md, "What a peer can tell", says what that is worth to whom.
+
+mod common;
+#[path = "uniform_failure/counted.rs"]
+mod counted;
+#[path = "uniform_failure/hellos.rs"]
+mod hellos;
+
+use std::fmt::Debug;
+
+use common::wire::{
+    self, DIALECTS, Msg, NOW, NoRsa, Peer, Value, asking, identified, member, next_request, token,
+};
+use common::{Seeded, identity, providers, vectors};
+use counted::Counted;
+use hellos::{bad_hellos, oaep, registry_key};
+use rand_core::Rng;
+use xlreg::identity::Version;
+use xlreg::message::{Op, Refusal};
+use xlreg::session::{
+    Client, ClientConfig, Dialect, EofAt, Error, Limits, OpenedHello, RequestId, Role, SealedHello,
+    Server, ServerConfig, ServerEvent, Session, TimerKind,
+};
+
+// What can be seen.
+
+/// Everything that can be seen of a session without changing it.
+fn seen<R: Role>(session: &Session<R>) -> String {
+    format!(
+        "output {:02x?}, {:?}, finished {}, due {:?}, room {}, {:?} {:?}",
+        session.output(),
+        session.state(),
+        session.is_finished(),
+        session.poll_timeout(),
+        session.recv_room(),
+        session.dialect(),
+        session.peer_version(),
+    )
+}
+
+/// What a poll tells, an error in all its forms.
+fn told<R: Role>(session: &mut Session<R>) -> String
+where
+    R::Event: Debug,
+{
+    match session.poll_event() {
+        Ok(event) => format!("{event:?}"),
+        Err(error) => {
+            format!("{error:?} {error:#?} {error} {:?}", std::error::Error::source(&error))
+        }
+    }
+}
+
+/// All that is seen from the moment a session has what is wrong with it, to its end and beyond: polled twice, given
+/// more, told of time and of the end, its output taken.
+fn ending<R: Role>(session: &mut Session<R>) -> Vec<String>
+where
+    R::Event: Debug,
+{
+    let later = NOW.saturating_add(Limits::server().idle_time);
+    let before = session.output().to_vec();
+    let mut trace = vec![told(session)];
+    // Nothing is said: what waits to be written stays as it was, or is dropped.
+    assert!(session.output().is_empty() || session.output() == before);
+    trace.extend([seen(session), format!("{session:?}"), told(session)]);
+    trace.push(format!("takes {}", session.receive(NOW, &[0x2a; 100])));
+    session.receive_eof(NOW);
+    trace.extend([told(session), seen(session)]);
+    session.handle_timeout(later);
+    trace.extend([told(session), seen(session)]);
+    session.consume_output(usize::MAX);
+    trace.extend([told(session), seen(session), format!("{session:?}")]);
+    trace
+}
+
+/// Checks that all kinds of a class show the same, and this error.
+fn assert_uniform(class: &str, error: &Error, traces: Vec<(String, Vec<String>)>) {
+    let (first, reference) = &traces[0];
+    let shown = format!("{error:?} {error:#?} {error} None");
+    assert!(reference.contains(&shown), "{class}: {first}: {shown} in {reference:#?}");
+    for (kind, trace) in &traces {
+        assert_eq!(trace, reference, "{class}: '{kind}' differs from '{first}'");
+    }
+    println!("{class}: {} kinds, {error:?}", traces.len());
+}
+
+// Hellos.
+
+/// A registry's session that has got these bytes for a Hello, which were opened in this way.
+fn hello_trace(
+    sealed: &[u8],
+    open: impl FnOnce(SealedHello) -> OpenedHello,
+    behind: &[u8],
+) -> Vec<String> {
+    let rng = Counted::new(1);
+    let config = ServerConfig::new(registry_key().public_key());
+    let mut server = Session::<Server>::new(NOW, config, rng.clone());
+    server.receive(NOW, sealed);
+    let mut trace = vec![seen(&server)];
+    let Ok(Some(ServerEvent::Hello(hello))) = server.poll_event() else { panic!("no Hello") };
+    trace.push(format!("{hello:?}, takes {}", server.receive(NOW, behind)));
+    let opened = open(hello);
+    trace.push(format!("{opened:?}"));
+    trace.push(format!("{:?}", server.open_hello(NOW, opened)));
+    trace.push(seen(&server));
+    trace.extend(ending(&mut server));
+    trace.push(format!("{:?}", server.reject(NOW, &Refusal::WrongState.into())));
+    assert_eq!(rng.drawn() > 0, trace.iter().any(|seen| seen.contains("Open, finished false")));
+    trace
+}
+
+#[test]
+fn a_hello_fails_in_one_way_whatever_is_wrong_with_it() {
+    let kinds = bad_hellos();
+    let (_, zero) = &kinds[0];
+    let behind = [&zero[..], &[7; 999]].concat();
+    let mut traces = Vec::new();
+    for provider in providers() {
+        let key = registry_key().to_pkcs8_der().unwrap();
+        let opener = provider.opener(key.expose()).unwrap();
+        let open = |hello: SealedHello| hello.open(&*opener, &mut Seeded::new(2));
+        // What is made here by hand is right where it is not made wrong.
+        let good = hello_trace(&oaep(&[0x33; 44], |_| (), |_| ()), open, &[]);
+        assert!(good.iter().any(|seen| seen.contains("Open, finished false")), "{good:#?}");
+        let mut add =
+            |kind: &str, trace| traces.push((format!("{}: {kind}", provider.name()), trace));
+        for (kind, sealed) in &kinds {
+            add(kind, hello_trace(sealed, open, &[]));
+        }
+        // What comes behind a Hello is not taken before it is opened.
+        add("more behind", hello_trace(&behind, open, &[]));
+        add("more behind, later", hello_trace(zero, open, &[7; 999]));
+    }
+    // Keys that are elsewhere, and what they give.
+    let vault =
+        |plain: Option<&[u8]>| hello_trace(zero, |_| OpenedHello::from_plaintext(plain), &[]);
+    traces.push(("not opened elsewhere".into(), vault(None)));
+    for len in [0, 43, 45, 59, 61, 4096] {
+        traces.push((format!("{len} bytes from elsewhere"), vault(Some(&vec![1; len]))));
+    }
+    assert_uniform("Hello", &Error::Handshake, traces);
+}
+
+/// A caller that refuses to open a Hello ends the session as one that does not open does, seen from the client.
+#[test]
+fn a_hello_that_is_refused_looks_like_one_that_does_not_open() {
+    let end = |refuse: bool| {
+        let config = ServerConfig::new(registry_key().public_key());
+        let mut server = Session::<Server>::new(NOW, config, Seeded::new(1));
+        server.receive(NOW, &[0; 256]);
+        let Ok(Some(ServerEvent::Hello(hello))) = server.poll_event() else { panic!("no Hello") };
+        match refuse {
+            true => server.reject(NOW, &Refusal::Unavailable.into()).unwrap(),
+            false => {
+                let opened = hello.open(registry_key(), &mut Seeded::new(2));
+                server.open_hello(NOW, opened).unwrap();
+            }
+        }
+        assert_eq!(server.poll_event().is_err(), !refuse, "the caller knows which");
+        seen(&server)
+    };
+    assert_eq!(end(true), end(false));
+}
+
+// HelloReplies.
+
+/// A client's session that waits for its HelloReply, and its Hello.
+fn connecting(dialect: Dialect, rng: Counted) -> (Session<Client>, Vec<u8>) {
+    let registry_key = identity("registry", 0).comms.public_key().clone();
+    let (version, limits) = (Version::ZERO, Limits::client());
+    let config = ClientConfig { registry_key, dialect, version, limits, provider: &NoRsa };
+    let mut client = Session::<Client>::new(NOW, config, rng).unwrap();
+    let hello = wire::drain(&mut client);
+    (client, hello)
+}
+
+fn reply_trace(dialect: Dialect, reply: &[u8]) -> Vec<String> {
+    let rng = Counted::new(3);
+    let (mut client, _) = connecting(dialect, rng.clone());
+    client.receive(NOW, reply);
+    let mut trace = ending(&mut client);
+    trace.push(format!("{:?}", client.bye(NOW)));
+    trace.push(format!("{} bytes drawn", rng.drawn()));
+    trace
+}
+
+/// Every way in which a HelloReply is none.
+fn bad_replies(dialect: Dialect) -> Vec<(String, Vec<u8>)> {
+    let (_, hello) = connecting(dialect, Counted::new(3));
+    let (_, good) = Peer::answering(dialect, &hello, Version::REFERENCE);
+    // A flip in a block of ciphertext shows in the block behind it.
+    let (padding, salt) = match dialect {
+        Dialect::Prefixed => (44..48, 0..0),
+        // salt1 and the version are in the fourth block, the padding in the fifth.
+        Dialect::Chained => (52..64, 40..48),
+    };
+    let mut kinds = Vec::new();
+    for at in padding.clone().chain(salt) {
+        let what = if padding.contains(&at) { "padding" } else { "salt1" };
+        for bit in 0..8 {
+            let mut reply = good.clone();
+            reply[at] ^= 1 << bit;
+            kinds.push((format!("{what}: byte {at}, bit {bit}"), reply));
+        }
+    }
+    let mut other_hello = hello.clone();
+    other_hello.iter_mut().for_each(|byte| *byte ^= 1);
+    kinds.push(("another key".into(), Peer::answering(dialect, &other_hello, Version::ZERO).1));
+    kinds.push(("all zeros".into(), vec![0; good.len()]));
+    kinds.push(("its Hello sent back".into(), hello.repeat(2)[..good.len()].to_vec()));
+    kinds.push(("blocks in reverse".into(), good.chunks(16).rev().flatten().copied().collect()));
+    kinds.push(("more behind it".into(), [&vec![0; good.len()][..], &[1; 500]].concat()));
+    for n in 0..64 {
+        let mut noise = vec![0; good.len()];
+        Seeded::new(n).fill_bytes(&mut noise);
+        kinds.push((format!("noise {n}"), noise));
+    }
+    for capture in vectors::all().iter().filter(|capture| capture.dialect == dialect) {
+        for session in &capture.sessions {
+            kinds.push(("of another session".into(), session.steps[1].wire.clone()));
+        }
+    }
+    kinds
+}
+
+#[test]
+fn a_hello_reply_fails_in_one_way_whatever_is_wrong_with_it() {
+    let traces = DIALECTS.into_iter().flat_map(|dialect| {
+        let drawn = if dialect == Dialect::Chained { 16 } else { 0 };
+        bad_replies(dialect).into_iter().map(move |(kind, reply)| {
+            let mut trace = reply_trace(dialect, &reply);
+            // The one difference between the dialects: iv1 is drawn for the Hello.
+            let draws = trace.pop().unwrap();
+            assert_eq!(draws, format!("{} bytes drawn", 40 + drawn));
+            (format!("{dialect}: {kind}"), trace)
+        })
+    });
+    assert_uniform("HelloReply", &Error::Handshake, traces.collect());
+}
+
+#[test]
+fn a_handshake_that_is_cut_fails_in_one_way_wherever_it_is_cut() {
+    let (_, good_hello) = &bad_hellos()[4];
+    let server = |cut: usize| {
+        let config = ServerConfig::new(registry_key().public_key());
+        let mut server = Session::<Server>::new(NOW, config, Seeded::new(1));
+        server.receive(NOW, &good_hello[..cut]);
+        server.receive_eof(NOW);
+        (format!("registry: {cut} bytes"), ending(&mut server))
+    };
+    let client = |dialect, cut: usize| {
+        let (mut client, hello) = connecting(dialect, Counted::new(3));
+        client.receive(NOW, &Peer::answering(dialect, &hello, Version::ZERO).1[..cut]);
+        client.receive_eof(NOW);
+        (format!("client, {dialect}: {cut} bytes"), ending(&mut client))
+    };
+    let mut traces: Vec<_> = (0..256).map(server).collect();
+    traces.extend((0..64).map(|cut| client(Dialect::Prefixed, cut)));
+    traces.extend((0..80).map(|cut| client(Dialect::Chained, cut)));
+    assert_uniform("cut handshake", &Error::Eof(EofAt::Handshake), traces);
+}
+
+// Records.
+
+/// Messages that are none, and what is wrong with them; padded as they should be.
+fn no_messages(limit: usize) -> Vec<(String, Vec<u8>)> {
+    let behind = |bytes: &[u8]| [&Msg::op(Op::Bye).encode()[..], bytes].concat();
+    let over_long = [&[7 << 3][..], &[0x80; 10], &[0]].concat();
+    let in_token = |bytes: &[u8]| {
+        let token = [&Msg::token(&token()).encode()[..], bytes].concat();
+        Msg::op(Op::Member).bytes(11, token).encode()
+    };
+    let mut small = behind(&[]);
+    small.extend([7 << 3, 0].repeat(limit / 2));
+    let declared =
+        |len: u64| behind(&[&[7 << 3 | 2][..], &wire::varint(len), &[0x2a; 40]].concat());
+    let kinds = [
+        ("field 0", behind(&[0, 1])),
+        ("field 0 with bytes", behind(&[2, 0])),
+        ("the start of a group", behind(&[7 << 3 | 3, 1, 1])),
+        ("the end of a group", behind(&[7 << 3 | 4, 1, 1])),
+        ("wire type 6", behind(&[7 << 3 | 6, 1, 1])),
+        ("wire type 7", behind(&[7 << 3 | 7, 1, 1])),
+        ("a varint of eleven bytes", behind(&over_long)),
+        ("a tenth byte over 1", behind(&[&[7 << 3][..], &[0xff; 9], &[2]].concat())),
+        ("a key over 32 bits", behind(&[0xff, 0xff, 0xff, 0xff, 0x7f, 0])),
+        ("a length of eleven bytes", behind(&[&[7 << 3 | 2][..], &[0x80; 10], &[0]].concat())),
+        ("a length one over the limit", declared(limit as u64)),
+        ("a length of 4 GiB", declared(1 << 32)),
+        ("the longest length", declared(u64::MAX)),
+        ("too long in small fields", small),
+        ("Op as bytes", Msg::new().bytes(1, [3]).encode()),
+        ("Op as fixed32", Msg::new().field(1, Value::Fixed32(3)).encode()),
+        ("a name as a number", Msg::op(Op::Create).varint(14, 3).encode()),
+        ("a token as a number", Msg::op(Op::Member).varint(11, 3).encode()),
+        ("a number as bytes", Msg::op(Op::Create).bytes(15, [3]).encode()),
+        ("a name that is not UTF-8", Msg::op(Op::Create).bytes(14, [0xff, 0xfe]).encode()),
+        ("a text that is not UTF-8", Msg::op(Op::Error).bytes(23, [b'a', 0xc3]).encode()),
+        ("a token's name that is not UTF-8", in_token(&[0x0a, 1, 0xff])),
+        ("a token with field 0", in_token(&[0, 1])),
+        ("a token with a group", in_token(&[0x0b, 0x0c])),
+        ("a token cut in a field", in_token(&[0x0a, 5, b'a'])),
+        ("a token cut in a varint", in_token(&[0x10, 0x80])),
+        ("a token with an over-long varint", in_token(&over_long)),
+    ];
+    kinds.map(|(kind, message)| (kind.into(), wire::pad(&message))).into()
+}
+
+/// Whole blocks that may still become a message: their end is not there.
+fn no_ends(limit: usize) -> Vec<(String, Vec<u8>)> {
+    let blocks = |bytes: &[u8]| {
+        let mut blocks = bytes.to_vec();
+        blocks.resize(bytes.len().next_multiple_of(16), 0x2a);
+        blocks
+    };
+    let declared = |len: u64| {
+        blocks(&[&Msg::op(Op::Create).encode()[..], &[14 << 3 | 2], &wire::varint(len)].concat())
+    };
+    let member = wire::pad(&member().encode());
+    let mut kinds = vec![
+        ("nothing".into(), Vec::new()),
+        ("a field as long as may be".into(), declared(limit as u64 - 10)),
+        ("a field a block longer than what is there".into(), declared(30)),
+    ];
+    kinds.extend(
+        [16, 32, 512, member.len() - 16]
+            .map(|cut| (format!("a Member cut after {cut} bytes"), member[..cut].to_vec())),
+    );
+    kinds
+}
+
+/// Where in its conversation a session gets what is wrong.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Right after the handshake.
+    New,
+    /// After a request and its reply.
+    Known,
+    /// Behind a request that is not answered.
+    Behind,
+}
+
+const PLACES: [Place; 3] = [Place::New, Place::Known, Place::Behind];
+
+/// A registry's session in this place, and a record's worth of trouble for it; the request it owes an answer to.
+fn server_gets(
+    dialect: Dialect,
+    place: Place,
+    make: impl FnOnce(&mut Peer) -> Vec<u8>,
+) -> (Session<Server>, Option<RequestId>) {
+    let (mut server, mut peer) = match place {
+        Place::New => wire::server(dialect, Limits::server()),
+        Place::Known | Place::Behind => identified(dialect),
+    };
+    if !matches!(place, Place::Behind) {
+        server.receive(NOW, &make(&mut peer));
+        return (server, None);
+    }
+    server.receive(NOW, &peer.seal(&wire::create().encode()));
+    let (id, _) = next_request(&mut server);
+    server.receive(NOW, &make(&mut peer));
+    (server, Some(id))
+}
+
+/// What is seen of it; a request in front is answered, and what was wrong behind it shows only then.
+fn server_trace((mut server, owed): (Session<Server>, Option<RequestId>)) -> Vec<String> {
+    let mut trace = Vec::new();
+    if let Some(id) = owed {
+        trace.extend([told(&mut server), seen(&server)]);
+        let reply = xlreg::message::Reply::Create(common::pair::info(
+            common::pair::id(3),
+            &common::pair::cluster("c", 3, 1),
+        ));
+        trace.push(format!("{:?}", server.reply(NOW, id, &reply)));
+        trace.push(seen(&server));
+    }
+    trace.extend(ending(&mut server));
+    trace
+}
+
+fn client_gets(
+    dialect: Dialect,
+    ask: Op,
+    make: impl FnOnce(&mut Peer) -> Vec<u8>,
+) -> Session<Client> {
+    let (mut client, mut peer) = asking(dialect, ask);
+    client.receive(NOW, &make(&mut peer));
+    client
+}
+
+#[test]
+fn a_record_fails_in_one_way_whatever_is_wrong_with_it() {
+    for dialect in DIALECTS {
+        for place in PLACES {
+            let traces = no_messages(Limits::server().record).into_iter().map(|(kind, blocks)| {
+                let server = server_gets(dialect, place, |peer| peer.seal_blocks(&blocks));
+                (kind, server_trace(server))
+            });
+            let class = format!("record, registry, {dialect}, {place:?}");
+            assert_uniform(&class, &Error::BadRecord, traces.collect());
+        }
+        for ask in [Op::Member, Op::GetCluster] {
+            let mut traces = Vec::new();
+            // With a request that is still to be written, which it will not be, and without.
+            for unsent in [false, true] {
+                for (kind, blocks) in no_messages(Limits::client().record) {
+                    let mut client = client_gets(dialect, ask, |peer| peer.seal_blocks(&blocks));
+                    if unsent {
+                        client.registry_credential(NOW).unwrap();
+                    }
+                    traces.push((format!("{kind}, unsent: {unsent}"), ending(&mut client)));
+                }
+            }
+            let class = format!("record, client, {dialect}, {ask}");
+            assert_uniform(&class, &Error::BadRecord, traces);
+        }
+    }
+}
+
+/// The end of time or of the input for a session that waits, and what was seen until then.
+fn waits<R: Role>(mut session: Session<R>, eof: bool) -> Vec<String>
+where
+    R::Event: Debug,
+{
+    assert_eq!(told(&mut session), "None");
+    assert!(session.recv_room() > 0 && session.output().is_empty() && !session.is_finished());
+    let mut trace = vec![format!("{:?}", session.poll_timeout())];
+    match eof {
+        true => session.receive_eof(NOW),
+        false => session.handle_timeout(session.poll_timeout().unwrap().0),
+    }
+    trace.extend(ending(&mut session));
+    trace
+}
+
+#[test]
+fn a_record_without_an_end_fails_in_one_way_wherever_it_stops() {
+    let timeout = Error::Timeout(TimerKind::Idle);
+    for (eof, error) in [(true, Error::Eof(EofAt::Record)), (false, timeout)] {
+        for dialect in DIALECTS {
+            // Cut in a block too: five bytes more, that are not a whole one.
+            let kinds = |limit| {
+                let whole = no_ends(limit).into_iter().map(|(kind, blocks)| (kind, blocks, 0));
+                let cut =
+                    whole.clone().map(|(kind, blocks, _)| (kind + ", and 5 bytes", blocks, 5));
+                // An end between two records is no end inside one.
+                whole.chain(cut).filter(move |(_, blocks, more)| !eof || blocks.len() + more > 0)
+            };
+            let cut = |peer: &mut Peer, blocks: &[u8], more: usize| match blocks.is_empty() {
+                true => vec![0x2a; more],
+                false => [peer.seal_blocks(blocks), vec![0x2a; more]].concat(),
+            };
+            for place in [Place::New, Place::Known] {
+                let traces = kinds(Limits::server().record).map(|(kind, blocks, more)| {
+                    let server = server_gets(dialect, place, |peer| cut(peer, &blocks, more)).0;
+                    (kind, waits(server, eof))
+                });
+                let class = format!("no end, registry, {dialect}, {place:?}");
+                assert_uniform(&class, &error, traces.collect());
+            }
+            let traces = kinds(Limits::client().record).map(|(kind, blocks, more)| {
+                let client = client_gets(dialect, Op::Member, |peer| cut(peer, &blocks, more));
+                (kind, waits(client, eof))
+            });
+            assert_uniform(&format!("no end, client, {dialect}"), &error, traces.collect());
+        }
+    }
+}
+
+/// Padding that is not PKCS#7's, behind a message of every length there is to a block.
+fn bad_paddings() -> Vec<(String, Vec<u8>)> {
+    let rng = &mut Seeded::new(21);
+    let mut kinds = Vec::new();
+    for len in 0..16usize {
+        let message = Msg::op(Op::Create).bytes(14, vec![b'n'; 20 + len]).encode();
+        let n = 16 - message.len() % 16;
+        let mut add = |kind: &str, padding: Vec<u8>| {
+            let blocks = [&message[..], &padding].concat();
+            kinds.push((format!("{kind} for {n} bytes"), blocks));
+        };
+        let good = vec![n as u8; n];
+        for at in 0..n {
+            for bit in 0..8 {
+                let mut padding = good.clone();
+                padding[at] ^= 1 << bit;
+                add(&format!("byte {at}, bit {bit} off"), padding);
+            }
+        }
+        add("zeros", vec![0; n]);
+        add("zeros and a length", [vec![0; n - 1], vec![n as u8]].concat());
+        add("a bit and zeros", [vec![0x80], vec![0; n - 1]].concat());
+        for wrong in (1..=32).filter(|wrong| *wrong != n as u8) {
+            add(&format!("{wrong}s"), vec![wrong; n]);
+        }
+        for _ in 0..8 {
+            let mut noise = vec![0; n];
+            rng.fill_bytes(&mut noise);
+            noise[n - 1] = n as u8;
+            add("noise and a length", noise);
+        }
+    }
+    kinds.retain(|(_, blocks)| {
+        // Bytes of one kind that are right for another length are left out.
+        let n = usize::from(*blocks.last().unwrap());
+        !(n <= 16 && blocks[blocks.len() - n..].iter().all(|byte| usize::from(*byte) == n))
+    });
+    kinds
+}
+
+/// A record that decrypts to noise: under another key, with blocks that changed places, or never encrypted.
+fn noise(peer: &mut Peer, n: u64) -> Vec<u8> {
+    let record = |peer: &mut Peer| peer.seal(&member().encode());
+    match n % 3 {
+        0 => {
+            Seeded::new(n).fill_bytes(&mut peer.key2);
+            record(peer)
+        }
+        1 => record(peer).chunks(16).rev().flatten().copied().collect(),
+        _ => {
+            let mut noise = vec![0; 1024];
+            Seeded::new(n).fill_bytes(&mut noise);
+            noise
+        }
+    }
+}
+
+/// Whether a session that got something bad refuses it or goes on waiting, and what is seen to its end; `None` if it is
+/// a proper message by chance.
+fn silence<R: Role>(mut session: Session<R>) -> Option<(bool, Vec<String>)>
+where
+    R::Event: Debug,
+{
+    match session.poll_event() {
+        Err(Error::BadRecord) => Some((true, ending(&mut session))),
+        Ok(None) => Some((false, waits(session, true))),
+        Err(Error::BadMessage(_)) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Some of it reads as fields that have no end yet, and is waited for: two classes, and nothing between them.
+#[test]
+fn bad_padding_and_other_keys_fail_as_any_other_record_does() {
+    let paddings = bad_paddings();
+    for dialect in DIALECTS {
+        let (mut refused, mut waiting, mut by_chance) = (Vec::new(), Vec::new(), 0);
+        let mut sort = |kind: String, seen: Option<(bool, Vec<String>)>| match seen {
+            Some((true, trace)) => refused.push((kind, trace)),
+            Some((false, trace)) => waiting.push((kind, trace)),
+            None => {
+                assert!(kind.starts_with("noise"), "{kind}");
+                by_chance += 1;
+            }
+        };
+        for (kind, blocks) in &paddings {
+            let server = server_gets(dialect, Place::Known, |peer| peer.seal_blocks(blocks)).0;
+            sort(kind.clone(), silence(server));
+        }
+        for n in 0..300 {
+            let server = server_gets(dialect, Place::Known, |peer| noise(peer, n)).0;
+            sort(format!("noise {n}"), silence(server));
+        }
+        assert!(by_chance < 10, "{by_chance} of 300 decrypt to a message");
+        assert_uniform(&format!("padding, registry, {dialect}"), &Error::BadRecord, refused);
+        let end = Error::Eof(EofAt::Record);
+        assert_uniform(&format!("padding, registry, {dialect}, waiting"), &end, waiting);
+
+        let (mut refused, mut waiting) = (Vec::new(), Vec::new());
+        for (kind, blocks) in &paddings {
+            let client = client_gets(dialect, Op::Member, |peer| peer.seal_blocks(blocks));
+            match silence(client).unwrap() {
+                (true, trace) => refused.push((kind.clone(), trace)),
+                (false, trace) => waiting.push((kind.clone(), trace)),
+            }
+        }
+        assert_uniform(&format!("padding, client, {dialect}"), &Error::BadRecord, refused);
+        assert_uniform(&format!("padding, client, {dialect}, waiting"), &end, waiting);
+    }
+}
