@@ -3,13 +3,13 @@
 
 mod common;
 
-use common::Seeded;
 use common::pair::{self, Backend, Desk, after, cluster, view};
 use common::wire::{
     self, DIALECTS, Msg, NOW, NoRsa, Peer, ask_for, asking, bad, client_refuses, create, drain,
     feed, identified, is_over, member, next_request, token,
 };
-use xlreg::identity::{KeyError, NodeIdError, Token, Version};
+use common::{KEYS, Seeded};
+use xlreg::identity::{CommsKeyPair, KeyError, KeyPairError, NodeIdError, Token, Version};
 use xlreg::message::{Field, MessageError, Op, Refusal, Reply, Request};
 use xlreg::registry::Visitor;
 use xlreg::session::{
@@ -386,4 +386,13 @@ fn a_hello_opened_elsewhere_is_as_good_as_one_opened_here() {
         assert_eq!(server.poll_event().unwrap_err(), Error::Handshake);
         assert!(server.output().is_empty() && server.is_finished());
     }
+}
+
+// Reading took a time that grew with the square of what the text claimed: minutes for a megabyte.
+#[test]
+fn a_private_key_longer_than_any_is_not_parsed() {
+    let pem = KEYS.comms[0].to_pem().unwrap();
+    let spaces = |n| " ".repeat(n) + pem.expose();
+    assert!(CommsKeyPair::from_pem(&spaces(10_000)).is_ok());
+    assert_eq!(CommsKeyPair::from_pem(&spaces(20_000)).err(), Some(KeyPairError::Malformed));
 }
