@@ -9,7 +9,7 @@ use crate::session::{Instant, Machine};
 
 /// A byte stream whose calls return in time.
 ///
-/// [`blocking`](super::blocking) has it for std's streams, [`embedded_io`](super::embedded_io) for those of
+/// [`blocking`](super::blocking) has it for std's streams, `embedded_io` for those of
 /// `embedded-io`; implement it for whatever else your system has.
 pub trait Transport {
     /// How it fails for good.

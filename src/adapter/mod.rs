@@ -7,7 +7,7 @@
 //! | I/O | Adapter | Feature |
 //! |-----|---------|---------|
 //! | blocking, std's | [`blocking`] | `std` |
-//! | blocking, `embedded-io` | [`embedded_io`] | `embedded-io` |
+//! | blocking, `embedded-io` | `embedded_io` | `embedded-io` |
 //! | blocking, your own | [`Driver`] over your [`Transport`] and [`Timer`] | |
 //! | async, tokio's | `tokio` | `tokio` |
 //! | async, `embedded-io-async` | `embedded_io_async` | `embedded-io-async` |
