@@ -108,8 +108,8 @@ impl Decoded {
                 id: check.id(Field::MemberId, message.member_id)?,
                 attrs: MemberAttrs::from_bits(required(Field::MemberAttrs, message.member_attrs)?),
             },
-            Op::CreateReply => Reply::Create(check.cluster_info(&message)?),
-            Op::JoinReply => Reply::Join(check.cluster_info(&message)?),
+            Op::CreateReply => Reply::Create(check.cluster_info(message)?),
+            Op::JoinReply => Reply::Join(check.cluster_info(message)?),
             Op::ClusterMembers => Reply::Members(check.members(message)?),
             Op::Ack => Reply::Ack,
             Op::Error => Reply::Error(check.reason(message.err_desc)?),
@@ -246,9 +246,9 @@ impl Check<'_> {
         Ok(MemberList::new(cluster, which, tokens?)?)
     }
 
-    fn cluster_info(&self, message: &XlRegMsg) -> Result<ClusterInfo, MessageError> {
+    fn cluster_info(&self, message: XlRegMsg) -> Result<ClusterInfo, MessageError> {
         Ok(ClusterInfo {
-            id: self.id(Field::ClusterId, message.cluster_id.clone())?,
+            id: self.id(Field::ClusterId, message.cluster_id)?,
             max_size: in_range(Field::ClusterMaxSize, message.cluster_max_size, 64)?,
             attrs: ClusterAttrs::from_bits(required(Field::ClusterAttrs, message.cluster_attrs)?),
             end_point_count: in_range(Field::EndPointCount, message.end_point_count, 2)?,
@@ -309,6 +309,19 @@ pub(crate) fn encode_request(request: &Request, out: &mut Vec<u8>) {
     );
 }
 
+/// Bytes to make room for before a reply is appended, so that there is one allocation for it.
+pub(crate) fn room_for(reply: &Reply) -> usize {
+    // The fields of a message without tokens and texts.
+    const FIELDS: usize = 96;
+    match reply {
+        Reply::Members(list) => {
+            let fields = list.members().iter().filter_map(|member| member.field());
+            fields.map(<[u8]>::len).fold(FIELDS, usize::saturating_add)
+        }
+        _ => FIELDS,
+    }
+}
+
 /// Appends a reply's bytes.
 pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
     let op = reply.op();
@@ -347,9 +360,6 @@ pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
 /// Appends the members of a list. Their fields have the highest number of those in the message, so this is where prost
 /// would put them; they are encoded already, when they joined.
 fn append_members(list: &MemberList, out: &mut Vec<u8>) {
-    let known = list.members().iter().map(|member| member.field().map_or(0, <[u8]>::len));
-    // With a block for the padding: making room for that later would double what a large list takes.
-    out.reserve_exact(known.fold(16, usize::saturating_add));
     for member in list.members() {
         match member.field() {
             Some(field) => out.extend_from_slice(field),

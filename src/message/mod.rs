@@ -15,7 +15,7 @@ mod which;
 pub(crate) mod wire;
 
 pub use codec::{DecodeError, decode_token, encode_token};
-pub(crate) use codec::{Decoded, encode_reply, encode_request};
+pub(crate) use codec::{Decoded, encode_reply, encode_request, room_for};
 pub use error::{Field, MessageError};
 pub use limits::MessageLimits;
 pub use listed::Listed;

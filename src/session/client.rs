@@ -220,7 +220,7 @@ impl Session<Client> {
             return Err(CommandError::TooLarge { bytes: message.len(), limit: MAX_REQUEST });
         }
         self.link.advance(now);
-        self.link.send(|out| out.extend_from_slice(&message));
+        self.link.send(message.len(), |out| out.extend_from_slice(&message));
         let id = RequestId::next(&mut self.role.next_id);
         self.role.phase = phase;
         self.role.outstanding.push_back((id, op, self.link.now));

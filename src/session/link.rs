@@ -78,10 +78,10 @@ impl Link {
         });
     }
 
-    /// Appends one record to the output, if the handshake is complete.
-    pub(super) fn send(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends one record to the output, if the handshake is complete. `room` is about how long its message will be.
+    pub(super) fn send(&mut self, room: usize, encode: impl FnOnce(&mut Vec<u8>)) {
         if let Some(channel) = &mut self.channel {
-            channel.writer.write(&mut *self.rng, self.output.tail(), encode);
+            channel.writer.write(&mut *self.rng, self.output.tail(), room, encode);
         }
     }
 

@@ -161,13 +161,20 @@ impl RecordWriter {
         Self { dialect, key, chain: iv2 }
     }
 
-    /// Appends one record whose message `encode` appends.
+    /// Appends one record whose message, some `room` bytes, `encode` appends.
     pub(super) fn write(
         &mut self,
         rng: &mut dyn CryptoRng,
         out: &mut Vec<u8>,
+        room: usize,
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
+        // With its IV and padding: making room for those later would double what a large message takes. What is small
+        // grows by doubling, so that many of them are not copied each time.
+        match room.saturating_add(2 * BLOCK) {
+            small @ ..=4096 => out.reserve(small),
+            large => out.reserve_exact(large),
+        }
         if self.dialect == Dialect::Prefixed {
             // PROTOCOL 3.3: one IV per message, drawn when it is sent.
             rng.fill_bytes(&mut self.chain);

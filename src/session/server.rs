@@ -24,7 +24,7 @@ use super::role::Behaviour;
 use super::timer::{Instant, TimerKind};
 use super::{RequestId, Role, Session};
 use crate::identity::{PublicKey, Version};
-use crate::message::{Decoded, Op, Reason, Reply, Request, encode_reply};
+use crate::message::{Decoded, Op, Reason, Reply, Request, encode_reply, room_for};
 
 /// How a registry receives.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Session<Server> {
             return Err(CommandError::WrongReply { request: op, got: reply.op() });
         }
         self.link.advance(now);
-        self.link.send(|out| encode_reply(reply, out));
+        self.link.send(room_for(reply), |out| encode_reply(reply, out));
         self.role.unanswered.pop_front();
         self.role.turn = self.link.now;
         if *reply == Reply::Ack {
@@ -199,7 +199,7 @@ impl Session<Server> {
 impl Server {
     fn refuse(&mut self, link: &mut Link, reason: Reason) {
         let reply = Reply::Error(reason);
-        link.send(|out| encode_reply(&reply, out));
+        link.send(room_for(&reply), |out| encode_reply(&reply, out));
         self.unanswered.clear();
     }
 

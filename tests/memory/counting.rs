@@ -1,7 +1,9 @@
-//! An allocator that counts, for one thread and while it is told to, how much is allocated.
+//! An allocator that counts, for one thread and while it is told to, how much is allocated and how often.
 //!
 //! Sound because it hands every call on to the system's allocator unchanged; unsafe only because the trait is. A
 //! block that grows is counted as the old one and the new one together, which is what it takes if it moves.
+
+#![allow(dead_code, reason = "each test crate uses its own part of this")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -15,6 +17,7 @@ thread_local! {
     static ON: Cell<bool> = const { Cell::new(false) };
     static LIVE: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };
+    static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
 // `realloc` is the trait's own: allocate, copy, free.
@@ -23,6 +26,7 @@ unsafe impl GlobalAlloc for Counting {
         if ON.get() {
             LIVE.set(LIVE.get() + layout.size());
             PEAK.set(PEAK.get().max(LIVE.get()));
+            CALLS.set(CALLS.get() + 1);
         }
         unsafe { System.alloc(layout) }
     }
@@ -39,6 +43,7 @@ unsafe impl GlobalAlloc for Counting {
 pub fn start() {
     LIVE.set(0);
     PEAK.set(0);
+    CALLS.set(0);
 }
 
 /// Counts what happens inside.
@@ -57,4 +62,9 @@ pub fn live() -> usize {
 /// Bytes allocated at a time, at most.
 pub fn peak() -> usize {
     PEAK.get()
+}
+
+/// How often something was allocated, or grew.
+pub fn calls() -> usize {
+    CALLS.get()
 }

@@ -1,0 +1,141 @@
+//! How often a message allocates once a session has warmed up: twice at most, where it carries no tokens.
+
+mod common;
+
+use common::pair::{self, cluster, command};
+use common::wire::{self, DIALECTS, Msg, NOW, drain, feed, identified, members, served};
+use counting::{calls, counted, start};
+use xlreg::identity::{NodeId, Token};
+use xlreg::message::{
+    ClusterInfo, ClusterRef, GetCluster, Listed, MemberList, Op, Reply, Request, Which,
+};
+use xlreg::session::{ClientEvent, Dialect, Server, ServerEvent, Session};
+
+#[path = "memory/counting.rs"]
+mod counting;
+
+/// The most for a message without tokens.
+const MOST: usize = 2;
+/// Times that everything is done before it counts.
+const WARM_UP: usize = 3;
+
+fn count<T>(what: impl FnOnce() -> T) -> (usize, T) {
+    start();
+    let result = counted(what);
+    (calls(), result)
+}
+
+fn id(n: u8) -> NodeId {
+    NodeId::from_bytes(&[n; 32]).unwrap()
+}
+
+fn info() -> ClusterInfo {
+    pair::info(id(9), &cluster("c", 3, 1))
+}
+
+/// 64 members, as a registry keeps them.
+fn list() -> MemberList {
+    let listed = (1..=64).map(|n| {
+        let token = wire::token();
+        Listed::new(Token { id: Some(id(n)), ..token })
+    });
+    MemberList::of(id(9), Which::first(64), listed.collect()).unwrap()
+}
+
+/// Bytes in, a request out; the reply in, bytes out.
+fn exchange(server: &mut Session<Server>, request: &[u8], reply: &Reply) -> (usize, usize) {
+    let (decoded, id) = count(|| {
+        feed(server, request);
+        match server.poll_event() {
+            Ok(Some(ServerEvent::Request { id, .. })) => id,
+            other => panic!("{other:?}"),
+        }
+    });
+    let (encoded, ()) = count(|| server.reply(NOW, id, reply).unwrap());
+    (decoded, encoded)
+}
+
+#[test]
+fn a_registry_allocates_twice_a_message_at_most() {
+    for dialect in DIALECTS {
+        let by_id = |op| Msg::op(op).bytes(13, [9; 32]);
+        for (request, reply) in [
+            (wire::create(), Reply::Create(info())),
+            (by_id(Op::Join), Reply::Join(info())),
+            (Msg::op(Op::Join).bytes(14, "c"), Reply::Join(info())),
+            (by_id(Op::GetCluster).varint(20, 7), Reply::Members(list())),
+            (Msg::op(Op::GetCluster), Reply::Members(list())),
+        ] {
+            let (mut server, mut peer) = identified(dialect);
+            for round in 0..WARM_UP + 3 {
+                let record = peer.seal(&request.encode());
+                let (decoded, encoded) = exchange(&mut server, &record, &reply);
+                drain(&mut server);
+                if round >= WARM_UP {
+                    assert!(decoded <= MOST, "{:?} in: {decoded}", reply.op());
+                    assert!(encoded <= MOST, "{:?} out: {encoded}", reply.op());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_allocates_twice_a_message_at_most() {
+    let info = |op| {
+        let info = Msg::op(op).bytes(13, [9; 32]);
+        info.varint(15, 3).varint(16, 0).varint(17, 1)
+    };
+    for dialect in DIALECTS {
+        for (ask, reply) in [
+            (Op::Create, info(Op::CreateReply)),
+            (Op::Join, info(Op::JoinReply)),
+            (Op::GetCluster, members(0, &[])),
+        ] {
+            let (mut client, mut peer) = wire::asking(dialect, ask);
+            for round in 0..WARM_UP + 3 {
+                let record = peer.seal(&reply.encode());
+                let (decoded, event) = count(|| {
+                    feed(&mut client, &record);
+                    client.poll_event()
+                });
+                assert!(matches!(event, Ok(Some(ClientEvent::Reply { .. }))), "{event:?}");
+                let request = match ask {
+                    Op::Create => Request::Create(cluster("c", 3, 1)),
+                    Op::Join => Request::Join(ClusterRef::CURRENT),
+                    _ => Request::GetCluster(GetCluster::default()),
+                };
+                let (encoded, _) = count(|| command(&mut client, NOW, request).unwrap());
+                drain(&mut client);
+                if round >= WARM_UP {
+                    assert!(decoded <= MOST, "the answer to {ask}: {decoded}");
+                    assert!(encoded <= MOST, "{ask}: {encoded}");
+                }
+            }
+        }
+    }
+}
+
+/// What a token is made of: its name, two keys, two ends, their list, and the same once more on their way through
+/// protobuf. It may not become more.
+#[test]
+fn a_token_allocates_a_known_number_of_times() {
+    let (mut server, mut peer) = wire::server(Dialect::Prefixed, xlreg::session::Limits::server());
+    let record = peer.seal(&wire::member().encode());
+    let (decoded, _) = count(|| {
+        feed(&mut server, &record);
+        wire::next_request(&mut server)
+    });
+    println!("a Member: {decoded}");
+    assert!(decoded <= 32, "{decoded}");
+
+    let (mut client, mut peer) = wire::asking(Dialect::Prefixed, Op::GetCluster);
+    let tokens: Vec<_> = (1..=64).map(served).collect();
+    let record = peer.seal(&members(u64::MAX, &tokens).encode());
+    let (decoded, _) = count(|| {
+        feed(&mut client, &record);
+        client.poll_event()
+    });
+    println!("64 members: {decoded}, {} each", decoded / 64);
+    assert!(decoded <= 64 * 20, "{decoded}");
+}
