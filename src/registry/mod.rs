@@ -184,7 +184,9 @@ impl Registry {
         self.clusters.get(self.names.get(name)?)
     }
 
-    /// Decides a request and applies its change, checking a Member's signature with the default provider.
+    /// Decides a request and applies its change, checking a Member's signature with the default provider. How many ends
+    /// a token has and how large its keys are has been bounded by the session that the request comes from
+    /// ([`MessageLimits`](crate::message::MessageLimits)); here it is taken as it is.
     ///
     /// `rng` is for new IDs; it should not be a session's own.
     pub fn handle(

@@ -172,6 +172,10 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
 
     fn admission(limits: Limits) -> Arc<Admission> {
@@ -212,6 +216,27 @@ mod tests {
         let _seat = admission.seat(address).unwrap();
         let opened = [(); 3].map(|()| admission.hello(address));
         assert_eq!(opened, [true, false, false], "at least one, however low the rate");
+    }
+
+    #[tokio::test]
+    async fn hellos_beyond_the_queue_and_the_cores_get_no_turn() {
+        let admission = admission(Limits { hellos_waiting: 1, ..Limits::default() });
+        let turn = admission.turn().await.unwrap();
+        assert!(admission.turn().await.is_none(), "one waits or is opened already");
+        drop(turn);
+        assert!(admission.turn().await.is_some());
+
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let admission = Arc::new(Admission::new(Limits::default()));
+        let mut turns = Vec::new();
+        for _ in 0..cores {
+            turns.push(admission.turn().await.unwrap());
+        }
+        let mut next = pin!(admission.turn());
+        let waits = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await;
+        assert!(waits, "every core has one");
+        turns.pop();
+        assert!(next.await.is_some());
     }
 
     #[test]
