@@ -1,0 +1,125 @@
+//! Times, medians of many. What belongs together is in one group, so that ratios are of one run:
+//! `cargo bench --manifest-path benches/Cargo.toml --bench time`.
+
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use xlreg::crypto::{AwsLc, Provider, RustCrypto};
+use xlreg_benches::{Raw, Registries, Seeded, Sessions, Shake, identity, token};
+
+fn main() {
+    divan::main();
+}
+
+fn provider(name: &str) -> Box<dyn Provider> {
+    match name {
+        "rsa" => Box::new(RustCrypto),
+        _ => Box::new(AwsLc::new().expect("it gives the known answers")),
+    }
+}
+
+const PROVIDERS: [&str; 2] = ["rsa", "aws-lc-rs"];
+
+/// The private operation: the unit in which `benches/compare` counts.
+#[divan::bench(args = PROVIDERS)]
+fn open_hello(bencher: Bencher, name: &str) {
+    let (keys, provider) = (identity(0), provider(name));
+    let opener = provider.opener(keys.comms.to_pkcs8_der().expect("DER").expose()).expect("2048");
+    let mut rng = Seeded::new(1);
+    let sealed = keys.comms.public_key().seal(&[7; 44], &mut rng).expect("it fits");
+    bencher.bench_local(|| opener.open(black_box(&sealed), &mut rng).is_ok());
+}
+
+#[divan::bench(args = PROVIDERS)]
+fn verify_token(bencher: Bencher, name: &str) {
+    let (provider, token) = (provider(name), token(&identity(1)));
+    bencher
+        .with_inputs(|| token.clone())
+        .bench_local_values(|token| token.verify(&*provider).is_ok());
+}
+
+#[divan::bench]
+fn seal_hello(bencher: Bencher) {
+    let (keys, mut rng) = (identity(0), Seeded::new(1));
+    bencher.bench_local(|| keys.comms.public_key().seal(black_box(&[7; 44]), &mut rng));
+}
+
+/// Both sides of a handshake, RSA apart.
+#[divan::bench]
+fn handshake_without_rsa(bencher: Bencher) {
+    let shake = Shake::new();
+    bencher.bench_local(|| shake.hands());
+}
+
+/// ClusterMembers, 64 members: what a client does with it, and what the crates below do.
+mod decode_42_kb {
+    use super::*;
+
+    #[divan::bench]
+    fn session(bencher: Bencher) {
+        let mut sessions = Sessions::new();
+        let bytes = BytesCount::new(sessions.reply_len());
+        bencher.counter(bytes).bench_local(|| {
+            sessions.ask_and_write();
+            sessions.decode()
+        });
+    }
+
+    #[divan::bench]
+    fn raw(bencher: Bencher) {
+        let raw = Raw::new(Sessions::new().message());
+        bencher.counter(BytesCount::new(raw.len())).bench_local(|| raw.decode());
+    }
+}
+
+/// ClusterMembers, 64 members: what a registry does from the reply to the bytes, and what the crates below do.
+mod encode_42_kb {
+    use super::*;
+
+    #[divan::bench]
+    fn session(bencher: Bencher) {
+        let mut sessions = Sessions::new();
+        let bytes = BytesCount::new(sessions.reply_len());
+        bencher.counter(bytes).bench_local(|| {
+            let id = sessions.receive_request();
+            sessions.encode(id);
+            sessions.written()
+        });
+    }
+
+    #[divan::bench]
+    fn raw(bencher: Bencher) {
+        let raw = Raw::new(Sessions::new().message());
+        bencher.counter(BytesCount::new(raw.len())).bench_local(|| raw.encode());
+    }
+}
+
+/// The registry's rules, by its number of clusters of eight.
+mod registry {
+    use super::*;
+
+    const SIZES: [u64; 4] = [10, 1_000, 100_000, 1_000_000];
+
+    #[divan::bench(args = SIZES, sample_count = 1000)]
+    fn create(bencher: Bencher, clusters: u64) {
+        let mut registries = Registries::new(clusters);
+        bencher.bench_local(|| registries.create());
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000)]
+    fn join(bencher: Bencher, clusters: u64) {
+        let (mut registries, mut n) = (Registries::new(clusters), 0u64);
+        bencher.bench_local(|| {
+            n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            registries.join_some(n);
+        });
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000)]
+    fn get(bencher: Bencher, clusters: u64) {
+        let (mut registries, mut n) = (Registries::new(clusters), 0u64);
+        bencher.bench_local(|| {
+            n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            registries.get(n)
+        });
+    }
+}

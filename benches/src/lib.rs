@@ -1,0 +1,32 @@
+//! The work that is measured: sessions without sockets, and the same bytes by the crates below them.
+
+mod raw;
+mod registries;
+#[path = "../../tests/common/seeded.rs"]
+mod seeded;
+mod sessions;
+
+pub use raw::Raw;
+pub use registries::Registries;
+pub use seeded::Seeded;
+pub use sessions::{Sessions, Shake};
+
+use xlreg::identity::{Identity, MemberAttrs, NodeId, Token};
+
+/// Keys that are the same in every run: of the registry, and of one member after the other.
+pub fn identity(n: u64) -> Identity {
+    let mut rng = Seeded::new(1000 + n);
+    let name = format!("member{n}").parse().expect("a name");
+    Identity::generate(name, &mut rng).expect("keys")
+}
+
+/// A signed token of a member, with two ends.
+pub fn token(member: &Identity) -> Token {
+    let ends = ["10.11.12.13:4000", "10.11.12.13:4001"].map(|end| end.parse().expect("an end"));
+    member.token(MemberAttrs::NONE, ends.into(), &mut Seeded::new(1)).expect("a signature")
+}
+
+/// A token as it is served, with this ID.
+pub fn served(token: &Token, n: u8) -> Token {
+    Token { id: NodeId::from_bytes(&[n; 32]).ok(), signature: None, ..token.clone() }
+}

@@ -1,0 +1,106 @@
+//! Registries of many sizes.
+
+use xlreg::credential::Credential;
+use xlreg::identity::{ClusterAttrs, NodeId, Token, Version};
+use xlreg::message::{ClusterRef, Create, GetCluster, Reply, Request};
+use xlreg::registry::{CheckedRequest, Registry, RegistryLimits, Visitor};
+
+use crate::{Seeded, identity, token};
+
+/// Members of each cluster.
+const MEMBERS: usize = 8;
+
+/// A registry with so many clusters of eight, and visitors of its members. The members are the same nodes in every
+/// cluster, so that a million clusters fit into memory.
+pub struct Registries {
+    registry: Registry,
+    visitors: Vec<Visitor>,
+    rng: Seeded,
+    clusters: u64,
+}
+
+impl Registries {
+    pub fn new(clusters: u64) -> Self {
+        let keys = identity(0);
+        let credential = Credential {
+            name: keys.name,
+            id: NodeId::from_bytes(&[1; 32]).expect("an ID"),
+            comms_key: keys.comms.public_key().clone(),
+            sig_key: keys.sig.public_key().clone(),
+            end_points: vec!["127.0.0.1:56789".parse().expect("an end")],
+            version: Version::REFERENCE,
+        };
+        let unlimited = usize::MAX;
+        let limits =
+            RegistryLimits { nodes: unlimited, clusters: unlimited, memberships: unlimited };
+        let registry = Registry::new(credential, limits);
+        let rng = Seeded::new(7);
+        let mut registries = Self { registry, visitors: Vec::new(), rng, clusters: 0 };
+        let tokens: Vec<Token> = (0..=MEMBERS as u64).map(|n| token(&identity(n + 1))).collect();
+        registries.visitors = tokens
+            .into_iter()
+            .map(|token| {
+                let mut visitor = Visitor::new();
+                let request = Request::Member(token);
+                let outcome =
+                    registries.registry.handle(&mut visitor, request, &mut registries.rng);
+                assert!(matches!(outcome.reply, Reply::MemberOk { .. }));
+                visitor
+            })
+            .collect();
+        for _ in 0..clusters {
+            registries.create();
+            for member in 0..MEMBERS {
+                registries.join(member);
+            }
+        }
+        registries
+    }
+
+    fn decide(&mut self, visitor: usize, request: Request) -> Reply {
+        let Self { registry, visitors, rng, .. } = self;
+        let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).expect("no Member");
+        registry.handle_checked(&mut visitors[visitor], request, rng).reply
+    }
+
+    /// A new cluster.
+    pub fn create(&mut self) {
+        self.clusters += 1;
+        let name = format!("cluster-{}", self.clusters.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let create = Create {
+            name: name.parse().expect("a name"),
+            max_size: MEMBERS as u32 + 1,
+            attrs: ClusterAttrs::NONE,
+            end_point_count: 1,
+        };
+        let reply = self.decide(0, Request::Create(create));
+        assert!(matches!(reply, Reply::Create(_)));
+    }
+
+    /// Some cluster, by its name.
+    fn some(&self, n: u64) -> ClusterRef {
+        let n = n % self.clusters + 1;
+        let name = format!("cluster-{}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        ClusterRef::from(name.parse::<xlreg::identity::Name>().expect("a name"))
+    }
+
+    /// A member joins the newest cluster.
+    pub fn join(&mut self, member: usize) {
+        let newest = self.some(self.clusters - 1);
+        let reply = self.decide(member, Request::Join(newest));
+        assert!(matches!(reply, Reply::Join(_)), "{reply:?}");
+    }
+
+    /// A ninth member joins some cluster, or says again that it is there.
+    pub fn join_some(&mut self, n: u64) {
+        let cluster = self.some(n);
+        let reply = self.decide(MEMBERS, Request::Join(cluster));
+        assert!(matches!(reply, Reply::Join(_)), "{reply:?}");
+    }
+
+    /// The members of some cluster.
+    pub fn get(&mut self, n: u64) -> Reply {
+        let get = GetCluster { cluster: self.some(n), which: None };
+        self.decide(0, Request::GetCluster(get))
+    }
+}

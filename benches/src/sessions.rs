@@ -1,0 +1,229 @@
+//! Sessions of both roles in memory.
+
+use rand_core::CryptoRng;
+use xlreg::credential::Credential;
+use xlreg::crypto::{Open, OpenError, PublicComponents, Seal, SealError, Secret};
+use xlreg::identity::{NodeId, Token, Version};
+use xlreg::message::{ClusterRef, GetCluster, Listed, MemberList, Reply, Which};
+use xlreg::session::{
+    Client, ClientConfig, ClientEvent, Instant, Limits, RequestId, Server, ServerConfig,
+    ServerEvent, Session,
+};
+
+use crate::{Seeded, identity, served, token};
+
+const NOW: Instant = Instant::EPOCH;
+/// Members of the largest cluster.
+const MEMBERS: u8 = 64;
+
+/// A Hello that is its own ciphertext: what is measured is not RSA.
+pub struct NoRsa;
+
+impl Seal for NoRsa {
+    fn seal(
+        &self,
+        _: PublicComponents<'_>,
+        plaintext: &[u8],
+        _: &mut dyn CryptoRng,
+    ) -> Result<Vec<u8>, SealError> {
+        Ok(plaintext.into())
+    }
+}
+
+impl Open for NoRsa {
+    fn open(&self, ciphertext: &[u8], _: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
+        Ok(Secret::new(ciphertext.into()))
+    }
+}
+
+/// What a handshake needs, RSA apart.
+pub struct Shake(Credential);
+
+impl Shake {
+    pub fn new() -> Self {
+        let keys = identity(0);
+        Self(Credential {
+            name: keys.name,
+            id: NodeId::from_bytes(&[1; 32]).expect("an ID"),
+            comms_key: keys.comms.public_key().clone(),
+            sig_key: keys.sig.public_key().clone(),
+            end_points: vec!["127.0.0.1:56789".parse().expect("an end")],
+            version: Version::REFERENCE,
+        })
+    }
+
+    /// Both sides from nothing to the first request.
+    pub fn hands(&self) -> (Session<Client>, Session<Server>) {
+        // As many requests as a measurement takes.
+        let limits = |usual| Limits { requests: u32::MAX, ..usual };
+        let limits_of_client = limits(Limits::client());
+        let config = ClientConfig {
+            provider: &NoRsa,
+            limits: limits_of_client,
+            ..ClientConfig::new(&self.0)
+        };
+        let mut client = Session::<Client>::new(NOW, config, Seeded::new(1)).expect("sealed");
+        let limits = limits(Limits::server());
+        let config = ServerConfig { hello_len: 44, version: Version::REFERENCE, limits };
+        let mut server = Session::<Server>::new(NOW, config, Seeded::new(2));
+        let n = server.receive(NOW, client.output());
+        client.consume_output(n);
+        let Ok(Some(ServerEvent::Hello(hello))) = server.poll_event() else { panic!("no Hello") };
+        let opened = hello.open(&NoRsa, &mut Seeded::new(3));
+        server.open_hello(NOW, opened).expect("it waits");
+        let n = client.receive(NOW, server.output());
+        server.consume_output(n);
+        let Ok(Some(ClientEvent::Connected { .. })) = client.poll_event() else {
+            panic!("refused")
+        };
+        (client, server)
+    }
+}
+
+impl Default for Shake {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An open session on each side, past Member, and what passes between them over and over: in the prefixed dialect a
+/// record can be received again.
+pub struct Sessions {
+    client: Session<Client>,
+    server: Session<Server>,
+    request: Vec<u8>,
+    reply: Vec<u8>,
+    list: Reply,
+    message: Vec<u8>,
+}
+
+impl Sessions {
+    /// A cluster of 64, with keys of 2048 bits and two ends each: 42 KB.
+    pub fn new() -> Self {
+        let (client, server) = Shake::new().hands();
+        let token = token(&identity(1));
+        let members: Vec<_> = (0..MEMBERS).map(|n| Listed::new(served(&token, n + 1))).collect();
+        let cluster = NodeId::from_bytes(&[0xC1; 32]).expect("an ID");
+        let which = Which::first(u32::from(MEMBERS));
+        let list = MemberList::of(cluster, which, members).expect("64 of them");
+        let (request, reply, message) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sessions =
+            Self { client, server, request, reply, list: Reply::Members(list), message };
+        sessions.identify(token);
+        sessions.ask();
+        sessions.request = sessions.client.output().to_vec();
+        sessions.client.consume_output(usize::MAX);
+        let id = sessions.receive_request();
+        sessions.encode(id);
+        sessions.reply = sessions.server.output().to_vec();
+        sessions.server.consume_output(usize::MAX);
+        sessions.message = sessions.plain();
+        sessions.client.receive(NOW, &sessions.reply);
+        sessions.client.poll_event().expect("members");
+        sessions
+    }
+
+    fn identify(&mut self, token: Token) {
+        self.client.identify(NOW, token.clone()).expect("open");
+        self.server.receive(NOW, self.client.output());
+        self.client.consume_output(usize::MAX);
+        let id = self.next_id();
+        let reply = Reply::MemberOk {
+            id: NodeId::from_bytes(&[1; 32]).expect("an ID"),
+            attrs: token.attrs,
+        };
+        self.server.reply(NOW, id, &reply).expect("asked");
+        self.client.receive(NOW, self.server.output());
+        self.server.consume_output(usize::MAX);
+        self.client.poll_event().expect("MemberOK");
+    }
+
+    fn next_id(&mut self) -> RequestId {
+        match self.server.poll_event() {
+            Ok(Some(ServerEvent::Request { id, .. })) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The message of the reply, as prost writes it.
+    fn plain(&self) -> Vec<u8> {
+        let Reply::Members(list) = &self.list else { panic!("no members") };
+        let mut message = vec![0x08, 10, 0x6a, 32];
+        message.extend_from_slice(list.cluster().as_bytes());
+        message.extend_from_slice(&[0xa0, 0x01]);
+        let mut bits = list.which().bits();
+        while bits >= 0x80 {
+            message.push(bits as u8 | 0x80);
+            bits >>= 7;
+        }
+        message.push(bits as u8);
+        for (_, token) in list.iter() {
+            let token = xlreg::message::encode_token(token);
+            message.extend_from_slice(&[
+                0xaa,
+                0x01,
+                token.len() as u8 | 0x80,
+                (token.len() >> 7) as u8,
+            ]);
+            message.extend_from_slice(&token);
+        }
+        message
+    }
+
+    /// The ClusterMembers that the registry sends, in the clear.
+    pub fn message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// Bytes in its record.
+    pub fn reply_len(&self) -> usize {
+        self.reply.len()
+    }
+
+    /// The client asks for all members.
+    pub fn ask(&mut self) {
+        let cluster = NodeId::from_bytes(&[0xC1; 32]).expect("an ID");
+        let get = GetCluster { cluster: ClusterRef::from(cluster), which: Some(Which::ALL) };
+        self.client.get_members(NOW, get).expect("open");
+    }
+
+    /// The registry receives that: decrypts, finds the end, decodes and checks.
+    pub fn receive_request(&mut self) -> RequestId {
+        assert_eq!(self.server.receive(NOW, &self.request), self.request.len());
+        self.next_id()
+    }
+
+    /// The registry answers: encodes, pads and encrypts.
+    pub fn encode(&mut self, id: RequestId) {
+        self.server.reply(NOW, id, &self.list).expect("asked");
+    }
+
+    /// The registry's output has been written.
+    pub fn written(&mut self) -> usize {
+        let n = self.server.output().len();
+        self.server.consume_output(n);
+        n
+    }
+
+    /// The client asks, and its question is written.
+    pub fn ask_and_write(&mut self) {
+        self.ask();
+        self.client.consume_output(usize::MAX);
+    }
+
+    /// The client receives the answer: decrypts, finds the end, decodes and checks.
+    pub fn decode(&mut self) -> MemberList {
+        let reply = &self.reply;
+        assert_eq!(self.client.receive(NOW, reply), reply.len());
+        match self.client.poll_event() {
+            Ok(Some(ClientEvent::Reply { reply: Reply::Members(list), .. })) => list,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self::new()
+    }
+}
