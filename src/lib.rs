@@ -156,6 +156,9 @@
 extern crate alloc;
 #[cfg(any(feature = "std", test, fuzzing))]
 extern crate std;
+// Files that tests and fuzzers share name the library as tests do.
+#[cfg(any(test, fuzzing))]
+extern crate self as xlreg;
 
 pub mod adapter;
 pub mod credential;

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::Seeded;
 use common::pair::{
     self, Backend, DIALECTS, Desk, after, cluster, credential, registry_identity, token,
 };
+use common::{Seeded, to_the_end};
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use xlreg::adapter::embedded_io::{Polled, Untimed};
 use xlreg::adapter::embedded_io_async::{self, AsyncTimer};
@@ -244,15 +244,7 @@ fn errand(dialect: Dialect) -> Enroll {
 }
 
 fn drive(dialect: Dialect, transport: impl Transport<Error = ErrorKind>, clock: Counter) -> Told {
-    let mut driver = Driver::new(errand(dialect), transport, clock);
-    let mut events = Vec::new();
-    loop {
-        match driver.next_event() {
-            Ok(Some(event)) => events.push(event),
-            Ok(None) => return (events, Ok(())),
-            Err(error) => return (events, Err(error)),
-        }
-    }
+    to_the_end(Driver::new(errand(dialect), transport, clock))
 }
 
 fn drive_async(dialect: Dialect, line: Line, clock: Counter, drops: bool) -> Told {

@@ -6,7 +6,7 @@ mod common;
 use common::pair::errand::{Odd, START, alice, alice_s_plan, enroll, seat, tick};
 use common::pair::{self, Backend, Desk, Setup, after, cluster, served};
 use common::wire::{self, DIALECTS, Msg, NOW, NoRsa, drain, feed};
-use common::{Seeded, identity};
+use common::{Seeded, identity, to_the_end};
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -374,15 +374,7 @@ fn errand(line: &mut Line) -> Told {
     let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&credential) };
     let plan = Plan::create_and_join(alice(), cluster("solo", 1, 1));
     let enroll = Enroll::new(clock.now(), config, plan, Seeded::new(4)).unwrap();
-    let mut driver = Driver::new(enroll, line, clock);
-    let mut events = Vec::new();
-    loop {
-        match driver.next_event() {
-            Ok(Some(event)) => events.push(event),
-            Ok(None) => return (events, Ok(())),
-            Err(error) => return (events, Err(error)),
-        }
-    }
+    to_the_end(Driver::new(enroll, line, clock))
 }
 
 /// What Alice is told where nothing breaks, and the bytes she sends.

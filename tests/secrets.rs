@@ -9,7 +9,8 @@ mod watching;
 
 use std::fmt::Debug;
 
-use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
+use base64ct::{Base64Unpadded, Encoding};
+use common::spellings::{spellings, without_blanks};
 use common::wire::{DIALECTS, NOW, drain};
 use common::{KEYS, Seeded, identity, pair};
 use rand_core::{CryptoRng, Rng};
@@ -173,30 +174,10 @@ fn fail<R: xlreg::session::Role>(session: &mut Session<R>) -> Option<Error> {
 
 // (a) `Debug`.
 
-/// Every spelling of these bytes, in pieces of eight, that a text without blanks could have.
-fn spellings(secret: &[u8]) -> Vec<String> {
-    let spell = |piece: &[u8]| {
-        let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
-        let lists = [format!("{piece:?}"), format!("{piece:x?}"), format!("{piece:X?}")];
-        let lists = lists.map(|list| list.trim_matches(['[', ']']).replace(' ', ""));
-        [hex.to_uppercase(), hex, piece.escape_ascii().to_string()].into_iter().chain(lists)
-    };
-    // At any of the three alignments; the last characters of a piece depend on what follows.
-    let base64 = secret.windows(12).flat_map(|piece| {
-        [Base64Unpadded::encode_string(piece), Base64UrlUnpadded::encode_string(piece)]
-    });
-    secret.windows(8).flat_map(spell).chain(base64).collect()
-}
-
 /// All that `Debug` writes of something, without blanks.
 fn texts(what: &dyn Debug) -> String {
     let texts = format!("{what:?}{what:#?}{what:x?}{what:#X?}");
     without_blanks(&texts)
-}
-
-/// Without what stands between and before numbers in some forms and not in others.
-fn without_blanks(text: &str) -> String {
-    text.replace([' ', '\n'], "").replace("0x", "")
 }
 
 fn says_nothing(text: &str, secrets: &[String]) {

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use xlreg::adapter::blocking::DriveError;
-use xlreg::adapter::blocking::{Clock, Driver};
+use xlreg::adapter::blocking::{Clock, DriveError, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::EnrollError;
 use xlreg::identity::{EndPoint, MemberAttrs, Name, NodeId, Token, Version};

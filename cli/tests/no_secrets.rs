@@ -6,6 +6,8 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+#[path = "../../tests/common/spellings.rs"]
+mod spellings;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -13,26 +15,14 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use base64ct::{Base64Unpadded, Encoding};
 use common::{HANG, Seeded, identity, serve, until};
 use rand_core::Rng;
+use spellings::{spellings, without_blanks};
 use tempfile::tempdir;
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, MemberAttrs, Name};
 use xlreg::message::{ClusterRef, Create, GetCluster};
 use xlreg::session::{Client, ClientConfig, ClientEvent, Dialect, Instant, Session, State};
-
-/// Every spelling of these bytes, in pieces of eight, that a line without blanks could have.
-fn spellings(secret: &[u8]) -> Vec<String> {
-    let spell = |piece: &[u8]| {
-        let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
-        let lists = [format!("{piece:?}"), format!("{piece:x?}"), format!("{piece:X?}")];
-        let lists = lists.map(|list| list.trim_matches(['[', ']']).replace(' ', ""));
-        [hex.to_uppercase(), hex, piece.escape_ascii().to_string()].into_iter().chain(lists)
-    };
-    let base64 = secret.windows(12).map(Base64Unpadded::encode_string);
-    secret.windows(8).flat_map(spell).chain(base64).collect()
-}
 
 /// Everything private of an identity: the numbers of both keys, and the lines of their PEM.
 fn private(identity: &Identity) -> Vec<String> {
@@ -273,7 +263,7 @@ fn sessions(credential: &Credential, address: &str, dialect: Dialect) -> Vec<u8>
 
 fn holds_none(what: &str, text: &str, secrets: &[String]) {
     assert!(!text.contains("PRIVATE KEY"), "{what}");
-    let text = text.replace(' ', "").replace("0x", "");
+    let text = without_blanks(text);
     let said = secrets.iter().find(|secret| text.contains(*secret));
     assert_eq!(said, None, "in what {what} wrote");
 }
@@ -343,7 +333,7 @@ fn a_secret_in_a_line_is_found() {
         node.sig.to_pem().unwrap().expose().lines().nth(20).unwrap().into(),
     ];
     for leak in leaks {
-        let leak = leak.replace(' ', "").replace("0x", "");
+        let leak = without_blanks(&leak);
         assert!(secrets.iter().any(|secret| leak.contains(secret)), "{leak}");
     }
 }

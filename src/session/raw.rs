@@ -16,28 +16,12 @@ use rand_core::CryptoRng;
 use super::cipher::{self, BLOCK, Block, Decryptor, Key};
 use super::handshake::{ClientHello, Dialect, Established, OpenedHello};
 use super::record::{Found, Walk};
-use crate::crypto::{Open, OpenError, PublicComponents, Seal, SealError, Secret};
 use crate::identity::{PublicKey, Version};
 
-/// A Hello that is its own ciphertext: a handshake without RSA.
-pub(crate) struct NoRsa;
+#[path = "../../tests/common/no_rsa.rs"]
+mod no_rsa;
 
-impl Seal for NoRsa {
-    fn seal(
-        &self,
-        _: PublicComponents<'_>,
-        plaintext: &[u8],
-        _: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, SealError> {
-        Ok(plaintext.into())
-    }
-}
-
-impl Open for NoRsa {
-    fn open(&self, ciphertext: &[u8], _: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
-        Ok(Secret::new(ciphertext.into()))
-    }
-}
+pub(crate) use no_rsa::NoRsa;
 
 /// A client that has sent its Hello.
 pub(crate) struct RawHello(ClientHello);

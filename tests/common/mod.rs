@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
+mod no_rsa;
 pub mod pair;
 mod seeded;
+pub mod spellings;
 pub mod vectors;
 pub mod wire;
 
@@ -12,10 +14,12 @@ use std::convert::Infallible;
 use std::sync::LazyLock;
 
 use rand_core::{TryCryptoRng, TryRng};
+use xlreg::adapter::{DriveError, Driver, Timer, Transport};
 #[cfg(feature = "aws-lc-rs")]
 use xlreg::crypto::AwsLc;
 use xlreg::crypto::{Provider, RustCrypto};
 use xlreg::identity::{CommsKeyPair, Identity, SigKeyPair};
+use xlreg::session::Machine;
 
 pub use seeded::Seeded;
 
@@ -52,6 +56,20 @@ impl TryRng for Script {
 }
 
 impl TryCryptoRng for Script {}
+
+/// Every event of a machine, and how it ended.
+pub fn to_the_end<M: Machine, T: Transport, C: Timer>(
+    mut driver: Driver<M, T, C>,
+) -> (Vec<M::Event>, Result<(), DriveError<M::Error, T::Error>>) {
+    let mut events = Vec::new();
+    loop {
+        match driver.next_event() {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => return (events, Ok(())),
+            Err(error) => return (events, Err(error)),
+        }
+    }
+}
 
 /// Every provider of RSA there is.
 pub fn providers() -> Vec<&'static dyn Provider> {

@@ -1,6 +1,6 @@
-//! The generator of every test of this package and of `cli`, which includes this file.
+//! The generator of every test: also those of `cli`, the measurements and the WebAssembly probe include this file.
 
-use std::convert::Infallible;
+use core::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
 

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use cbc::cipher::block_padding::{NoPadding, Pkcs7};
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
-use rand_core::{CryptoRng, Rng};
-use xlreg::crypto::{Open, OpenError, PublicComponents, Seal, SealError, Secret};
+use rand_core::Rng;
+use xlreg::crypto::Open;
 use xlreg::identity::{MemberAttrs, NodeId, Token, Version};
 use xlreg::message::{ClusterRef, GetCluster, MessageError, Op, Refusal, Reply, Request};
 use xlreg::registry::{Registry, RegistryLimits, Visitor};
@@ -15,31 +15,12 @@ use xlreg::session::{
     RequestId, Server, ServerConfig, ServerEvent, Session, State,
 };
 
+pub use super::no_rsa::NoRsa;
 pub use super::pair::DIALECTS;
 use super::pair::{self, command};
 use super::{Seeded, identity};
 
 pub const NOW: Instant = Instant::EPOCH;
-
-/// A Hello that is its own ciphertext: a handshake without RSA.
-pub struct NoRsa;
-
-impl Seal for NoRsa {
-    fn seal(
-        &self,
-        _: PublicComponents<'_>,
-        plaintext: &[u8],
-        _: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, SealError> {
-        Ok(plaintext.into())
-    }
-}
-
-impl Open for NoRsa {
-    fn open(&self, ciphertext: &[u8], _: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
-        Ok(Secret::new(ciphertext.into()))
-    }
-}
 
 fn encrypt(key: &[u8], iv: &[u8], blocks: &[u8]) -> Vec<u8> {
     let cipher = cbc::Encryptor::<aes::Aes256>::new_from_slices(key, iv).unwrap();

@@ -3,11 +3,13 @@
 
 extern crate alloc;
 
+#[path = "../../../tests/common/seeded.rs"]
+mod seeded;
+
 use alloc::boxed::Box;
 use alloc::vec;
-use core::convert::Infallible;
 
-use rand_core::{TryCryptoRng, TryRng};
+use seeded::Seeded;
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollEvent, Plan};
 use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
@@ -23,39 +25,10 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// SplitMix64: not a secure generator, but the embedder's seed is all there is here.
-#[derive(Clone)]
-struct Seeded(u64);
-
-impl TryRng for Seeded {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        self.try_next_u64().map(|word| word as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Ok(z ^ (z >> 31))
-    }
-
-    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in to.chunks_mut(8) {
-            let word = self.try_next_u64()?.to_le_bytes();
-            chunk.copy_from_slice(&word[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Seeded {}
-
 /// Enrols one member at a registry, at most `chunk` bytes at a time; the number of members it then knows, or -1.
 #[unsafe(no_mangle)]
 pub extern "C" fn conversation(seed: u64, chunk: usize) -> i32 {
-    converse(Seeded(seed), chunk).unwrap_or(-1)
+    converse(Seeded::new(seed), chunk).unwrap_or(-1)
 }
 
 fn converse(mut rng: Seeded, chunk: usize) -> Result<i32, Box<dyn core::error::Error>> {

@@ -3,8 +3,7 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use xlreg::adapter::blocking::DriveError;
-use xlreg::adapter::blocking::{Clock, Driver};
+use xlreg::adapter::blocking::{Clock, DriveError, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
 use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs, Name};
