@@ -6,7 +6,7 @@ use common::Seeded;
 use common::pair::{Backend, Desk, cluster, duo, id, info, served, token, visit};
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{MemberAttrs, NodeId, Token};
-use xlreg::message::{ClusterRef, GetCluster, Refusal, Reply, Request, Which};
+use xlreg::message::{ClusterRef, GetCluster, Listed, Refusal, Reply, Request, Which};
 use xlreg::registry::{Change, CheckedRequest, Cluster, Joined, Registry, Visitor};
 
 fn empty() -> Registry {
@@ -192,7 +192,8 @@ fn joining_again_keeps_the_place_and_takes_the_new_token() {
         let reply = desk.answer(&mut visitor, Request::Join(trio.into()));
         (reply, desk.changes[before..].to_vec())
     };
-    let updated = |token| Change::MemberUpdated { cluster: trio, index: 0, token };
+    let updated =
+        |token: Token| Change::MemberUpdated { cluster: trio, index: 0, member: token.into() };
     assert_eq!(join(again("alice", &["h:1"])), (joined.clone(), vec![]), "nothing new");
     let moved = again("alice", &["h:9"]);
     assert_eq!(join(moved.clone()), (joined.clone(), vec![updated(served(&moved, alice))]));
@@ -225,11 +226,11 @@ fn one_member_may_be_in_several_clusters_and_one_key_in_a_cluster_twice() {
 fn the_rules_of_one_cluster_hold_for_its_value_alone() {
     let (desk, [alice, _], trio) = duo();
     let duo = desk.registry.cluster(&trio).unwrap();
-    let carol = served(&token("carol", 2, &["h:3"]), id(3));
-    let change = Change::MemberJoined { cluster: trio, index: 2, token: carol.clone() };
+    let carol: Listed = served(&token("carol", 2, &["h:3"]), id(3)).into();
+    let change = Change::MemberJoined { cluster: trio, index: 2, member: carol.clone() };
     assert_eq!(duo.join(&carol), Ok(Joined { index: 2, change: Some(change) }));
     let impostor = served(&token("alice", 2, &["h:3"]), alice);
-    assert_eq!(duo.join(&impostor), Err(Refusal::MemberIdInUse));
+    assert_eq!(duo.join(&impostor.into()), Err(Refusal::MemberIdInUse));
     let at = |size, ends| Cluster::create(id(5), cluster("new", size, ends));
     assert_eq!(at(0, 1).unwrap_err(), Refusal::EmptyCluster);
     assert_eq!(at(1, 0).unwrap_err(), Refusal::EndPointCount);

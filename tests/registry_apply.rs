@@ -52,9 +52,9 @@ fn members_of_an_unknown_cluster_do_not_apply() {
     let token = served(&token("alice", 0, &["h:1"]), alice);
     let (cluster, index) = (id(9), 0);
     let unknown = ApplyError::NoCluster(cluster);
-    let joined = Change::MemberJoined { cluster, index, token: token.clone() };
+    let joined = Change::MemberJoined { cluster, index, member: token.clone().into() };
     assert_eq!(does_not_apply(&desk.registry, &joined), unknown);
-    let updated = Change::MemberUpdated { cluster, index, token };
+    let updated = Change::MemberUpdated { cluster, index, member: token.into() };
     assert_eq!(does_not_apply(&desk.registry, &updated), unknown);
 }
 
@@ -64,18 +64,18 @@ fn a_member_at_another_index_than_the_next_does_not_apply() {
     let carol = visit(&mut desk, token("carol", 2, &["h:3"])).member().unwrap().0;
     let token = served(&token("carol", 2, &["h:3"]), carol);
     for index in [0, 1, 3, 63, u32::MAX] {
-        let joined = Change::MemberJoined { cluster, index, token: token.clone() };
+        let joined = Change::MemberJoined { cluster, index, member: token.clone().into() };
         let wrong = ApplyError::Index { cluster, members: 2, index };
         assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
     }
-    let joined = Change::MemberJoined { cluster, index: 2, token: token.clone() };
+    let joined = Change::MemberJoined { cluster, index: 2, member: token.clone().into() };
     desk.registry.apply(&joined).unwrap();
     // Now it is full.
-    let joined = Change::MemberJoined { cluster, index: 3, token: token.clone() };
+    let joined = Change::MemberJoined { cluster, index: 3, member: token.clone().into() };
     let wrong = ApplyError::Index { cluster, members: 3, index: 3 };
     assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
     for index in [3, 64, u32::MAX] {
-        let updated = Change::MemberUpdated { cluster, index, token: token.clone() };
+        let updated = Change::MemberUpdated { cluster, index, member: token.clone().into() };
         let wrong = ApplyError::Index { cluster, members: 3, index };
         assert_eq!(does_not_apply(&desk.registry, &updated), wrong);
     }
@@ -132,21 +132,30 @@ fn members_whose_binding_is_missing_do_not_apply() {
 fn a_member_that_is_not_bound_does_not_apply() {
     let (desk, _, cluster) = duo();
     let token = served(&token("carol", 2, &["h:3"]), id(3));
-    does_not_apply(&desk.registry, &Change::MemberJoined { cluster, index: 2, token });
+    does_not_apply(
+        &desk.registry,
+        &Change::MemberJoined { cluster, index: 2, member: token.into() },
+    );
 }
 
 #[test]
 fn a_member_without_an_id_does_not_apply() {
     let (desk, _, cluster) = duo();
     let token = Token { signature: None, ..token("carol", 2, &["h:3"]) };
-    does_not_apply(&desk.registry, &Change::MemberJoined { cluster, index: 2, token });
+    does_not_apply(
+        &desk.registry,
+        &Change::MemberJoined { cluster, index: 2, member: token.into() },
+    );
 }
 
 #[test]
 fn a_member_that_is_in_the_cluster_does_not_apply_again_at_another_index() {
     let (desk, [alice, _], cluster) = duo();
     let token = served(&token("alice-2", 0, &["h:1"]), alice);
-    does_not_apply(&desk.registry, &Change::MemberJoined { cluster, index: 2, token });
+    does_not_apply(
+        &desk.registry,
+        &Change::MemberJoined { cluster, index: 2, member: token.into() },
+    );
 }
 
 #[test]
@@ -154,10 +163,13 @@ fn a_member_under_a_name_that_is_taken_does_not_apply() {
     let (mut desk, [alice, _], cluster) = duo();
     let carol = visit(&mut desk, token("alice", 2, &["h:3"])).member().unwrap().0;
     let joined = served(&token("alice", 2, &["h:3"]), carol);
-    let joined = Change::MemberJoined { cluster, index: 2, token: joined };
+    let joined = Change::MemberJoined { cluster, index: 2, member: joined.into() };
     does_not_apply(&desk.registry, &joined);
     let token = served(&token("bob", 0, &["h:1"]), alice);
-    does_not_apply(&desk.registry, &Change::MemberUpdated { cluster, index: 0, token });
+    does_not_apply(
+        &desk.registry,
+        &Change::MemberUpdated { cluster, index: 0, member: token.into() },
+    );
 }
 
 #[test]
@@ -167,7 +179,10 @@ fn an_update_to_another_member_or_key_does_not_apply() {
     for token in
         [served(&token("carol", 2, &["h:3"]), carol), served(&token("alice", 2, &["h:1"]), alice)]
     {
-        does_not_apply(&desk.registry, &Change::MemberUpdated { cluster, index: 0, token });
+        does_not_apply(
+            &desk.registry,
+            &Change::MemberUpdated { cluster, index: 0, member: token.into() },
+        );
     }
 }
 

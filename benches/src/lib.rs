@@ -1,23 +1,41 @@
 //! The work that is measured: sessions without sockets, and the same bytes by the crates below them.
 
+mod daemon;
+#[path = "../../tests/common/no_rsa.rs"]
+mod no_rsa;
 mod raw;
 mod registries;
 #[path = "../../tests/common/seeded.rs"]
 mod seeded;
 mod sessions;
 
+pub use daemon::{Connection, Daemon, ask};
 pub use raw::Raw;
 pub use registries::Registries;
 pub use seeded::Seeded;
 pub use sessions::{Sessions, Shake};
 
-use xlreg::identity::{Identity, MemberAttrs, NodeId, Token};
+use xlreg::credential::Credential;
+use xlreg::identity::{Identity, MemberAttrs, NodeId, Token, Version};
 
 /// Keys that are the same in every run: of the registry, and of one member after the other.
 pub fn identity(n: u64) -> Identity {
     let mut rng = Seeded::new(1000 + n);
     let name = format!("member{n}").parse().expect("a name");
     Identity::generate(name, &mut rng).expect("keys")
+}
+
+/// The credential of the registry whose keys are [`identity(0)`](identity).
+pub(crate) fn credential() -> Credential {
+    let keys = identity(0);
+    Credential {
+        name: keys.name,
+        id: NodeId::from_bytes(&[1; 32]).expect("an ID"),
+        comms_key: keys.comms.public_key().clone(),
+        sig_key: keys.sig.public_key().clone(),
+        end_points: vec!["127.0.0.1:56789".parse().expect("an end")],
+        version: Version::REFERENCE,
+    }
 }
 
 /// A signed token of a member, with two ends.

@@ -1,11 +1,10 @@
 //! Registries of many sizes.
 
-use xlreg::credential::Credential;
-use xlreg::identity::{ClusterAttrs, NodeId, Token, Version};
+use xlreg::identity::{ClusterAttrs, Token};
 use xlreg::message::{ClusterRef, Create, GetCluster, Reply, Request};
 use xlreg::registry::{CheckedRequest, Registry, RegistryLimits, Visitor};
 
-use crate::{Seeded, identity, token};
+use crate::{Seeded, credential, identity, token};
 
 /// Members of each cluster.
 const MEMBERS: usize = 8;
@@ -21,19 +20,10 @@ pub struct Registries {
 
 impl Registries {
     pub fn new(clusters: u64) -> Self {
-        let keys = identity(0);
-        let credential = Credential {
-            name: keys.name,
-            id: NodeId::from_bytes(&[1; 32]).expect("an ID"),
-            comms_key: keys.comms.public_key().clone(),
-            sig_key: keys.sig.public_key().clone(),
-            end_points: vec!["127.0.0.1:56789".parse().expect("an end")],
-            version: Version::REFERENCE,
-        };
         let unlimited = usize::MAX;
         let limits =
             RegistryLimits { nodes: unlimited, clusters: unlimited, memberships: unlimited };
-        let registry = Registry::new(credential, limits);
+        let registry = Registry::new(credential(), limits);
         let rng = Seeded::new(7);
         let mut registries = Self { registry, visitors: Vec::new(), rng, clusters: 0 };
         let tokens: Vec<Token> = (0..=MEMBERS as u64).map(|n| token(&identity(n + 1))).collect();

@@ -1,8 +1,6 @@
 //! Sessions of both roles in memory.
 
-use rand_core::CryptoRng;
 use xlreg::credential::Credential;
-use xlreg::crypto::{Open, OpenError, PublicComponents, Seal, SealError, Secret};
 use xlreg::identity::{NodeId, Token, Version};
 use xlreg::message::{ClusterRef, GetCluster, Listed, MemberList, Reply, Which};
 use xlreg::session::{
@@ -10,46 +8,19 @@ use xlreg::session::{
     ServerEvent, Session,
 };
 
-use crate::{Seeded, identity, served, token};
+use crate::no_rsa::NoRsa;
+use crate::{Seeded, credential, identity, served, token};
 
 const NOW: Instant = Instant::EPOCH;
 /// Members of the largest cluster.
 const MEMBERS: u8 = 64;
-
-/// A Hello that is its own ciphertext: what is measured is not RSA.
-pub struct NoRsa;
-
-impl Seal for NoRsa {
-    fn seal(
-        &self,
-        _: PublicComponents<'_>,
-        plaintext: &[u8],
-        _: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, SealError> {
-        Ok(plaintext.into())
-    }
-}
-
-impl Open for NoRsa {
-    fn open(&self, ciphertext: &[u8], _: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
-        Ok(Secret::new(ciphertext.into()))
-    }
-}
 
 /// What a handshake needs, RSA apart.
 pub struct Shake(Credential);
 
 impl Shake {
     pub fn new() -> Self {
-        let keys = identity(0);
-        Self(Credential {
-            name: keys.name,
-            id: NodeId::from_bytes(&[1; 32]).expect("an ID"),
-            comms_key: keys.comms.public_key().clone(),
-            sig_key: keys.sig.public_key().clone(),
-            end_points: vec!["127.0.0.1:56789".parse().expect("an end")],
-            version: Version::REFERENCE,
-        })
+        Self(credential())
     }
 
     /// Both sides from nothing to the first request.

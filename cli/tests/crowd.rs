@@ -215,3 +215,62 @@ fn honest_clients_are_served_in_a_crowd() {
         assert!(most < MEMORY, "{most} KB");
     });
 }
+
+/// What the daemon may take for 50,000 idle connections, in KB, what it takes without any included.
+const MEMORY_OF_IDLE: u64 = 250 * 1024;
+const IDLE: u64 = 50_000;
+/// Files of the test and of the daemon beside connections.
+const OTHER_FILES: u64 = 1000;
+
+/// With `XLREG_FULL` 50,000, if the system lets us have as many files; else fewer, and memory in proportion.
+#[test]
+fn idle_connections_take_little_memory() {
+    let wanted = if full() { IDLE } else { 2_000 };
+    // Only root may have more than the hard limit; the daemon inherits what there is.
+    let _ = rlimit::Resource::NOFILE.set(wanted + OTHER_FILES, wanted + OTHER_FILES);
+    let files = rlimit::increase_nofile_limit(wanted + OTHER_FILES).unwrap();
+    let idle = wanted.min(files - OTHER_FILES);
+    if idle < wanted {
+        println!("only {idle} connections instead of {wanted}: {files} files are allowed");
+    }
+    let temp = tempdir().unwrap();
+    furnish(temp.path());
+    let seats = (idle + 1).to_string();
+    let daemon = Daemon::start(
+        temp.path(),
+        &["--memory", "--hello-rate", "1000000", "--max-connections", &seats],
+    );
+    let way = Way::new(daemon.address(), &daemon.credential());
+    let [before, _] = daemon.memory();
+    // Whoever sends a Hello need not do any RSA: the same one will do each time.
+    let hello = way.hello(&mut Seeded(1));
+    let started = Instant::now();
+    let crowd: Vec<TcpStream> = (0..idle as usize)
+        .map(|n| {
+            let mut stream = connect(n, way.address);
+            stream.write_all(&hello).unwrap();
+            stream
+        })
+        .collect();
+    for mut stream in &crowd {
+        stream.set_read_timeout(Some(HANG)).unwrap();
+        stream.read_exact(&mut [0; 64]).expect("a HelloReply");
+    }
+    let [now, most] = daemon.memory();
+    println!(
+        "{idle} connections, handshakes done in {:?}: {before} KB before, {now} KB with them, {most} KB at most, {} bytes each",
+        started.elapsed(),
+        (now - before) * 1024 / idle
+    );
+    // One more is served, and they are all there still.
+    errands(1, &way, "last");
+    for mut stream in &crowd {
+        stream.set_nonblocking(true).unwrap();
+        let error = stream.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+    let share = before + (MEMORY_OF_IDLE - before) * idle / IDLE;
+    // Where there are few, what is taken in larger pieces counts.
+    let allowed = share + if idle < IDLE { 8 * 1024 } else { 0 };
+    assert!(most <= allowed, "{most} KB, {allowed} KB are allowed");
+}

@@ -7,7 +7,7 @@ use super::checks::{message_limits, name_within, one_line, refused, token_within
 use super::input::Input;
 use crate::message::{
     ClusterRef, DecodeError, Decoded, MessageLimits, Op, Reply, Request, encode_reply,
-    encode_request,
+    encode_request, oracle,
 };
 
 /// A script: the limits, and the message.
@@ -15,8 +15,9 @@ pub fn codec(data: &[u8]) {
     let input = &mut Input::new(data);
     let limits = message_limits(input);
     let bytes = input.rest();
-    let request = stable(bytes, &limits, Decoded::into_request, encode_request);
-    let reply = stable(bytes, &limits, Decoded::into_reply, encode_reply);
+    oracle::compare(bytes);
+    let request = stable(bytes, &limits, |it, limits| it.into_request(limits), encode_request);
+    let reply = stable(bytes, &limits, |it, limits| it.into_reply(limits), encode_reply);
     assert!(request.is_none() || reply.is_none(), "both sides may say it");
     if let Some((op, request)) = request {
         assert_eq!(op, request.op());
@@ -32,7 +33,7 @@ pub fn codec(data: &[u8]) {
 fn stable<T: Debug + PartialEq>(
     bytes: &[u8],
     limits: &MessageLimits,
-    check: fn(Decoded, &MessageLimits) -> Result<T, DecodeError>,
+    check: fn(Decoded<'_>, &MessageLimits) -> Result<T, DecodeError>,
     encode: fn(&T, &mut Vec<u8>),
 ) -> Option<(Op, T)> {
     let decode = |bytes: &[u8]| {

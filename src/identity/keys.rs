@@ -10,13 +10,14 @@ use core::ops::{Range, RangeInclusive};
 use base64ct::{Base64Unpadded, Encoding};
 use rand_core::CryptoRng;
 use rsa::pkcs1::{self, RsaPublicKeyRef, UintRef};
+use rsa::pkcs8::der::Encode;
 use rsa::pkcs8::der::asn1::{AnyRef, BitStringRef};
-use rsa::pkcs8::der::{Decode, Encode};
 use rsa::pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::openssh::{self, OpenSshError};
+use super::spki::{self, Spki};
 use crate::crypto::{
     Open, OpenError, PrivateKey, PrivateKeyError, PublicComponents, RustCrypto, Seal, SealError,
     Secret, Sign, SignError,
@@ -28,9 +29,11 @@ use crate::crypto::{
 /// unchanged. Two keys are equal when their modulus and exponent are. Cloning is cheap.
 #[derive(Clone)]
 pub struct PublicKey {
-    spki: Arc<[u8]>,
-    modulus: Range<usize>,
-    exponent: Range<usize>,
+    /// The DER, perhaps among other bytes.
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) spki: Range<usize>,
+    pub(super) modulus: Range<usize>,
+    pub(super) exponent: Range<usize>,
 }
 
 impl PublicKey {
@@ -38,8 +41,6 @@ impl PublicKey {
     pub const BITS: RangeInclusive<usize> = 1024..=8192;
     /// The largest public exponent accepted, 2^33 - 1, so that a peer's key cannot make verifying slow.
     pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
-    /// The longest DER worth parsing: 8192 bits of modulus, the exponent and their frame fit with ease.
-    const MAX_DER: usize = 1200;
 
     /// Reads and checks a DER SubjectPublicKeyInfo.
     ///
@@ -47,25 +48,7 @@ impl PublicKey {
     ///
     /// [`KeyError`] says what is wrong with the key.
     pub fn from_spki_der(der: &[u8]) -> Result<Self, KeyError> {
-        if der.len() > Self::MAX_DER {
-            return Err(KeyError::Malformed);
-        }
-        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyError::Malformed)?;
-        if spki.algorithm.oid != pkcs1::ALGORITHM_OID {
-            return Err(KeyError::NotRsa);
-        }
-        if spki.algorithm.parameters != Some(AnyRef::NULL) {
-            return Err(KeyError::Malformed);
-        }
-        let key = spki.subject_public_key.as_bytes().ok_or(KeyError::Malformed)?;
-        let key = RsaPublicKeyRef::from_der(key).map_err(|_| KeyError::Malformed)?;
-        let (modulus, exponent) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());
-        check(modulus, exponent)?;
-        Ok(Self {
-            modulus: range_within(der, modulus).ok_or(KeyError::Malformed)?,
-            exponent: range_within(der, exponent).ok_or(KeyError::Malformed)?,
-            spki: der.into(),
-        })
+        Spki::new(der).map(Spki::keep)
     }
 
     /// The key with this modulus and exponent, big-endian; leading zeros are ignored.
@@ -103,21 +86,22 @@ impl PublicKey {
 
     /// The DER SubjectPublicKeyInfo, byte for byte as it was read.
     pub fn spki_der(&self) -> &[u8] {
-        &self.spki
+        self.part(&self.spki)
+    }
+
+    // The ranges were found inside these very bytes when the key was made.
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
     }
 
     /// The modulus and exponent, big-endian, without leading zeros.
     pub fn components(&self) -> PublicComponents<'_> {
-        // The ranges were found inside these very bytes when the key was made.
-        PublicComponents {
-            modulus: self.spki.get(self.modulus.clone()).unwrap_or_default(),
-            exponent: self.spki.get(self.exponent.clone()).unwrap_or_default(),
-        }
+        PublicComponents { modulus: self.part(&self.modulus), exponent: self.part(&self.exponent) }
     }
 
     /// The size of the modulus, in bits.
     pub fn bits(&self) -> usize {
-        bits(self.components().modulus)
+        spki::bits(self.components().modulus)
     }
 
     /// The length of the modulus, in bytes: what a Hello sealed to this key has (PROTOCOL 3).
@@ -138,39 +122,6 @@ impl PublicKey {
     pub fn seal(&self, plaintext: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, SealError> {
         RustCrypto.seal(self.components(), plaintext, rng)
     }
-}
-
-fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
-    let odd = |bytes: &[u8]| bytes.last().is_some_and(|b| b & 1 == 1);
-    let size = bits(modulus);
-    if !PublicKey::BITS.contains(&size) {
-        return Err(KeyError::Bits(size));
-    }
-    if !odd(modulus) {
-        return Err(KeyError::EvenModulus);
-    }
-    let value = match exponent.len() {
-        1..=8 => exponent.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte)),
-        _ => return Err(KeyError::Exponent),
-    };
-    if odd(exponent) && (3..=PublicKey::MAX_EXPONENT).contains(&value) {
-        Ok(())
-    } else {
-        Err(KeyError::Exponent)
-    }
-}
-
-/// Bits of a big-endian integer without leading zero bytes.
-fn bits(bytes: &[u8]) -> usize {
-    let top = bytes.first().map_or(8, |b| b.leading_zeros());
-    bytes.len().saturating_mul(8).saturating_sub(usize::try_from(top).unwrap_or(8))
-}
-
-/// Where `part`, a sub-slice of `whole`, lies in it.
-fn range_within(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
-    let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
-    let end = start.checked_add(part.len())?;
-    (whole.get(start..end)? == part).then_some(start..end)
 }
 
 impl PartialEq for PublicKey {

@@ -25,6 +25,7 @@ mod name;
 mod node;
 mod node_id;
 mod openssh;
+mod spki;
 mod token;
 mod version;
 
@@ -35,5 +36,6 @@ pub use name::{Name, NameError};
 pub use node::Identity;
 pub use node_id::{NodeId, NodeIdError};
 pub use openssh::OpenSshError;
+pub(crate) use spki::Spki;
 pub use token::{BadSignature, Token, VerifiedToken};
 pub use version::{Version, VersionError};

@@ -1,11 +1,11 @@
 //! A member as its cluster lists it: encoded once, when it joins, and shared by every list it is in.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
 
 use super::codec::encode_listed;
+use super::view::{COMMS_KEY, SIG_KEY, TOKENS, all};
 use crate::identity::Token;
 
 /// A member's token without its signature, and its bytes in a list of members. Cloning is cheap.
@@ -13,17 +13,25 @@ use crate::identity::Token;
 pub struct Listed(Arc<Entry>);
 
 struct Entry {
+    /// Its keys lie in the field, if there is one.
     token: Token,
     /// The whole field of a ClusterMembers, if somebody may ask for it.
-    field: Option<Box<[u8]>>,
+    field: Option<Arc<[u8]>>,
 }
 
 impl Listed {
     /// A member to be served: encoded now. The signature is dropped, as deployed clients expect (PROTOCOL 6.7).
     pub fn new(token: Token) -> Self {
-        let token = Token { signature: None, ..token };
-        let field = Some(encode_listed(&token).into());
-        Self(Arc::new(Entry { token, field }))
+        let mut token = Token { signature: None, ..token };
+        let field: Arc<[u8]> = encode_listed(&token).into();
+        for (key, number) in [(&mut token.comms_key, COMMS_KEY), (&mut token.sig_key, SIG_KEY)] {
+            let mut found = all(&field, TOKENS).flat_map(|token| all(token, number));
+            let kept = found.next().and_then(|der| key.kept_in(&field, der));
+            if let Some(kept) = kept {
+                *key = kept;
+            }
+        }
+        Self(Arc::new(Entry { token, field: Some(field) }))
     }
 
     /// A member that was served by somebody else: encoded only if it is passed on.
@@ -39,6 +47,12 @@ impl Listed {
     /// The token, for keeps.
     pub fn into_token(self) -> Token {
         Arc::try_unwrap(self.0).map_or_else(|shared| shared.token.clone(), |entry| entry.token)
+    }
+}
+
+impl From<Token> for Listed {
+    fn from(token: Token) -> Self {
+        Self::new(token)
     }
 }
 

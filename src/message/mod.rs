@@ -1,16 +1,20 @@
 //! Messages as checked types: what a client asks, what a registry answers (PROTOCOL 5).
 //!
 //! A [`Request`] or [`Reply`] that exists is legal: its names, IDs, keys and counts have been checked. The bytes on
-//! the wire are protobuf; the generated types stay private to `codec`, which is the only place that knows both.
+//! the wire are protobuf; `codec` is the only place that knows both.
 
 mod codec;
 mod error;
 mod limits;
 mod listed;
 mod op;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod oracle;
+mod proto;
 mod refusal;
 mod reply;
 mod request;
+mod view;
 mod which;
 pub(crate) mod wire;
 

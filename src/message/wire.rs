@@ -1,7 +1,7 @@
 //! Protobuf at its surface: where a field starts and ends, and nothing of what it means.
 //!
-//! The end-of-record rule (PROTOCOL 4.1) walks a message before it is complete, and the codec counts what a message
-//! holds before anything is allocated for it; both need only this.
+//! The end-of-record rule (PROTOCOL 4.1) walks a message before it is complete, and a view of a message is made of its
+//! fields where they are; both need only this.
 
 /// Bytes that are no protobuf field: field number 0, a group, or a varint over ten bytes (PROTOCOL 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,17 @@ pub(crate) struct FieldShape {
     pub(crate) header: usize,
     /// Bytes that follow the header.
     pub(crate) body: usize,
-    /// Whether the body is length-delimited.
-    pub(crate) delimited: bool,
+    /// What the body is.
+    pub(crate) wire_type: WireType,
+}
+
+/// What the body of a field is; groups there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WireType {
+    Varint,
+    Fixed64,
+    Delimited,
+    Fixed32,
 }
 
 impl FieldShape {
@@ -32,27 +41,34 @@ impl FieldShape {
             return Err(Malformed);
         }
         let rest = bytes.get(key_len..).unwrap_or_default();
-        let (extra, body, delimited) = match key & 7 {
+        let (extra, body, wire_type) = match key & 7 {
             0 => match varint(rest)? {
-                Some((_, len)) => (0, len, false),
+                Some((_, len)) => (0, len, WireType::Varint),
                 None => return Ok(None),
             },
-            1 => (0, 8, false),
+            1 => (0, 8, WireType::Fixed64),
             2 => match varint(rest)? {
-                Some((len, extra)) => (extra, usize::try_from(len).map_err(|_| Malformed)?, true),
+                Some((len, extra)) => {
+                    (extra, usize::try_from(len).map_err(|_| Malformed)?, WireType::Delimited)
+                }
                 None => return Ok(None),
             },
-            5 => (0, 4, false),
+            5 => (0, 4, WireType::Fixed32),
             // 3 and 4 are groups, 6 and 7 do not exist.
             _ => return Err(Malformed),
         };
-        Ok(Some(Self { number, header: key_len.saturating_add(extra), body, delimited }))
+        Ok(Some(Self { number, header: key_len.saturating_add(extra), body, wire_type }))
     }
 
     /// Bytes of the whole field, saturating.
     pub(crate) const fn len(&self) -> usize {
         self.header.saturating_add(self.body)
     }
+}
+
+/// The value of a varint field, of which this is the body.
+pub(crate) fn value(body: &[u8]) -> Result<u64, Malformed> {
+    varint(body)?.map(|(value, _)| value).ok_or(Malformed)
 }
 
 /// A varint and its length; `None` if its end is not there yet.

@@ -1,7 +1,7 @@
 //! What a request changes in a registry: the unit of durability.
 
-use crate::identity::{Fingerprint, Name, NodeId, Token};
-use crate::message::{ClusterInfo, Refusal};
+use crate::identity::{Fingerprint, Name, NodeId};
+use crate::message::{ClusterInfo, Listed, Refusal};
 
 /// One change to a registry. Making these durable in order, before any reply that may tell of them goes out
 /// ([`Outcome::revision`](super::Outcome::revision)), is all that durability takes.
@@ -29,7 +29,7 @@ pub enum Change {
         /// The member's index, for ever.
         index: u32,
         /// What it says of itself.
-        token: Token,
+        member: Listed,
     },
     /// A member has joined again and says something else of itself.
     MemberUpdated {
@@ -38,7 +38,7 @@ pub enum Change {
         /// The member's index, as ever.
         index: u32,
         /// What it says of itself now.
-        token: Token,
+        member: Listed,
     },
 }
 

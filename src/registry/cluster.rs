@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::change::{ApplyError, Change};
-use crate::identity::{Name, NodeId, Token};
+use crate::identity::{Name, NodeId};
 use crate::message::{ClusterInfo, Create, Listed, MemberList, Refusal, Which};
 
 /// A cluster: its name, its properties and its members in the order they joined.
@@ -63,42 +63,38 @@ impl Cluster {
         &self.members
     }
 
-    /// Decides whether a member may join, and what changes then. The token has an ID, which is bound to its
-    /// sig key.
+    /// Decides whether a member may join, and what changes then. It has an ID, which is bound to its sig key.
     ///
     /// # Errors
     ///
     /// The [`Refusal`] to send if it may not.
-    pub fn join(&self, token: &Token) -> Result<Joined, Refusal> {
-        let ends = u32::try_from(token.ends.len()).unwrap_or(u32::MAX);
+    pub fn join(&self, member: &Listed) -> Result<Joined, Refusal> {
+        let ends = u32::try_from(member.ends.len()).unwrap_or(u32::MAX);
         if ends < self.info.end_point_count {
             return Err(match self.info.end_point_count {
                 1 => Refusal::NoEnd,
                 _ => Refusal::TooFewEnds,
             });
         }
-        // A member's entry carries no signature: it is not served (PROTOCOL 6.7).
-        let token = Token { signature: None, ..token.clone() };
         let cluster = self.info.id;
-        let mut others = self.members.iter().filter(|member| member.id != token.id);
-        if others.any(|other| other.name == token.name) {
+        let mut others = self.members.iter().filter(|other| other.id != member.id);
+        if others.any(|other| other.name == member.name) {
             return Err(Refusal::MemberNameInUse);
         }
-        let Some(position) = self.members.iter().position(|member| member.id == token.id) else {
+        let member = member.clone();
+        let Some(position) = self.members.iter().position(|known| known.id == member.id) else {
             let index = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
             if index >= self.info.max_size {
                 return Err(Refusal::ClusterFull);
             }
-            return Ok(Joined {
-                index,
-                change: Some(Change::MemberJoined { cluster, index, token }),
-            });
+            let change = Change::MemberJoined { cluster, index, member };
+            return Ok(Joined { index, change: Some(change) });
         };
         let index = u32::try_from(position).unwrap_or(u32::MAX);
         match self.members.get(position) {
-            Some(member) if *member == token => Ok(Joined { index, change: None }),
-            Some(member) if member.sig_key == token.sig_key => {
-                Ok(Joined { index, change: Some(Change::MemberUpdated { cluster, index, token }) })
+            Some(known) if *known == member => Ok(Joined { index, change: None }),
+            Some(known) if known.sig_key == member.sig_key => {
+                Ok(Joined { index, change: Some(Change::MemberUpdated { cluster, index, member }) })
             }
             _ => Err(Refusal::MemberIdInUse),
         }
@@ -137,20 +133,20 @@ impl Cluster {
     ///
     /// [`ApplyError`] if it is not; nothing has changed then.
     pub fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
-        let (Change::MemberJoined { index, token, .. }
-        | Change::MemberUpdated { index, token, .. }) = change
+        let (Change::MemberJoined { index, member, .. }
+        | Change::MemberUpdated { index, member, .. }) = change
         else {
             return Ok(());
         };
-        let joined = self.join(token).map_err(ApplyError::Refused)?;
+        let joined = self.join(member).map_err(ApplyError::Refused)?;
         let position = usize::try_from(*index).unwrap_or(usize::MAX);
         match (joined.change.as_ref() == Some(change), self.members.get_mut(position)) {
             (false, _) => {
                 let (cluster, members) = (self.info.id, self.members.len());
                 return Err(ApplyError::Index { cluster, members, index: *index });
             }
-            (true, Some(member)) => *member = Listed::new(token.clone()),
-            (true, None) => self.members.push(Listed::new(token.clone())),
+            (true, Some(known)) => *known = member.clone(),
+            (true, None) => self.members.push(member.clone()),
         }
         Ok(())
     }
@@ -158,10 +154,10 @@ impl Cluster {
     pub(super) fn changes(&self) -> Vec<Change> {
         let cluster = self.info.id;
         let created = Change::ClusterCreated { name: self.name.clone(), info: self.info };
-        let joined = (0u32..).zip(&self.members).map(|(index, token)| Change::MemberJoined {
+        let joined = (0u32..).zip(&self.members).map(|(index, member)| Change::MemberJoined {
             cluster,
             index,
-            token: Token::clone(token),
+            member: member.clone(),
         });
         core::iter::once(created).chain(joined).collect()
     }

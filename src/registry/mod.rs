@@ -27,7 +27,7 @@ pub use cluster::{Cluster, Joined};
 use crate::credential::Credential;
 use crate::crypto::{RustCrypto, Verify};
 use crate::identity::{Fingerprint, Name, NodeId, Token, VerifiedToken};
-use crate::message::{ClusterRef, Create, GetCluster, Refusal, Reply, Request};
+use crate::message::{ClusterRef, Create, GetCluster, Listed, Refusal, Reply, Request};
 
 /// How large a registry may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,14 @@ pub struct RegistryLimits {
     pub nodes: usize,
     /// Clusters, members apart. Each takes at most 1 KB, with a name of the longest kind twice.
     pub clusters: usize,
-    /// Members of all clusters together. Each takes about 2 KB and, with the largest keys and ends, at most
-    /// 10 KB; the keys that a session presents are shared by all the memberships it makes.
+    /// Members of all clusters together. Each takes about 1.5 KB and, with the largest keys and ends, at most 8.5 KB; one
+    /// session's memberships share all of it.
     pub memberships: usize,
 }
 
 impl Default for RegistryLimits {
     fn default() -> Self {
-        // At most some 10 GB for the worst that clients can think of, 2 GB for what people do.
+        // At most some 8 GB for the worst that clients can think of, 1.5 GB for what people do.
         Self { nodes: 1_000_000, clusters: 250_000, memberships: 1_000_000 }
     }
 }
@@ -78,7 +78,7 @@ impl Eq for Registry {}
 #[derive(Clone, Debug, Default)]
 pub struct Visitor {
     /// Who the client has proved to be; with an ID.
-    member: Option<(NodeId, Token)>,
+    member: Option<(NodeId, Listed)>,
     /// The cluster it created or joined last.
     cluster: Option<NodeId>,
 }
@@ -89,9 +89,9 @@ impl Visitor {
         Self::default()
     }
 
-    /// The ID and token of the client, once it is known.
-    pub fn member(&self) -> Option<(NodeId, &Token)> {
-        self.member.as_ref().map(|(id, token)| (*id, token))
+    /// The ID of the client and its token without the signature, once it is known.
+    pub fn member(&self) -> Option<(NodeId, &Listed)> {
+        self.member.as_ref().map(|(id, member)| (*id, member))
     }
 }
 
@@ -268,7 +268,7 @@ impl Registry {
         };
         let attrs = token.attrs;
         token.id = Some(id);
-        visitor.member = Some((id, token));
+        visitor.member = Some((id, Listed::new(token)));
         Ok(Decision { reply: Reply::MemberOk { id, attrs }, change })
     }
 
@@ -297,9 +297,9 @@ impl Registry {
 
     /// PROTOCOL 6.6.
     fn join(&self, visitor: &mut Visitor, cluster: &ClusterRef) -> Result<Decision, Refusal> {
-        let token = visitor.require_member()?;
+        let member = visitor.require_member()?;
         let cluster = self.find(visitor, cluster)?;
-        let joined = cluster.join(token)?;
+        let joined = cluster.join(member)?;
         if matches!(joined.change, Some(Change::MemberJoined { .. }))
             && self.memberships >= self.limits.memberships
         {
@@ -365,10 +365,10 @@ impl Registry {
                 self.names.insert(name.clone(), info.id);
                 self.clusters.insert(info.id, cluster);
             }
-            Change::MemberJoined { cluster, token, .. }
-            | Change::MemberUpdated { cluster, token, .. } => {
-                let id = token.id.ok_or(ApplyError::NotBound)?;
-                if self.nodes.get(&id) != Some(&token.sig_key.fingerprint()) {
+            Change::MemberJoined { cluster, member, .. }
+            | Change::MemberUpdated { cluster, member, .. } => {
+                let id = member.id.ok_or(ApplyError::NotBound)?;
+                if self.nodes.get(&id) != Some(&member.sig_key.fingerprint()) {
                     return Err(ApplyError::NotBound);
                 }
                 let known = self.clusters.get_mut(cluster);
@@ -390,8 +390,8 @@ impl Registry {
 }
 
 impl Visitor {
-    fn require_member(&self) -> Result<&Token, Refusal> {
-        self.member.as_ref().map(|(_, token)| token).ok_or(Refusal::WrongState)
+    fn require_member(&self) -> Result<&Listed, Refusal> {
+        self.member.as_ref().map(|(_, member)| member).ok_or(Refusal::WrongState)
     }
 }
 

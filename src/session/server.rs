@@ -24,7 +24,7 @@ use super::role::Behaviour;
 use super::timer::{Instant, TimerKind};
 use super::{RequestId, Role, Session};
 use crate::identity::{PublicKey, Version};
-use crate::message::{Decoded, Op, Reason, Reply, Request, encode_reply, room_for};
+use crate::message::{Decoded, MessageLimits, Op, Reason, Reply, Request, encode_reply, room_for};
 
 /// How a registry receives.
 #[derive(Clone, Debug)]
@@ -213,19 +213,13 @@ impl Server {
     fn next_request(&mut self, link: &mut Link) -> Result<Option<ServerEvent>, Error> {
         let channel = link.channel.as_mut().ok_or(Error::Internal("no channel"))?;
         let limits = &link.limits.message;
+        let phase = self.phase;
         let request = channel
             .reader
-            .poll(&mut link.input, |bytes| Decoded::new(bytes, limits))
+            .poll(&mut link.input, |bytes| decode(bytes, limits, phase))
             .map_err(|_| Error::BadRecord)?;
-        let Some(decoded) = request.transpose()? else { return Ok(None) };
-        // When a request may come is checked before what it says.
-        let op = decoded.op();
-        let phase = self.phase.after(op);
-        if phase.is_none() && op.answer().is_some() {
-            return Err(Error::WrongState(op));
-        }
-        let request = decoded.into_request(limits)?;
-        let phase = phase.ok_or(Error::WrongState(op))?;
+        let Some((request, phase)) = request.transpose()? else { return Ok(None) };
+        let op = request.op();
         let limit = link.limits.requests;
         if self.next_id >= u64::from(limit) {
             return Err(Error::TooManyRequests { limit });
@@ -244,6 +238,18 @@ impl Server {
             || self.phase == Phase::Leaving
             || link.is_congested()
     }
+}
+
+/// A request, and the phase after it. When it may come is checked before what it says.
+fn decode(bytes: &[u8], limits: &MessageLimits, phase: Phase) -> Result<(Request, Phase), Error> {
+    let decoded = Decoded::new(bytes, limits)?;
+    let op = decoded.op();
+    let phase = phase.after(op);
+    if phase.is_none() && op.answer().is_some() {
+        return Err(Error::WrongState(op));
+    }
+    let request = decoded.into_request(limits)?;
+    Ok((request, phase.ok_or(Error::WrongState(op))?))
 }
 
 impl Behaviour for Server {

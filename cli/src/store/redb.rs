@@ -183,8 +183,9 @@ impl Redb {
             Change::MemberJoined {
                 cluster: self.id(cluster)?,
                 index,
-                token: decode_token(token.value(), &limits)
-                    .map_err(|error| damaged(&self.path, error.to_string()))?,
+                member: decode_token(token.value(), &limits)
+                    .map_err(|error| damaged(&self.path, error.to_string()))?
+                    .into(),
             }
         });
         Ok(())
@@ -265,10 +266,10 @@ impl Log for Redb {
                         let row = (name.as_str(), *max_size, attrs.bits(), *end_point_count);
                         clusters.insert(id.as_bytes(), row)?;
                     }
-                    Change::MemberJoined { cluster, index, token }
-                    | Change::MemberUpdated { cluster, index, token } => {
-                        members
-                            .insert((cluster.as_bytes(), *index), encode_token(token).as_slice())?;
+                    Change::MemberJoined { cluster, index, member }
+                    | Change::MemberUpdated { cluster, index, member } => {
+                        let token = encode_token(member);
+                        members.insert((cluster.as_bytes(), *index), token.as_slice())?;
                     }
                     // A change that this program does not know must not be lost in silence.
                     other => {
@@ -299,5 +300,79 @@ fn io<E: Into<redb::Error>>(path: &Path) -> impl Fn(E) -> StoreError + use<'_, E
         // Every file is made with all its tables.
         redb::Error::TableDoesNotExist(table) => damaged(path, format!("no table '{table}'")),
         other => StoreError::Io { path: path.into(), reason: other.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use xlreg::credential::Credential;
+    use xlreg::identity::{Identity, MemberAttrs, Token, Version};
+    use xlreg::registry::RegistryLimits;
+
+    use super::*;
+    use crate::random;
+
+    fn id(kind: u8, n: u32) -> NodeId {
+        let mut bytes = [kind; 32];
+        // Spread, as random ones are.
+        bytes[..8].copy_from_slice(&u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        NodeId::from_bytes(&bytes).unwrap()
+    }
+
+    /// A million members with `XLREG_FULL`: takes a gigabyte of disk, two of memory, and a minute.
+    #[test]
+    fn a_store_of_many_members_is_opened_whole() {
+        const OF_A_CLUSTER: u32 = 8;
+        let members = if std::env::var_os("XLREG_FULL").is_some() { 1_000_000 } else { 4_000 };
+        let node = Identity::generate("node".parse().unwrap(), &mut random::system()).unwrap();
+        let ends = vec!["10.11.12.13:4000".parse().unwrap()];
+        let token = node.token(MemberAttrs::NONE, ends, &mut random::system()).unwrap();
+        let key = token.sig_key.fingerprint();
+        let credential = Credential {
+            name: node.name,
+            id: id(0, 0),
+            comms_key: node.comms.public_key().clone(),
+            sig_key: node.sig.public_key().clone(),
+            end_points: vec!["127.0.0.1:1".parse().unwrap()],
+            version: Version::REFERENCE,
+        };
+        let empty = || Registry::new(credential.clone(), RegistryLimits::default());
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("registry.redb");
+
+        let mut store = Redb::open(&path, &mut empty()).unwrap();
+        for first in (0..members).step_by(8_000) {
+            let mut changes = Vec::new();
+            for n in first..members.min(first + 8_000) {
+                let (cluster, index) = (id(1, n / OF_A_CLUSTER), n % OF_A_CLUSTER);
+                changes.push(Change::NodeBound { id: id(2, n), key });
+                if index == 0 {
+                    let (max_size, end_point_count) = (OF_A_CLUSTER, 1);
+                    let attrs = ClusterAttrs::NONE;
+                    let info = ClusterInfo { id: cluster, max_size, attrs, end_point_count };
+                    let name = format!("cluster{n}").parse().unwrap();
+                    changes.push(Change::ClusterCreated { name, info });
+                }
+                let (id, name) = (Some(id(2, n)), format!("member{n}").parse().unwrap());
+                let member = Token { id, name, signature: None, ..token.clone() }.into();
+                changes.push(Change::MemberJoined { cluster, index, member });
+            }
+            store.commit(&changes).unwrap();
+        }
+        drop(store);
+
+        let bytes = fs::metadata(&path).unwrap().len();
+        let started = Instant::now();
+        let mut registry = empty();
+        let store = Redb::open(&path, &mut registry).unwrap();
+        println!("{members} members, {bytes} bytes: opened in {:?}", started.elapsed());
+        drop(store);
+        assert_eq!(registry.node_count(), members as usize);
+        assert_eq!(registry.membership_count(), members as usize);
+        assert_eq!(registry.clusters().len(), (members / OF_A_CLUSTER) as usize);
+        let last = registry.cluster(&id(1, (members - 1) / OF_A_CLUSTER)).unwrap();
+        assert_eq!(last.members().last().unwrap().id, Some(id(2, members - 1)));
     }
 }

@@ -2,8 +2,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use xlreg::adapter::blocking::DriveError;
-use xlreg::adapter::blocking::{Clock, Driver};
+use xlreg::adapter::blocking::{Clock, DriveError, Driver};
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, MemberAttrs, NodeId, Token};
 use xlreg::message::{ClusterInfo, ClusterRef, Create, GetCluster, Refusal, Reply};
@@ -67,6 +66,12 @@ impl Way {
             other => panic!("{other:?}"),
         }
         Ok(client)
+    }
+
+    /// A Hello, to be sent as often as you like.
+    pub fn hello(&self, rng: &mut Seeded) -> Vec<u8> {
+        let session = Session::<Role>::new(Instant::EPOCH, self.config.clone(), rng.clone());
+        session.unwrap().output().to_vec()
     }
 
     /// Connects and says who it is.

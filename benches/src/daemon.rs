@@ -1,0 +1,90 @@
+//! The registry daemon as a process of its own, and clients of it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use xlreg::adapter::blocking::{Clock, Driver};
+use xlreg::credential::Credential;
+use xlreg::identity::Token;
+use xlreg::session::{
+    Client, ClientConfig, ClientEvent, CommandError, Instant, RequestId, Session,
+};
+
+use crate::Seeded;
+
+/// A running `xlreg serve` on an empty directory; killed when dropped, and the directory with it.
+pub struct Daemon {
+    process: Child,
+    dir: PathBuf,
+    /// Where it listens.
+    pub address: String,
+}
+
+/// A connected client.
+pub type Connection = Driver<Session<Client>, TcpStream>;
+
+impl Daemon {
+    /// Starts the binary that `XLREG` names, with these flags.
+    pub fn start(flags: &[&str]) -> Self {
+        let xlreg =
+            std::env::var("XLREG").expect("XLREG, the binary to measure; benches/daemon sets it");
+        let dir = std::env::temp_dir().join(format!("xlreg-benches-{}", std::process::id()));
+        let mut command = Command::new(xlreg);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--hello-rate", "1000000", "--dir"]);
+        command.arg(&dir).args(flags).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = command.spawn().expect("it starts");
+        let mut line = String::new();
+        let mut output = BufReader::new(process.stdout.take().expect("piped"));
+        output.read_line(&mut line).expect("it says where it listens");
+        let address = line.trim().strip_prefix("listening on ").expect("an address").to_string();
+        Self { process, dir, address }
+    }
+
+    /// What it tells its clients of itself.
+    pub fn credential(&self) -> Credential {
+        let text = fs::read_to_string(self.dir.join("regCred.dat")).expect("it is there");
+        text.parse().expect("a credential")
+    }
+
+    /// A connection to it.
+    pub fn stream(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_nodelay(true).expect("TCP");
+        stream
+    }
+
+    /// A client that has said who it is.
+    pub fn visit(&self, token: Token) -> Connection {
+        let (clock, config) = (Clock::start(), ClientConfig::new(&self.credential()));
+        let session = Session::<Client>::new(clock.now(), config, Seeded::new(1)).expect("sealed");
+        let mut driver = Driver::new(session, self.stream(), clock);
+        assert!(matches!(driver.next_event(), Ok(Some(ClientEvent::Connected { .. }))));
+        ask(&mut driver, |session, now| session.identify(now, token));
+        driver
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // What is left then is for the system to clear.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// One round trip.
+pub fn ask(
+    connection: &mut Connection,
+    command: impl FnOnce(&mut Session<Client>, Instant) -> Result<RequestId, CommandError>,
+) {
+    let now = connection.now();
+    command(connection.machine(), now).expect("a command in its order");
+    match connection.next_event() {
+        Ok(Some(ClientEvent::Reply { .. })) => {}
+        other => panic!("{other:?}"),
+    }
+}

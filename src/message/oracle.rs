@@ -1,0 +1,151 @@
+//! For tests and fuzzers: a view of bytes must be what prost makes of them.
+#![allow(clippy::panic, reason = "it tells of a difference by panicking")]
+
+use alloc::vec::Vec;
+
+use prost::Message;
+
+use super::proto::XlRegMsg;
+use super::proto::xl_reg_msg::Token;
+use super::view::{MessageView, TokenView};
+use super::wire::Fields;
+
+/// Panics if prost sees another message in these bytes.
+pub(crate) fn compare(bytes: &[u8]) {
+    let seen = XlRegMsg::decode(bytes);
+    let view = MessageView::new(bytes);
+    match (view, seen) {
+        (Err(_), Err(_)) => {}
+        // prost passes over groups that it does not know; for us a group is no field (PROTOCOL 4.1).
+        (Err(_), Ok(_)) => assert!(!is_all_fields(bytes), "refused, and prost does not"),
+        (Ok(_), Err(error)) => panic!("accepted, and prost says {error}"),
+        (Ok(view), Ok(seen)) => {
+            assert_eq!(view.op, seen.op);
+            assert_eq!(view.version, seen.version);
+            assert_eq!(view.member_id, seen.member_id.as_deref());
+            assert_eq!(view.member_attrs, seen.member_attrs);
+            assert_eq!(view.cluster_id, seen.cluster_id.as_deref());
+            assert_eq!(view.cluster_name, seen.cluster_name.as_deref());
+            assert_eq!(view.cluster_max_size, seen.cluster_max_size);
+            assert_eq!(view.cluster_attrs, seen.cluster_attrs);
+            assert_eq!(view.end_point_count, seen.end_point_count);
+            assert_eq!(view.which, seen.which);
+            assert_eq!(view.err_desc, seen.err_desc.as_deref());
+            assert_eq!(view.member_specs.is_some(), seen.member_specs.is_some());
+            for (view, seen) in view.member_specs.iter().zip(&seen.member_specs) {
+                same_token(view, seen);
+            }
+            let tokens: Vec<_> = view.tokens().flatten().collect();
+            assert_eq!(tokens.len(), seen.tokens.len());
+            for (view, seen) in tokens.iter().zip(&seen.tokens) {
+                same_token(view, seen);
+            }
+        }
+    }
+}
+
+fn same_token(view: &TokenView<'_>, seen: &Token) {
+    assert_eq!(view.name, seen.name.as_deref());
+    assert_eq!(view.attrs, seen.attrs);
+    assert_eq!(view.id, seen.id.as_deref());
+    assert_eq!(view.comms_key, seen.comms_key.as_deref());
+    assert_eq!(view.sig_key, seen.sig_key.as_deref());
+    assert_eq!(view.dig_sig, seen.dig_sig.as_deref());
+    assert!(view.ends().eq(seen.my_ends.iter()));
+    assert_eq!(view.end_count(), seen.my_ends.len());
+}
+
+/// Whether there is no group, in the message or in a token.
+fn is_all_fields(bytes: &[u8]) -> bool {
+    let of_tokens = |(number, body): (u32, &[u8])| match number {
+        11 | 21 => Fields::of(body).all(|field| field.is_ok()),
+        _ => true,
+    };
+    Fields::of(bytes).all(|field| field.is_ok_and(|(shape, body)| of_tokens((shape.number, body))))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+
+    use super::*;
+
+    fn varint(mut value: u64, out: &mut Vec<u8>) {
+        while value >= 0x80 {
+            out.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        out.push(value.to_le_bytes()[0]);
+    }
+
+    /// A field of any number and form, most often of the form that the schema has for it.
+    fn field(
+        delimited: &'static [u64],
+        body: BoxedStrategy<Vec<u8>>,
+    ) -> impl Strategy<Value = Vec<u8>> {
+        let number = prop_oneof![9 => 1u64..25, 1 => 25u64..1 << 29];
+        (number, body, any::<u64>(), 0u32..64, 0u8..30).prop_map(
+            move |(number, body, value, shift, odd)| {
+                let mut out = Vec::new();
+                let usual = if delimited.contains(&number) { 2 } else { 0 };
+                let wire_type = if odd < 6 { u64::from(odd) } else { usual };
+                varint(number << 3 | wire_type, &mut out);
+                match wire_type {
+                    0 => varint(value >> shift, &mut out),
+                    1 => out.extend_from_slice(&value.to_le_bytes()),
+                    2 => {
+                        varint(body.len().try_into().unwrap_or(0), &mut out);
+                        out.extend_from_slice(&body);
+                    }
+                    5 => out.extend_from_slice(&value.to_le_bytes()[..4]),
+                    _ => {}
+                }
+                out
+            },
+        )
+    }
+
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            8 => "[a-z0-9:.]{0,12}".prop_map(String::into_bytes),
+            1 => prop::collection::vec(any::<u8>(), 0..6),
+        ]
+    }
+
+    fn fields(
+        field: impl Strategy<Value = Vec<u8>>,
+        most: usize,
+    ) -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(field, 0..most).prop_map(|fields| fields.concat())
+    }
+
+    fn message() -> impl Strategy<Value = Vec<u8>> {
+        let token = fields(field(&[1, 3, 4, 5, 6, 7], text().boxed()), 9);
+        let body = prop_oneof![text(), token].boxed();
+        let delimited = &[3, 4, 5, 8, 9, 11, 13, 14, 21, 22, 23];
+        fields(field(delimited, body), 12)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn a_view_is_what_prost_sees(bytes in message(), cut in any::<prop::sample::Index>()) {
+            compare(&bytes);
+            compare(&bytes[..cut.index(bytes.len() + 1)]);
+        }
+    }
+
+    /// The test above would show nothing if nothing it makes were a message.
+    #[test]
+    fn many_of_them_are_messages() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let made = (0..500).map(|_| message().new_tree(&mut runner).unwrap().current());
+        let views = made.filter(|bytes| !bytes.is_empty() && MessageView::new(bytes).is_ok());
+        let count = views.count();
+        assert!((100..450).contains(&count), "{count} of 500");
+    }
+}
