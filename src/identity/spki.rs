@@ -80,7 +80,16 @@ impl<'a> Spki<'a> {
 
     /// Two keys, for keeps, in one piece of memory.
     pub(crate) fn keep_both(first: &Self, second: &Self) -> [PublicKey; 2] {
-        let bytes = Arc::from([first.der, second.der].concat());
+        // Put together without another allocation.
+        let mut both = [0; 2 * MAX_DER];
+        let (len, all) = (first.der.len(), first.der.len().saturating_add(second.der.len()));
+        for (part, der) in [(0..len, first.der), (len..all, second.der)] {
+            // There is always room: what is longer was refused.
+            if let Some(room) = both.get_mut(part) {
+                room.copy_from_slice(der);
+            }
+        }
+        let bytes = Arc::from(both.get(..all).unwrap_or_default());
         [PublicKey::at(0, &bytes, first), PublicKey::at(first.der.len(), &bytes, second)]
     }
 }

@@ -1,8 +1,7 @@
 //! Protobuf to checked types and back: the only place that knows both (PROTOCOL 5).
 //!
-//! Decoding goes in three steps: count what the bytes declare (nothing is allocated for too many of anything), find
-//! the fields ([`MessageView`]), then check them one by one, straight into the types that are kept. Encoding is
-//! prost's, and cannot fail: a checked type is legal.
+//! Decoding goes in two steps: find the fields where they lie ([`MessageView`]), then check them one by one, straight
+//! into the types that are kept. Encoding is prost's, and cannot fail: a checked type is legal.
 
 use alloc::vec::Vec;
 
@@ -10,8 +9,8 @@ use prost::Message;
 
 use super::proto::XlRegMsg;
 use super::proto::xl_reg_msg::Token as WireToken;
-use super::view::{MEMBER_SPECS, MY_ENDS, MessageView, TOKENS, TokenView};
-use super::wire::{Fields, Malformed, WireType};
+use super::view::{MessageView, TokenView};
+use super::wire::Malformed;
 use super::{
     ClusterInfo, ClusterRef, Create, Field, GetCluster, Listed, MemberList, MessageError,
     MessageLimits, Op, Reason, Reply, Request, Which,
@@ -51,10 +50,9 @@ pub(crate) struct Decoded<'a> {
 }
 
 impl<'a> Decoded<'a> {
-    /// Counts, then finds the fields.
+    /// Finds the fields.
     pub(crate) fn new(bytes: &'a [u8], limits: &MessageLimits) -> Result<Self, DecodeError> {
-        count(bytes, limits)?;
-        let message = MessageView::new(bytes)?;
+        let message = MessageView::new(bytes, limits)?;
         let tag = message.op.ok_or(MessageError::NoOp)?;
         let op = Op::from_tag(tag).ok_or(MessageError::UnknownOp(tag))?;
         Ok(Self { op, message })
@@ -105,42 +103,6 @@ impl<'a> Decoded<'a> {
             other => return Err(MessageError::WrongSide(other).into()),
         })
     }
-}
-
-/// Counts tokens and ends on the bytes. A repeated `MemberSpecs` is merged by protobuf, so its ends add up.
-fn count(bytes: &[u8], limits: &MessageLimits) -> Result<(), DecodeError> {
-    let (mut tokens, mut specs_ends) = (0usize, 0usize);
-    for field in Fields::of(bytes) {
-        let (shape, body) = field?;
-        let ends = match shape.number {
-            MEMBER_SPECS if shape.wire_type == WireType::Delimited => {
-                specs_ends = specs_ends.saturating_add(count_ends(body)?);
-                specs_ends
-            }
-            TOKENS if shape.wire_type == WireType::Delimited => {
-                tokens = tokens.saturating_add(1);
-                count_ends(body)?
-            }
-            _ => 0,
-        };
-        at_most(Field::Tokens, tokens, limits.tokens)?;
-        at_most(Field::TokenMyEnds, ends, limits.ends)?;
-    }
-    Ok(())
-}
-
-fn count_ends(token: &[u8]) -> Result<usize, Malformed> {
-    let mut ends = 0usize;
-    for field in Fields::of(token) {
-        if field?.0.number == MY_ENDS {
-            ends = ends.saturating_add(1);
-        }
-    }
-    Ok(ends)
-}
-
-const fn at_most(field: Field, count: usize, limit: usize) -> Result<(), MessageError> {
-    if count > limit { Err(MessageError::TooMany { field, limit }) } else { Ok(()) }
 }
 
 fn required<T>(field: Field, value: Option<T>) -> Result<T, MessageError> {
@@ -224,15 +186,14 @@ impl Check<'_> {
         Ok(Token { name, attrs, id, comms_key, sig_key, ends, signature })
     }
 
-    fn members(&self, message: &MessageView<'_>) -> Result<MemberList, DecodeError> {
+    fn members(&self, message: &MessageView<'_>) -> Result<MemberList, MessageError> {
         let cluster = self.id(Field::ClusterId, message.cluster_id)?;
         let which = Which::from_bits(required(Field::Which, message.which)?);
-        // As many as were counted.
-        let mut members = Vec::with_capacity(message.tokens().count());
-        for token in message.tokens() {
-            members.push(Listed::received(self.token(&token?)?));
+        let mut members = Vec::with_capacity(message.tokens.len());
+        for token in &message.tokens {
+            members.push(Listed::received(self.token(token)?));
         }
-        Ok(MemberList::of(cluster, which, members).map_err(MessageError::from)?)
+        Ok(MemberList::of(cluster, which, members)?)
     }
 
     fn cluster_info(&self, message: &MessageView<'_>) -> Result<ClusterInfo, MessageError> {
@@ -376,8 +337,7 @@ pub fn encode_token(token: &Token) -> Vec<u8> {
 ///
 /// [`DecodeError`] says what is wrong with them.
 pub fn decode_token(bytes: &[u8], limits: &MessageLimits) -> Result<Token, DecodeError> {
-    at_most(Field::TokenMyEnds, count_ends(bytes)?, limits.ends)?;
-    Ok(Check { limits }.token(&TokenView::new(bytes)?)?)
+    Ok(Check { limits }.token(&TokenView::new(bytes, limits)?)?)
 }
 
 fn append(out: &mut Vec<u8>, message: XlRegMsg) {

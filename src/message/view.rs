@@ -3,16 +3,19 @@
 //! It makes of bytes what protobuf makes of them: of a field that comes twice the last one counts, a token that comes
 //! twice is merged, and what the schema does not have is passed over. Tests and fuzzers hold it against prost.
 
+use alloc::vec::Vec;
 use core::str;
 
+use super::codec::DecodeError;
 use super::wire::{Fields, Malformed, WireType};
+use super::{Field, MessageError, MessageLimits};
 
 /// Field numbers that others need.
-pub(super) const MEMBER_SPECS: u32 = 11;
 pub(super) const TOKENS: u32 = 21;
 pub(super) const COMMS_KEY: u32 = 4;
 pub(super) const SIG_KEY: u32 = 5;
-pub(super) const MY_ENDS: u32 = 6;
+const MEMBER_SPECS: u32 = 11;
+const MY_ENDS: u32 = 6;
 
 /// The value of a field.
 struct Value<'a> {
@@ -30,10 +33,9 @@ impl<'a> Value<'a> {
     }
 
     fn u64(self) -> Result<u64, Malformed> {
-        if self.wire_type == WireType::Varint {
-            super::wire::value(self.body)
-        } else {
-            Err(Malformed)
+        match self.wire_type {
+            WireType::Varint => super::wire::value(self.body),
+            _ => Err(Malformed),
         }
     }
 
@@ -47,7 +49,6 @@ impl<'a> Value<'a> {
 /// The fields of an `XLRegMsg` that mean something to us.
 #[derive(Default)]
 pub(super) struct MessageView<'a> {
-    bytes: &'a [u8],
     pub(super) op: Option<i32>,
     pub(super) version: Option<u32>,
     pub(super) member_id: Option<&'a [u8]>,
@@ -59,12 +60,14 @@ pub(super) struct MessageView<'a> {
     pub(super) cluster_attrs: Option<u64>,
     pub(super) end_point_count: Option<u32>,
     pub(super) which: Option<u64>,
+    pub(super) tokens: Vec<TokenView<'a>>,
     pub(super) err_desc: Option<&'a str>,
 }
 
 impl<'a> MessageView<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut view = Self { bytes, ..Self::default() };
+    /// Counts tokens before it makes room for them, and their ends.
+    pub(super) fn new(bytes: &'a [u8], limits: &MessageLimits) -> Result<Self, DecodeError> {
+        let mut view = Self::default();
         for field in Fields::of(bytes) {
             let (shape, body) = field?;
             let value = Value { wire_type: shape.wire_type, body };
@@ -75,7 +78,7 @@ impl<'a> MessageView<'a> {
                 10 => view.member_attrs = Some(value.u64()?),
                 MEMBER_SPECS => {
                     let mut token = view.member_specs.take().unwrap_or_default();
-                    token.merge(value.bytes()?)?;
+                    token.merge(value.bytes()?, limits)?;
                     token.scope = Scope::Specs(bytes);
                     view.member_specs = Some(token);
                 }
@@ -85,7 +88,10 @@ impl<'a> MessageView<'a> {
                 16 => view.cluster_attrs = Some(value.u64()?),
                 17 => view.end_point_count = Some(value.u32()?),
                 20 => view.which = Some(value.u64()?),
-                TOKENS => drop(TokenView::new(value.bytes()?)?),
+                TOKENS => {
+                    at_most(Field::Tokens, view.tokens.len().saturating_add(1), limits.tokens)?;
+                    view.tokens.push(TokenView::new(value.bytes()?, limits)?);
+                }
                 23 => view.err_desc = Some(value.text()?),
                 // AesKey, Salt1, Salt2, DigSig and MemberName: of the schema, but used by no message.
                 3 | 4 | 5 | 22 => drop(value.bytes()?),
@@ -95,12 +101,10 @@ impl<'a> MessageView<'a> {
         }
         Ok(view)
     }
+}
 
-    pub(super) fn tokens(
-        &self,
-    ) -> impl Iterator<Item = Result<TokenView<'a>, Malformed>> + use<'a> {
-        all(self.bytes, TOKENS).map(TokenView::new)
-    }
+const fn at_most(field: Field, count: usize, limit: usize) -> Result<(), MessageError> {
+    if count > limit { Err(MessageError::TooMany { field, limit }) } else { Ok(()) }
 }
 
 /// The fields of a `Token`.
@@ -113,7 +117,9 @@ pub(super) struct TokenView<'a> {
     pub(super) sig_key: Option<&'a [u8]>,
     pub(super) dig_sig: Option<&'a [u8]>,
     scope: Scope<'a>,
-    ends: usize,
+    end_count: usize,
+    /// The first of the ends; nearly always these are all.
+    first_ends: [&'a str; 2],
 }
 
 /// Where the fields of a token are.
@@ -132,13 +138,14 @@ impl Default for Scope<'_> {
 }
 
 impl<'a> TokenView<'a> {
-    pub(super) fn new(body: &'a [u8]) -> Result<Self, Malformed> {
+    pub(super) fn new(body: &'a [u8], limits: &MessageLimits) -> Result<Self, DecodeError> {
         let mut token = Self { scope: Scope::Body(body), ..Self::default() };
-        token.merge(body)?;
+        token.merge(body, limits)?;
         Ok(token)
     }
 
-    fn merge(&mut self, body: &'a [u8]) -> Result<(), Malformed> {
+    /// Takes in more fields; ends are added up.
+    fn merge(&mut self, body: &'a [u8], limits: &MessageLimits) -> Result<(), DecodeError> {
         for field in Fields::of(body) {
             let (shape, body) = field?;
             let value = Value { wire_type: shape.wire_type, body };
@@ -149,8 +156,12 @@ impl<'a> TokenView<'a> {
                 COMMS_KEY => self.comms_key = Some(value.bytes()?),
                 SIG_KEY => self.sig_key = Some(value.bytes()?),
                 MY_ENDS => {
-                    value.text()?;
-                    self.ends = self.ends.saturating_add(1);
+                    let end = value.text()?;
+                    if let Some(place) = self.first_ends.get_mut(self.end_count) {
+                        *place = end;
+                    }
+                    self.end_count = self.end_count.saturating_add(1);
+                    at_most(Field::TokenMyEnds, self.end_count, limits.ends)?;
                 }
                 7 => self.dig_sig = Some(value.bytes()?),
                 _ => {}
@@ -161,17 +172,21 @@ impl<'a> TokenView<'a> {
 
     /// How many ends there are.
     pub(super) const fn end_count(&self) -> usize {
-        self.ends
+        self.end_count
     }
 
     pub(super) fn ends(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let (body, message) = match self.scope {
-            Scope::Body(body) => (Some(body), &[][..]),
+        let first = self.first_ends;
+        let (body, message): (_, &[u8]) = match self.scope {
+            _ if self.end_count <= first.len() => (None, &[]),
+            Scope::Body(body) => (Some(body), &[]),
             Scope::Specs(message) => (None, message),
         };
         let bodies = body.into_iter().chain(all(message, MEMBER_SPECS));
+        let others = bodies.flat_map(|body| all(body, MY_ENDS)).skip(first.len());
         // They were found to be text before.
-        bodies.flat_map(|body| all(body, MY_ENDS)).filter_map(|end| str::from_utf8(end).ok())
+        let others = others.filter_map(|end| str::from_utf8(end).ok());
+        first.into_iter().take(self.end_count).chain(others)
     }
 }
 

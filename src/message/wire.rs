@@ -73,6 +73,12 @@ pub(crate) fn value(body: &[u8]) -> Result<u64, Malformed> {
 
 /// A varint and its length; `None` if its end is not there yet.
 fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
+    // Most have one byte, most others two.
+    match *bytes {
+        [a @ ..0x80, ..] => return Ok(Some((u64::from(a), 1))),
+        [a, b @ ..0x80, ..] => return Ok(Some((u64::from(a & 0x7f) | u64::from(b) << 7, 2))),
+        _ => {}
+    }
     let mut value = 0u64;
     for (index, byte) in (0u32..10).zip(bytes) {
         let bits = u64::from(byte & 0x7f);
