@@ -58,9 +58,13 @@ impl TryRng for Script {
 impl TryCryptoRng for Script {}
 
 /// Every event of a machine, and how it ended.
-pub fn to_the_end<M: Machine, T: Transport, C: Timer>(
-    mut driver: Driver<M, T, C>,
-) -> (Vec<M::Event>, Result<(), DriveError<M::Error, T::Error>>) {
+type Told<M, T> = (
+    Vec<<M as Machine>::Event>,
+    Result<(), DriveError<<M as Machine>::Error, <T as Transport>::Error>>,
+);
+
+/// Drives a machine until it ends.
+pub fn to_the_end<M: Machine, T: Transport, C: Timer>(mut driver: Driver<M, T, C>) -> Told<M, T> {
     let mut events = Vec::new();
     loop {
         match driver.next_event() {

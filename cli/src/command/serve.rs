@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
@@ -17,7 +16,7 @@ use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically
 use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
 use xlreg::registry::{Registry, RegistryLimits};
 
-use crate::daemon::{Daemon, Limits, Metrics, observe};
+use crate::daemon::{self, Daemon, Limits, Metrics, observe};
 use crate::failure::{Failure, print};
 use crate::store::{Local, Redb, Store, StoreError};
 use crate::{import, random};
@@ -111,7 +110,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         import(path, &args.dir)?;
     }
     let identity = identity(&args.dir, &lock, args.name.as_ref())?;
-    let runtime = Runtime::new().map_err(Failure::new)?;
+    let runtime = daemon::runtime().map_err(Failure::new)?;
     runtime.block_on(serve(args, identity))
 }
 

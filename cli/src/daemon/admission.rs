@@ -1,12 +1,9 @@
-//! Who is let in: connections in all and for each address, Hellos a second for each address, Hellos that wait
-//! for RSA.
+//! Who is let in: connections in all and for each address, Hellos a second for each address.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -51,10 +48,6 @@ pub struct Admission {
     limits: Limits,
     addresses: Mutex<HashMap<IpAddr, Address>>,
     connections: Arc<Semaphore>,
-    /// One permit for each Hello that waits or is being opened.
-    hellos: Arc<Semaphore>,
-    /// One permit for each core that opens Hellos.
-    cores: Arc<Semaphore>,
 }
 
 /// What one address takes up.
@@ -68,13 +61,10 @@ struct Address {
 impl Admission {
     /// Nobody is in yet.
     pub fn new(limits: Limits) -> Self {
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             limits,
             addresses: Mutex::new(HashMap::new()),
             connections: Arc::new(Semaphore::new(limits.connections)),
-            hellos: Arc::new(Semaphore::new(limits.hellos_waiting)),
-            cores: Arc::new(Semaphore::new(cores)),
         }
     }
 
@@ -112,13 +102,6 @@ impl Admission {
                 granted
             }
         }
-    }
-
-    /// A turn at RSA: waits for a core; `None` if too many wait already.
-    pub async fn turn(&self) -> Option<[OwnedSemaphorePermit; 2]> {
-        let waiting = Arc::clone(&self.hellos).try_acquire_owned().ok()?;
-        let core = Arc::clone(&self.cores).acquire_owned().await.ok()?;
-        Some([waiting, core])
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Address>> {
@@ -172,10 +155,6 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{Future, poll_fn};
-    use std::pin::pin;
-    use std::task::Poll;
-
     use super::*;
 
     fn admission(limits: Limits) -> Arc<Admission> {
@@ -216,27 +195,6 @@ mod tests {
         let _seat = admission.seat(address).unwrap();
         let opened = [(); 3].map(|()| admission.hello(address));
         assert_eq!(opened, [true, false, false], "at least one, however low the rate");
-    }
-
-    #[tokio::test]
-    async fn hellos_beyond_the_queue_and_the_cores_get_no_turn() {
-        let admission = admission(Limits { hellos_waiting: 1, ..Limits::default() });
-        let turn = admission.turn().await.unwrap();
-        assert!(admission.turn().await.is_none(), "one waits or is opened already");
-        drop(turn);
-        assert!(admission.turn().await.is_some());
-
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let admission = Arc::new(Admission::new(Limits::default()));
-        let mut turns = Vec::new();
-        for _ in 0..cores {
-            turns.push(admission.turn().await.unwrap());
-        }
-        let mut next = pin!(admission.turn());
-        let waits = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx).is_pending())).await;
-        assert!(waits, "every core has one");
-        turns.pop();
-        assert!(next.await.is_some());
     }
 
     #[test]

@@ -2,8 +2,7 @@
 //!
 //! 1. A connection is let in if there is room, in all and for its address ([`admission`]); else it is closed
 //!    at once.
-//! 2. Its Hello is opened on a thread for that, a few at a time and at a bounded rate for each address
-//!    ([`registrar`]).
+//! 2. Its Hello is opened on a thread for that ([`workers`]), at a bounded rate for each address ([`registrar`]).
 //! 3. Its requests go to the store ([`crate::store`]), which answers when what they change is durable.
 //! 4. When the daemon is to stop, it accepts no more, finishes what is in flight, and closes.
 
@@ -12,13 +11,17 @@ mod metrics;
 mod observe;
 mod registrar;
 mod rsa;
+mod workers;
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -47,10 +50,28 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long connections may take to finish what is in flight when the daemon stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
+/// Cores for each thread that reads and writes. A session takes several times as long in RSA, which has threads of its own,
+/// as in all else; and what few threads share they need not wake one another for.
+const CORES_PER_EVENT_LOOP: usize = 4;
+
+/// A runtime for the daemon.
+///
+/// # Errors
+///
+/// The system's, if it has no more threads.
+pub fn runtime() -> std::io::Result<Runtime> {
+    let event_loops = cores().div_ceil(CORES_PER_EVENT_LOOP);
+    Builder::new_multi_thread().worker_threads(event_loops).enable_all().build()
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 /// What all connections share.
 pub struct Daemon<S> {
     store: Arc<S>,
-    rsa: Rsa,
+    rsa: Arc<Rsa>,
     config: ServerConfig,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
@@ -69,8 +90,9 @@ impl<S: Store> Daemon<S> {
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, Failure> {
         let config = ServerConfig::new(comms.public_key());
+        let rsa = Arc::new(Rsa::new(comms, limits.hellos_waiting)?);
         let admission = Arc::new(Admission::new(limits));
-        Ok(Arc::new(Self { store, rsa: Rsa::new(comms)?, config, admission, metrics }))
+        Ok(Arc::new(Self { store, rsa, config, admission, metrics }))
     }
 
     /// Accepts and serves until `stop` says so, then lets what is in flight finish, for a bounded time.
@@ -155,7 +177,7 @@ impl<S: Store> Daemon<S> {
     fn registrar(&self, address: IpAddr) -> Registrar<S> {
         Registrar::new(
             Arc::clone(&self.store),
-            self.rsa.clone(),
+            Arc::clone(&self.rsa),
             Arc::clone(&self.admission),
             Arc::clone(&self.metrics),
             address,

@@ -1,4 +1,4 @@
-//! Who does the daemon's RSA.
+//! Who does the daemon's RSA, and where.
 
 use std::sync::Arc;
 
@@ -6,36 +6,75 @@ use tracing::warn;
 #[cfg(feature = "aws-lc-rs")]
 use xlreg::crypto::AwsLc;
 use xlreg::crypto::{Open, Provider, RustCrypto, SelfTestFailed};
-use xlreg::identity::CommsKeyPair;
+use xlreg::identity::{CommsKeyPair, PublicKey};
+use xlreg::message::{Refusal, Request};
+use xlreg::registry::CheckedRequest;
+use xlreg::session::{OpenedHello, SealedHello};
 
+use super::cores;
+use super::workers::{Undone, Workers};
 use crate::failure::Failure;
+use crate::random;
 
-/// The registry's key, in a provider's hands, and the provider.
-#[derive(Clone)]
+/// The registry's key in a provider's hands, and threads to use it on.
 pub struct Rsa {
-    /// Opens Hellos.
-    pub opener: Arc<dyn Open + Send + Sync>,
-    /// Verifies tokens.
-    pub provider: Arc<dyn Provider>,
+    opener: Arc<dyn Open + Send + Sync>,
+    provider: Arc<dyn Provider>,
+    workers: Workers,
 }
 
 impl Rsa {
-    /// The fastest provider that there is and that takes the key, after its self-test.
+    /// The fastest provider that there is and that takes the key, after its self-test, and as many threads as there are
+    /// cores. So many Hellos may wait for them.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if a provider gives wrong answers, or none takes the key.
-    pub fn new(comms: &CommsKeyPair) -> Result<Self, Failure> {
+    /// [`Failure`] if a provider gives wrong answers, or none takes the key, or there are no threads.
+    pub fn new(comms: &CommsKeyPair, waiting: usize) -> Result<Self, Failure> {
+        let workers = Workers::start(cores(), waiting).map_err(Failure::new)?;
         let key = comms.to_pkcs8_der().map_err(Failure::new)?;
         for make in PROVIDERS {
             let provider = make().map_err(Failure::new)?;
             match provider.opener(key.expose()) {
-                Ok(opener) => return Ok(Self { opener: opener.into(), provider }),
+                Ok(opener) => return Ok(Self { opener: opener.into(), provider, workers }),
                 Err(refused) => warn!("{}: {refused}", provider.name()),
             }
         }
         Err(Failure::new("no RSA provider takes the registry's comms key"))
     }
+}
+
+impl Rsa {
+    /// Opens a Hello.
+    ///
+    /// # Errors
+    ///
+    /// [`Undone`] says why it was not tried.
+    pub async fn open(&self, hello: SealedHello) -> Result<OpenedHello, Undone> {
+        let opener = Arc::clone(&self.opener);
+        self.workers.run(move || hello.open(&*opener, &mut random::system())).await
+    }
+
+    /// Checks a signature: here, which costs less than another thread, or where Hellos are opened, if the key is one of
+    /// those that take milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] to send.
+    pub async fn check(&self, request: Request) -> Result<CheckedRequest, Refusal> {
+        if !matches!(&request, Request::Member(token) if is_slow(&token.sig_key)) {
+            return CheckedRequest::new(request, &*self.provider);
+        }
+        let provider = Arc::clone(&self.provider);
+        let checked = self.workers.run(move || CheckedRequest::new(request, &*provider));
+        checked.await.unwrap_or(Err(Refusal::Unavailable))
+    }
+}
+
+/// Whether a signature by this key takes more than some 300 microseconds to check. (2048 bits take 80, 8192 bits with a
+/// large exponent 3,000.)
+fn is_slow(key: &PublicKey) -> bool {
+    key.bits() > 4096 || key.components().exponent.len() > 3
 }
 
 type Make = fn() -> Result<Arc<dyn Provider>, SelfTestFailed>;

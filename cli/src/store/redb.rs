@@ -13,8 +13,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table,
+    TableDefinition, WriteTransaction,
 };
 use tracing::warn;
 use xlreg::identity::{ClusterAttrs, Fingerprint, NodeId};
@@ -248,26 +248,40 @@ fn write(
     Ok(transaction.commit()?)
 }
 
+/// The table, opened if it is not yet.
+fn opened<'a, 't, K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &'a mut Option<Table<'t, K, V>>,
+    transaction: &'t WriteTransaction,
+    definition: TableDefinition<'static, K, V>,
+) -> Result<&'a mut Table<'t, K, V>, redb::Error> {
+    match table {
+        Some(table) => Ok(table),
+        None => Ok(table.insert(transaction.open_table(definition)?)),
+    }
+}
+
 impl Log for Redb {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let commits = self.commits.saturating_add(1);
         let written = write(&self.database, |transaction| {
             transaction.open_table(META)?.insert(COMMITS, commits.to_le_bytes().as_slice())?;
-            let mut nodes = transaction.open_table(NODES)?;
-            let mut clusters = transaction.open_table(CLUSTERS)?;
-            let mut members = transaction.open_table(MEMBERS)?;
+            // Each that is opened is written back, so only those that change are.
+            let (mut nodes, mut clusters, mut members) = (None, None, None);
             for change in changes {
                 match change {
                     Change::NodeBound { id, key } => {
+                        let nodes = opened(&mut nodes, transaction, NODES)?;
                         nodes.insert(id.as_bytes(), &key.to_bytes())?;
                     }
                     Change::ClusterCreated { name, info } => {
                         let ClusterInfo { id, max_size, attrs, end_point_count } = info;
                         let row = (name.as_str(), *max_size, attrs.bits(), *end_point_count);
+                        let clusters = opened(&mut clusters, transaction, CLUSTERS)?;
                         clusters.insert(id.as_bytes(), row)?;
                     }
                     Change::MemberJoined { cluster, index, member }
                     | Change::MemberUpdated { cluster, index, member } => {
+                        let members = opened(&mut members, transaction, MEMBERS)?;
                         let token = encode_token(member);
                         members.insert((cluster.as_bytes(), *index), token.as_slice())?;
                     }

@@ -9,6 +9,7 @@
 mod serve;
 
 use core::future::{Future, poll_fn};
+use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io;
@@ -216,8 +217,8 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
     room: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
-    let mut chunk = [0; CHUNK];
-    let mut buffer = ReadBuf::new(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default());
+    let mut chunk = [MaybeUninit::uninit(); CHUNK];
+    let mut buffer = ReadBuf::uninit(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default());
     let transfer = match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
         Ok(()) => Transfer::Bytes(buffer.filled().len()),
         Err(error) if is_gone(&error) => Transfer::Gone,

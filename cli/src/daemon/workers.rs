@@ -1,0 +1,193 @@
+//! Threads for work that an event loop cannot wait for: RSA.
+//!
+//! They are not the runtime's: there are as many as cores, the queue in front of them is bounded, and as long as there is
+//! work nobody is put to sleep and woken for each piece.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Threads that take work from one queue; they end when this is dropped and the queue is empty.
+pub struct Workers(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    more: Condvar,
+    /// Pieces of work that may wait.
+    room: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Work>,
+    /// Threads with nothing to do.
+    idle: usize,
+    over: bool,
+}
+
+/// Why work was not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// Too much waits already.
+    Full,
+    /// It panicked.
+    Panicked,
+}
+
+impl Workers {
+    /// Starts so many threads, for which so many pieces of work may wait.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if it has no more threads.
+    pub fn start(threads: usize, room: usize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), room });
+        let workers = Self(Arc::clone(&shared));
+        for _ in 0..threads {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name("rsa".into()).spawn(move || shared.work())?;
+        }
+        Ok(workers)
+    }
+
+    /// Has it done and waits for what comes of it. Where nobody waits any more when its turn comes, it is left undone.
+    ///
+    /// # Errors
+    ///
+    /// [`Undone`] says why it was not done.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Undone> {
+        let (reply, answer) = oneshot::channel();
+        let work = Box::new(move || {
+            if !reply.is_closed() {
+                // Whoever asked may have gone meanwhile.
+                let _ = reply.send(work());
+            }
+        });
+        if !self.0.push(work) {
+            return Err(Undone::Full);
+        }
+        answer.await.map_err(|_| Undone::Panicked)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.0.queue().over = true;
+        self.0.more.notify_all();
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, work: Work) -> bool {
+        let mut queue = self.queue();
+        // What an idle thread is about to take does not wait.
+        if queue.waiting.len() >= self.room.saturating_add(queue.idle) {
+            return false;
+        }
+        queue.waiting.push_back(work);
+        if queue.idle > 0 {
+            self.more.notify_one();
+        }
+        true
+    }
+
+    fn work(&self) {
+        let mut queue = self.queue();
+        loop {
+            if let Some(work) = queue.waiting.pop_front() {
+                drop(queue);
+                // The thread goes on; whoever waits learns of it by the reply that never comes.
+                let _ = catch_unwind(AssertUnwindSafe(work));
+                queue = self.queue();
+            } else if queue.over {
+                return;
+            } else {
+                queue.idle += 1;
+                queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue.idle -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Has `workers` begin with something that lasts until the gate is dropped.
+    async fn occupy(
+        workers: &Arc<Workers>,
+    ) -> (tokio::task::JoinHandle<Result<(), Undone>>, mpsc::Sender<()>) {
+        let (gate, closed) = mpsc::channel::<()>();
+        let (begun, begins) = oneshot::channel();
+        let workers = Arc::clone(workers);
+        let work = move || {
+            let _ = begun.send(());
+            let _ = closed.recv();
+        };
+        let task = tokio::spawn(async move { workers.run(work).await });
+        begins.await.unwrap();
+        (task, gate)
+    }
+
+    #[tokio::test]
+    async fn work_beyond_the_threads_waits_and_beyond_the_room_is_refused() {
+        let workers = Arc::new(Workers::start(2, 1).unwrap());
+        let (first, gate) = occupy(&workers).await;
+        let (second, other_gate) = occupy(&workers).await;
+        let third = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(|| 3).await }
+        });
+        while workers.0.queue().waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(workers.run(|| 4).await, Err(Undone::Full));
+        drop(gate);
+        assert_eq!((first.await.unwrap(), third.await.unwrap()), (Ok(()), Ok(3)));
+        assert_eq!(workers.run(|| 5).await, Ok(5));
+        drop(other_gate);
+        assert_eq!(second.await.unwrap(), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_is_left_undone() {
+        let workers = Arc::new(Workers::start(1, 8).unwrap());
+        let (first, gate) = occupy(&workers).await;
+        let (told, tells) = mpsc::channel();
+        let given_up = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(move || told.send(())).await }
+        });
+        while workers.0.queue().waiting.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        given_up.abort();
+        assert!(given_up.await.unwrap_err().is_cancelled());
+        drop(gate);
+        assert_eq!(first.await.unwrap(), Ok(()));
+        assert!(tells.recv().is_err(), "it was dropped and not run");
+    }
+
+    #[tokio::test]
+    async fn a_thread_outlives_work_that_panics() {
+        let workers = Workers::start(1, 8).unwrap();
+        let panics = workers.run(|| panic!("as the test wants it")).await;
+        assert_eq!(panics, Err::<(), _>(Undone::Panicked));
+        assert_eq!(workers.run(|| 1).await, Ok(1));
+    }
+}
