@@ -3,6 +3,7 @@
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::Poll;
+use std::boxed::Box;
 
 use rand_core::CryptoRng;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -62,7 +63,8 @@ pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Registrar>(
         };
         match event? {
             None => return Ok(()),
-            Some(event) => answer(event, &mut driver, registrar, &mut visitor).await?,
+            // On the heap while it lasts: an idle connection, of which there are many, has no room for it.
+            Some(event) => Box::pin(answer(event, &mut driver, registrar, &mut visitor)).await?,
         }
     }
 }
