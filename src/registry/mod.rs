@@ -10,11 +10,12 @@
 //! * The rules of one cluster are functions over one value ([`Cluster`]), so that a store that is not in one
 //!   process can run them as compare-and-swap.
 //!
-//! Look-ups by ID and name are in ordered maps: their cost grows with the logarithm of the registry, and no
-//! peer can choose IDs that collide.
+//! Look-ups by ID and name go through ordered maps: their cost grows with the logarithm of the registry, and no
+//! peer can choose IDs or names that collide.
 
 mod change;
 mod cluster;
+mod clusters;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -23,6 +24,7 @@ use rand_core::CryptoRng;
 
 pub use change::{ApplyError, Change};
 pub use cluster::{Cluster, Joined};
+use clusters::Clusters;
 
 use crate::credential::Credential;
 use crate::crypto::{RustCrypto, Verify};
@@ -34,7 +36,7 @@ use crate::message::{ClusterRef, Create, GetCluster, Listed, Refusal, Reply, Req
 pub struct RegistryLimits {
     /// Nodes known. Each takes about 120 bytes of memory.
     pub nodes: usize,
-    /// Clusters, members apart. Each takes at most 1 KB, with a name of the longest kind twice.
+    /// Clusters, members apart. Each takes at most 700 bytes, with a name of the longest kind.
     pub clusters: usize,
     /// Members of all clusters together. Each takes about 1.5 KB and, with the largest keys and ends, at most 8.5 KB; one
     /// session's memberships share all of it.
@@ -55,8 +57,7 @@ pub struct Registry {
     limits: RegistryLimits,
     /// Every node ID ever accepted or issued, and the sig key it is bound to.
     nodes: BTreeMap<NodeId, Fingerprint>,
-    clusters: BTreeMap<NodeId, Cluster>,
-    names: BTreeMap<Name, NodeId>,
+    clusters: Clusters,
     /// Members of all clusters together.
     memberships: usize,
     revision: u64,
@@ -64,7 +65,7 @@ pub struct Registry {
 
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        // Names and memberships follow from the clusters; the revision is history.
+        // Memberships follow from the clusters; the revision is history.
         self.credential == other.credential
             && self.limits == other.limits
             && self.nodes == other.nodes
@@ -142,8 +143,7 @@ impl Registry {
             credential,
             limits,
             nodes: BTreeMap::new(),
-            clusters: BTreeMap::new(),
-            names: BTreeMap::new(),
+            clusters: Clusters::default(),
             memberships: 0,
             revision: 0,
         }
@@ -169,9 +169,9 @@ impl Registry {
         self.memberships
     }
 
-    /// Every cluster, by ID.
+    /// Every cluster, in the order they were created.
     pub fn clusters(&self) -> impl ExactSizeIterator<Item = &Cluster> {
-        self.clusters.values()
+        self.clusters.iter()
     }
 
     /// The cluster with this ID.
@@ -181,7 +181,7 @@ impl Registry {
 
     /// The cluster with this name.
     pub fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
-        self.clusters.get(self.names.get(name)?)
+        self.clusters.named(name)
     }
 
     /// Decides a request and applies its change, checking a Member's signature with the default provider. How many ends
@@ -330,7 +330,7 @@ impl Registry {
 
     /// Whether an ID is in use as anything at all: IDs are unique in a registry (PROTOCOL 1).
     fn is_taken(&self, id: &NodeId) -> bool {
-        self.nodes.contains_key(id) || self.clusters.contains_key(id) || self.credential.id == *id
+        self.nodes.contains_key(id) || self.clusters.contains(id) || self.credential.id == *id
     }
 
     /// A random ID that is not in use. A second draw is never needed unless the generator is broken.
@@ -358,12 +358,10 @@ impl Registry {
                 if self.is_taken(&info.id) {
                     return Err(ApplyError::IdTaken(info.id));
                 }
-                if self.names.contains_key(name) {
+                if self.clusters.named(name).is_some() {
                     return Err(ApplyError::NameTaken(name.clone()));
                 }
-                let cluster = Cluster::restore(name.clone(), *info)?;
-                self.names.insert(name.clone(), info.id);
-                self.clusters.insert(info.id, cluster);
+                self.clusters.insert(Cluster::restore(name.clone(), *info)?);
             }
             Change::MemberJoined { cluster, member, .. }
             | Change::MemberUpdated { cluster, member, .. } => {
@@ -385,7 +383,7 @@ impl Registry {
     /// Changes that rebuild this registry from an empty one: a snapshot.
     pub fn changes(&self) -> Vec<Change> {
         let nodes = self.nodes.iter().map(|(id, key)| Change::NodeBound { id: *id, key: *key });
-        nodes.chain(self.clusters.values().flat_map(Cluster::changes)).collect()
+        nodes.chain(self.clusters.iter().flat_map(Cluster::changes)).collect()
     }
 }
 

@@ -1,0 +1,70 @@
+//! All clusters, found by ID and by name.
+//!
+//! Nothing is ever deleted, so a cluster keeps its place in one list. What leads there is in ordered maps with short keys:
+//! they grow with the logarithm of the registry whatever clients choose for names, and a look-up touches little memory.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use sha2::{Digest, Sha256};
+
+use super::Cluster;
+use crate::identity::{Name, NodeId};
+
+/// Stands for a name: 16 bytes of its SHA-256. Nobody can find two names with the same ones.
+type NameKey = [u8; 16];
+
+fn key(name: &Name) -> NameKey {
+    let digest: [u8; 32] = Sha256::digest(name.as_str()).into();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// The clusters of a registry. Two are equal if they hold the same clusters, in whatever order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Clusters {
+    all: Vec<Cluster>,
+    ids: BTreeMap<NodeId, usize>,
+    names: BTreeMap<NameKey, usize>,
+}
+
+impl Clusters {
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// In the order they were created.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Cluster> {
+        self.all.iter()
+    }
+
+    pub(super) fn contains(&self, id: &NodeId) -> bool {
+        self.ids.contains_key(id)
+    }
+
+    pub(super) fn get(&self, id: &NodeId) -> Option<&Cluster> {
+        self.all.get(*self.ids.get(id)?)
+    }
+
+    pub(super) fn get_mut(&mut self, id: &NodeId) -> Option<&mut Cluster> {
+        self.all.get_mut(*self.ids.get(id)?)
+    }
+
+    pub(super) fn named(&self, name: &Name) -> Option<&Cluster> {
+        self.all.get(*self.names.get(&key(name))?)
+    }
+
+    /// Takes in a cluster whose ID and name are not in use.
+    pub(super) fn insert(&mut self, cluster: Cluster) {
+        let place = self.all.len();
+        self.ids.insert(cluster.info().id, place);
+        self.names.insert(key(cluster.name()), place);
+        self.all.push(cluster);
+    }
+}
+
+impl PartialEq for Clusters {
+    fn eq(&self, other: &Self) -> bool {
+        self.ids.len() == other.ids.len()
+            && self.ids.keys().all(|id| other.get(id).is_some_and(|it| self.get(id) == Some(it)))
+    }
+}
