@@ -68,7 +68,7 @@ mod decode_42_kb {
     #[divan::bench]
     fn raw(bencher: Bencher) {
         let raw = Raw::new(Sessions::new().message());
-        bencher.counter(BytesCount::new(raw.len())).bench_local(|| raw.decode());
+        bencher.counter(BytesCount::new(raw.record_len())).bench_local(|| raw.decode());
     }
 }
 
@@ -92,7 +92,7 @@ mod encode_42_kb {
     #[divan::bench]
     fn raw(bencher: Bencher) {
         let raw = Raw::new(Sessions::new().message());
-        bencher.counter(BytesCount::new(raw.len())).bench_local(|| raw.encode());
+        bencher.counter(BytesCount::new(raw.record_len())).bench_local(|| raw.encode());
     }
 }
 

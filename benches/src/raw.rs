@@ -52,7 +52,7 @@ impl Raw {
     }
 
     /// Bytes in the record.
-    pub fn len(&self) -> usize {
+    pub fn record_len(&self) -> usize {
         self.record.len()
     }
 

@@ -34,7 +34,7 @@ mod registry;
 #[path = "../../tests/common/seeded.rs"]
 mod seeded;
 mod server_session;
-mod support;
+pub(crate) mod support;
 mod token;
 mod token_rsa;
 

@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::sync::LazyLock;
 
 use super::input::Input;
-pub(super) use super::seeded::Seeded;
+pub(crate) use super::seeded::Seeded;
 use crate::credential::Credential;
 use crate::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 use crate::message::{
@@ -21,12 +21,12 @@ use crate::session::{
 pub(super) static CREDENTIAL: LazyLock<Credential> =
     LazyLock::new(|| include_str!("fixtures/regcred.txt").parse().expect("a captured credential"));
 
-pub(super) fn credential() -> Credential {
+pub(crate) fn credential() -> Credential {
     CREDENTIAL.clone()
 }
 
 /// A captured member's token.
-pub(super) fn token() -> Token {
+pub(crate) fn token() -> Token {
     static TOKEN: LazyLock<Token> = LazyLock::new(|| {
         let token = include_bytes!("fixtures/token.bin");
         decode_token(token, &MessageLimits::default()).expect("a captured token")
@@ -65,7 +65,7 @@ pub(super) fn reply(op: Op, input: &mut Input<'_>) -> Reply {
 }
 
 /// The command that makes this request.
-pub(super) fn command(
+pub(crate) fn command(
     client: &mut Session<Client>,
     now: Instant,
     request: Request,

@@ -36,6 +36,8 @@ pub use name::{Name, NameError};
 pub use node::Identity;
 pub use node_id::{NodeId, NodeIdError};
 pub use openssh::OpenSshError;
+#[cfg(test)]
+pub(crate) use spki::PARSED;
 pub(crate) use spki::Spki;
 pub use token::{BadSignature, Token, VerifiedToken};
 pub use version::{Version, VersionError};

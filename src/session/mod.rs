@@ -10,6 +10,8 @@ mod client;
 mod error;
 mod flow;
 mod handshake;
+#[cfg(test)]
+mod keys_once;
 mod limits;
 mod link;
 mod machine;
