@@ -156,7 +156,7 @@ impl Load {
             step: args.step,
             tokens,
             run: xlreg::identity::NodeId::random(rng).to_string().chars().take(16).collect(),
-            ahead: args.concurrency.div_ceil(GROUP) + 2,
+            ahead: 4 * args.concurrency.div_ceil(GROUP) + 8,
         };
         if args.step == Step::Full {
             for group in 0..load.ahead {
