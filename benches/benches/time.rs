@@ -108,12 +108,19 @@ mod registry {
         bencher.bench_local(|| registries.create());
     }
 
-    #[divan::bench(args = SIZES, sample_count = 1000)]
+    #[divan::bench(args = SIZES, sample_count = 1000, sample_size = 1)]
     fn join(bencher: Bencher, clusters: u64) {
+        let registries = RefCell::new(Registries::new(clusters));
+        let bencher = bencher.with_inputs(|| registries.borrow_mut().create());
+        bencher.bench_local_values(|()| registries.borrow_mut().join_newest());
+    }
+
+    #[divan::bench(args = SIZES, sample_count = 1000)]
+    fn join_again(bencher: Bencher, clusters: u64) {
         let (mut registries, mut n) = (Registries::new(clusters), 0u64);
         bencher.bench_local(|| {
             n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            registries.join_some(n);
+            registries.join_again(n);
         });
     }
 

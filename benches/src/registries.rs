@@ -81,10 +81,15 @@ impl Registries {
         assert!(matches!(reply, Reply::Join(_)), "{reply:?}");
     }
 
-    /// A ninth member joins some cluster, or says again that it is there.
-    pub fn join_some(&mut self, n: u64) {
+    /// The ninth member joins the newest cluster.
+    pub fn join_newest(&mut self) {
+        self.join(MEMBERS);
+    }
+
+    /// A member of all clusters joins one of them again.
+    pub fn join_again(&mut self, n: u64) {
         let cluster = self.some(n);
-        let reply = self.decide(MEMBERS, Request::Join(cluster));
+        let reply = self.decide(0, Request::Join(cluster));
         assert!(matches!(reply, Reply::Join(_)), "{reply:?}");
     }
 
