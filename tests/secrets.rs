@@ -354,7 +354,7 @@ fn ciphers_and_private_keys_wipe_themselves() {
     wiped::<aes::Aes256Dec>();
     wiped::<cbc::Encryptor<aes::Aes256Enc>>();
     wiped::<cbc::Decryptor<aes::Aes256Dec>>();
-    wiped::<rsa::RsaPrivateKey>();
+    wiped::<rsa::PrivateKey>();
     wiped::<zeroize::Zeroizing<[u8; 32]>>();
     // And not because somebody else of this build asks for it.
     let manifest = include_str!("../Cargo.toml");

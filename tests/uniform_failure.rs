@@ -157,6 +157,27 @@ fn a_hello_fails_in_one_way_whatever_is_wrong_with_it() {
     assert_uniform("Hello", &Error::Handshake, traces);
 }
 
+/// RFC 8017 wants an encoding to start with zero, and later guidance wants nobody to look: Manger's attack lives on being
+/// told. A Hello that starts otherwise is told from none: it opens as a good one does, or fails as all others do.
+#[test]
+fn the_first_byte_of_an_encoding_is_never_told() {
+    let starting_with = |first| oaep(&[0x33; 44], |_| (), |all| all[0] = first);
+    for provider in providers() {
+        let key = registry_key().to_pkcs8_der().unwrap();
+        let opener = provider.opener(key.expose()).unwrap();
+        let trace = |sealed: &[u8]| {
+            hello_trace(sealed, |hello| hello.open(&*opener, &mut Seeded::new(2)), &[])
+        };
+        let expected = match provider.name() {
+            "rsa" => trace(&starting_with(0)),
+            _ => trace(&[0; 256]),
+        };
+        for first in [1, 2, 0x40, 0x7f] {
+            assert_eq!(trace(&starting_with(first)), expected, "{}: {first}", provider.name());
+        }
+    }
+}
+
 /// A caller that refuses to open a Hello ends the session as one that does not open does, seen from the client.
 #[test]
 fn a_hello_that_is_refused_looks_like_one_that_does_not_open() {

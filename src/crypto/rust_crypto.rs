@@ -13,7 +13,7 @@ use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs8::der::pem::LineEnding;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rsa::traits::PublicKeyParts;
-use rsa::{BoxedUint, Oaep, RsaPrivateKey, RsaPublicKey};
+use rsa::{BoxedUint, Oaep};
 use sha1::{Digest, Sha1};
 use zeroize::Zeroizing;
 
@@ -54,14 +54,14 @@ impl Provider for RustCrypto {
 
     fn generate(&self, bits: usize, rng: &mut dyn CryptoRng) -> Result<Secret, KeyRefused> {
         let failed = KeyRefused("no key of this size can be generated");
-        let key = RsaPrivateKey::new(rng, bits).map_err(|_| failed)?;
+        let key = rsa::PrivateKey::new(rng, bits).map_err(|_| failed)?;
         let der = PrivateKey(key).to_der().map_err(|_| failed)?;
         Ok(Secret::new(der.to_vec()))
     }
 }
 
 fn private_key(pkcs8: &[u8]) -> Result<PrivateKey, KeyRefused> {
-    let key = RsaPrivateKey::from_pkcs8_der(pkcs8);
+    let key = rsa::PrivateKey::from_pkcs8_der(pkcs8);
     key.map(PrivateKey)
         .map_err(|_| KeyRefused("not PKCS#8 with an RSA key whose parts fit together"))
 }
@@ -91,8 +91,8 @@ impl Verify for RustCrypto {
     }
 }
 
-fn public_key(key: PublicComponents<'_>) -> Option<RsaPublicKey> {
-    RsaPublicKey::new(integer(key.modulus)?, integer(key.exponent)?).ok()
+fn public_key(key: PublicComponents<'_>) -> Option<rsa::PublicKey> {
+    rsa::PublicKey::new(integer(key.modulus)?, integer(key.exponent)?).ok()
 }
 
 fn integer(bytes: &[u8]) -> Option<BoxedUint> {
@@ -117,7 +117,7 @@ pub(crate) enum PrivateKeyError {
 
 /// An RSA private key of either use; `identity` gives it a purpose by type.
 #[derive(Clone)]
-pub(crate) struct PrivateKey(RsaPrivateKey);
+pub(crate) struct PrivateKey(rsa::PrivateKey);
 
 impl PrivateKey {
     pub(crate) fn generate(
@@ -128,7 +128,7 @@ impl PrivateKey {
         if !allowed.contains(&bits) {
             return Err(PrivateKeyError::Bits(bits));
         }
-        RsaPrivateKey::new(rng, bits).map(Self).map_err(|_| PrivateKeyError::Generate)
+        rsa::PrivateKey::new(rng, bits).map(Self).map_err(|_| PrivateKeyError::Generate)
     }
 
     pub(crate) fn from_pem(
@@ -140,7 +140,7 @@ impl PrivateKey {
             return Err(PrivateKeyError::Malformed);
         }
         let key =
-            RsaPrivateKey::from_pkcs8_pem(pem.trim()).map_err(|_| PrivateKeyError::Malformed)?;
+            rsa::PrivateKey::from_pkcs8_pem(pem.trim()).map_err(|_| PrivateKeyError::Malformed)?;
         Self(key).checked(allowed)
     }
 
@@ -148,19 +148,19 @@ impl PrivateKey {
         der: &[u8],
         allowed: RangeInclusive<usize>,
     ) -> Result<Self, PrivateKeyError> {
-        Self::read(der, RsaPrivateKey::from_pkcs8_der)?.checked(allowed)
+        Self::read(der, rsa::PrivateKey::from_pkcs8_der)?.checked(allowed)
     }
 
     pub(crate) fn from_pkcs1_der(
         der: &[u8],
         allowed: RangeInclusive<usize>,
     ) -> Result<Self, PrivateKeyError> {
-        Self::read(der, RsaPrivateKey::from_pkcs1_der)?.checked(allowed)
+        Self::read(der, rsa::PrivateKey::from_pkcs1_der)?.checked(allowed)
     }
 
     fn read<E>(
         der: &[u8],
-        parse: impl FnOnce(&[u8]) -> Result<RsaPrivateKey, E>,
+        parse: impl FnOnce(&[u8]) -> Result<rsa::PrivateKey, E>,
     ) -> Result<Self, PrivateKeyError> {
         if der.len() > MAX_DER {
             return Err(PrivateKeyError::Malformed);
@@ -169,7 +169,8 @@ impl PrivateKey {
     }
 
     fn checked(self, allowed: RangeInclusive<usize>) -> Result<Self, PrivateKeyError> {
-        let bits = usize::try_from(self.0.n().bits()).map_err(|_| PrivateKeyError::Malformed)?;
+        let bits =
+            usize::try_from(self.0.n().bit_width()).map_err(|_| PrivateKeyError::Malformed)?;
         if allowed.contains(&bits) { Ok(self) } else { Err(PrivateKeyError::Bits(bits)) }
     }
 
