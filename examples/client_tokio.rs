@@ -5,10 +5,10 @@
 use std::error::Error;
 use std::{env, fs};
 
-use rand_core::UnwrapErr;
 use tokio::net::TcpStream;
 use xlreg::adapter::tokio::enroll;
 use xlreg::credential::Credential;
+use xlreg::crypto::SystemRng;
 use xlreg::enroll::Plan;
 use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs};
 use xlreg::message::Create;
@@ -21,11 +21,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: client_tokio regCred.dat CLUSTER SIZE NAME HOST:PORT".into());
     };
     let credential: Credential = fs::read_to_string(registry)?.parse()?;
-    let rng = UnwrapErr(getrandom::SysRng);
 
     // A node that is to be recognised later keeps its identity: Identity::load_or_generate.
-    let node = Identity::generate(name.parse()?, &mut { rng })?;
-    let token = node.token(MemberAttrs::EPHEMERAL, vec![end.parse()?], &mut { rng })?;
+    let node = Identity::generate(name.parse()?, &mut SystemRng)?;
+    let token = node.token(MemberAttrs::EPHEMERAL, vec![end.parse()?], &mut SystemRng)?;
     let create = Create {
         name: cluster.parse()?,
         max_size: size.parse()?,
@@ -34,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let stream = TcpStream::connect(credential.end_points[0].as_str()).await?;
     let config = ClientConfig::new(&credential);
-    let roster = enroll(stream, config, Plan::create_and_join(token, create), rng).await?;
+    let roster = enroll(stream, config, Plan::create_and_join(token, create), SystemRng).await?;
     for (index, member) in &roster.members {
         let ends: Vec<_> = member.ends.iter().map(ToString::to_string).collect();
         println!("{index} {} {}", member.name, ends.join(" "));

@@ -9,6 +9,7 @@ use std::time::Instant as Wall;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use xlreg::crypto::SystemRng;
 use xlreg::identity::CommsKeyPair;
 use xlreg::registry::{Registry, Visitor};
 use xlreg::session::{Instant, Server, ServerConfig, ServerEvent, Session};
@@ -37,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry().register(&mut stream, Token(next), interest)?;
             let config = ServerConfig::new(comms.public_key());
-            let session = Session::<Server>::new(now, config, setup::random());
+            let session = Session::<Server>::new(now, config, SystemRng);
             connections.insert(Token(next), (stream, session, Visitor::new()));
             next += 1;
         }
@@ -59,10 +60,10 @@ fn turn(
             match event {
                 // A registry with more to do would open Hellos on other threads.
                 ServerEvent::Hello(hello) => {
-                    session.open_hello(now, hello.open(comms, &mut setup::random()))?;
+                    session.open_hello(now, hello.open(comms, &mut SystemRng))?;
                 }
                 ServerEvent::Request { id, request } => {
-                    let outcome = registry.handle(visitor, request, &mut setup::random());
+                    let outcome = registry.handle(visitor, request, &mut SystemRng);
                     session.reply(now, id, &outcome.reply)?;
                 }
                 _ => {}

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use xlreg::adapter::blocking::{Clock, Driver};
+use xlreg::crypto::SystemRng;
 use xlreg::identity::CommsKeyPair;
 use xlreg::registry::{Registry, Visitor};
 use xlreg::session::{Server, ServerConfig, ServerEvent, Session};
@@ -36,19 +37,19 @@ fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let clock = Clock::start();
     let config = ServerConfig::new(comms.public_key());
-    let session = Session::<Server>::new(clock.now(), config, setup::random());
+    let session = Session::<Server>::new(clock.now(), config, SystemRng);
     let mut driver = Driver::new(session, stream, clock);
     let mut visitor = Visitor::new();
     while let Some(event) = driver.next_event()? {
         let now = driver.now();
         match event {
             ServerEvent::Hello(hello) => {
-                let opened = hello.open(comms, &mut setup::random());
+                let opened = hello.open(comms, &mut SystemRng);
                 driver.machine().open_hello(now, opened)?;
             }
             ServerEvent::Request { id, request } => {
                 let mut registry = registry.lock().map_err(|_| "a thread panicked")?;
-                let outcome = registry.handle(&mut visitor, request, &mut setup::random());
+                let outcome = registry.handle(&mut visitor, request, &mut SystemRng);
                 driver.machine().reply(now, id, &outcome.reply)?;
             }
             _ => {}

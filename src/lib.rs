@@ -13,24 +13,14 @@
 //!
 //! ```
 //! use xlreg::credential::Credential;
+//! use xlreg::crypto::SystemRng;
 //! use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
 //! use xlreg::message::{ClusterRef, Create, GetCluster, Reply};
 //! use xlreg::registry::{Registry, RegistryLimits, Visitor};
 //! use xlreg::session::{
 //!     Client, ClientConfig, ClientEvent, Instant, Server, ServerConfig, ServerEvent, Session,
 //! };
-//! # use std::convert::Infallible;
-//! # #[derive(Clone, Copy)]
-//! # struct SystemRng;
-//! # impl rand_core::TryRng for SystemRng {
-//! #     type Error = Infallible;
-//! #     fn try_next_u32(&mut self) -> Result<u32, Infallible> { Ok(getrandom::u32().unwrap()) }
-//! #     fn try_next_u64(&mut self) -> Result<u64, Infallible> { Ok(getrandom::u64().unwrap()) }
-//! #     fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Infallible> {
-//! #         Ok(getrandom::fill(to).unwrap())
-//! #     }
-//! # }
-//! # impl rand_core::TryCryptoRng for SystemRng {}
+//!
 //! let mut rng = SystemRng; // any `CryptoRng`
 //! let now = Instant::EPOCH; // time is an argument too
 //!
@@ -130,14 +120,18 @@
 //!
 //! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the crate needs
 //!   `alloc` only.
+//! * `getrandom` (default): [`SystemRng`](crypto::SystemRng), the system's generator. It needs no `std`. For targets
+//!   that the crate `getrandom` does not know, turn the default features off and bring a generator.
 //! * `tokio`: the adapter for tokio.
 //! * `embedded-io`, `embedded-io-async`: the adapters for what has no operating system.
+//! * `aws-lc-rs`: RSA for servers, by AWS-LC. Needs `std` and a C compiler.
+//! * `generate`: for work on the wire schema alone. The build makes the types of `proto/xlreg.proto` anew.
 //!
 //! # Promises
 //!
 //! * Any chunking of the input gives the same events, and any order of calls is legal.
 //! * Same draws, same inputs, same bytes.
-//! * No panics, no `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is
+//! * No panics ([`SystemRng`](crypto::SystemRng) of a system without random numbers aside), no `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is
 //!   checked before anything is allocated for it.
 //! * No type of a dependency is in the public API, the traits of `rand_core` aside.
 #![no_std]

@@ -72,3 +72,16 @@ fn examples_are_short() {
         assert!(lines < 80, "{name} has {lines} lines of code");
     }
 }
+
+/// What the front page shows is all that there is to it: nothing is defined where a reader does not see it.
+#[test]
+fn the_front_page_hides_nothing() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    let text = text.unwrap();
+    let page = text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
+    let code: Vec<_> = page.skip_while(|line| *line != "```").skip(1).collect();
+    let code = code.split(|line| *line == "```").next().unwrap();
+    assert!(code.len() > 60 && code.contains(&"let mut rng = SystemRng; // any `CryptoRng`"));
+    let hidden: Vec<_> = code.iter().filter(|line| line.starts_with("# ")).collect();
+    assert_eq!(hidden, [&"# Ok::<(), Box<dyn std::error::Error>>(())"]);
+}

@@ -1,10 +1,9 @@
 //! The system's generator of random numbers.
 
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
+use xlreg::crypto::SystemRng;
 
 /// A generator for keys, IDs and sessions. Without the system's random numbers nothing can go on: a command ends, a
 /// connection of the daemon too.
-pub fn system() -> UnwrapErr<SysRng> {
-    UnwrapErr(SysRng)
+pub fn system() -> SystemRng {
+    SystemRng
 }

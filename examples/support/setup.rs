@@ -1,19 +1,14 @@
-//! What the example registries need besides their event loop: keys, a credential file, random numbers.
+//! What the example registries need besides their event loop: keys, a credential file.
 
 use std::error::Error;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use rand_core::UnwrapErr;
 use xlreg::credential::Credential;
+use xlreg::crypto::SystemRng;
 use xlreg::identity::{CommsKeyPair, NodeId, SigKeyPair, Version};
 use xlreg::registry::{Registry, RegistryLimits};
-
-/// The system's generator.
-pub fn random() -> UnwrapErr<getrandom::SysRng> {
-    UnwrapErr(getrandom::SysRng)
-}
 
 /// Where to listen: the first argument.
 pub fn address() -> String {
@@ -25,12 +20,12 @@ pub fn registry(
     listener: TcpListener,
 ) -> Result<(TcpListener, CommsKeyPair, Registry), Box<dyn Error>> {
     let address = listener.local_addr()?;
-    let comms = CommsKeyPair::generate(2048, &mut random())?;
+    let comms = CommsKeyPair::generate(2048, &mut SystemRng)?;
     let credential = Credential {
         name: "example".parse()?,
-        id: NodeId::random(&mut random()),
+        id: NodeId::random(&mut SystemRng),
         comms_key: comms.public_key().clone(),
-        sig_key: SigKeyPair::generate(2048, &mut random())?.public_key().clone(),
+        sig_key: SigKeyPair::generate(2048, &mut SystemRng)?.public_key().clone(),
         end_points: vec![address.to_string().parse()?],
         version: Version::REFERENCE,
     };

@@ -16,6 +16,8 @@
 mod aws_lc;
 mod provider;
 mod rust_crypto;
+#[cfg(feature = "getrandom")]
+mod system;
 
 use alloc::vec::Vec;
 use rand_core::CryptoRng;
@@ -26,6 +28,8 @@ pub use aws_lc::AwsLc;
 pub use provider::{KeyRefused, Provider, SelfTestFailed, self_test};
 pub use rust_crypto::RustCrypto;
 pub(crate) use rust_crypto::{PrivateKey, PrivateKeyError};
+#[cfg(feature = "getrandom")]
+pub use system::SystemRng;
 
 /// The two integers of an RSA public key, big-endian, without leading zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,17 +2,16 @@
 
 use std::net::TcpListener;
 
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
+use xlreg::crypto::SystemRng;
 use xlreg::identity::{CommsKeyPair, NodeId, SigKeyPair, Version};
 use xlreg::message::{Refusal, Reply, Request};
 use xlreg::session::{Server, ServerConfig, ServerEvent, Session};
 
 /// A registry's keys, short, and its credential.
 pub fn short_registry(end_point: &str) -> (CommsKeyPair, Credential) {
-    let rng = &mut UnwrapErr(SysRng);
+    let rng = &mut SystemRng;
     let comms = CommsKeyPair::generate(1024, rng).unwrap();
     let credential = Credential {
         name: "deployed".parse().unwrap(),
@@ -37,17 +36,17 @@ pub fn serve_as_deployed(listener: &TcpListener, comms: &CommsKeyPair, manners: 
     let (stream, _) = listener.accept().unwrap();
     let clock = Clock::start();
     let config = ServerConfig::new(comms.public_key());
-    let session = Session::<Server>::new(clock.now(), config, UnwrapErr(SysRng));
+    let session = Session::<Server>::new(clock.now(), config, SystemRng);
     let mut driver = Driver::new(session, stream, clock);
     while let Ok(Some(event)) = driver.next_event() {
         let now = driver.now();
         match (event, manners) {
             (ServerEvent::Hello(hello), _) => {
-                let opened = hello.open(comms, &mut UnwrapErr(SysRng));
+                let opened = hello.open(comms, &mut SystemRng);
                 driver.machine().open_hello(now, opened).unwrap();
             }
             (ServerEvent::Request { id, request: Request::Member(token) }, _) => {
-                let member = NodeId::random(&mut UnwrapErr(SysRng));
+                let member = NodeId::random(&mut SystemRng);
                 let reply = Reply::MemberOk { id: member, attrs: token.attrs };
                 driver.machine().reply(now, id, &reply).unwrap();
             }
