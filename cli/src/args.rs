@@ -24,7 +24,12 @@ Exit codes:
   0  done
   1  failed; the message on stderr says what to do
   2  usage
-  3  'join' timed out; what is known is printed
+  3  timed out; 'join' prints what is known
+  4  refused by the registry
+  5  the registry could not be reached
+
+With --json an error is one line of JSON on stderr: kind, message, advice, exit_code. Usage errors
+stay text.
 
 'xlreg help COMMAND' tells more, with examples."
 )]
@@ -50,11 +55,6 @@ Examples:
 The keys are made in DIR the first time and kept. Clients need DIR/regCred.dat.
 Nodes and clusters are kept in DIR/registry.redb; nothing is acknowledged before it is on disk.
 SIGTERM and SIGINT stop the registry in order: what is in flight is finished.
-
-Exit codes:
-  0  stopped by a signal
-  1  failed; the message says what to do
-  2  usage
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT
@@ -84,4 +84,20 @@ Examples:
     /// Print the manual
     #[command(after_help = man::AFTER_HELP)]
     Man,
+}
+
+impl Command {
+    /// Whether the command was asked for JSON, so that its error is told as JSON too.
+    pub const fn asks_for_json(&self) -> bool {
+        match self {
+            Self::Demo(args) => args.json,
+            Self::Join(args) => args.json,
+            Self::Register(args) => args.json,
+            Self::Create(args) => args.json,
+            Self::Members(args) => args.json,
+            Self::Credential(command) => command.asks_for_json(),
+            Self::Bench(args) => args.json,
+            Self::Serve(_) | Self::Completions(_) | Self::Man => false,
+        }
+    }
 }

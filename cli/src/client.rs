@@ -96,7 +96,7 @@ pub fn connect(credential: &Credential, deadline: Option<Instant>) -> Result<Tcp
         format!("cannot reach the registry {} ({})", credential.name, problems.join("; "));
     Err(match deadline.is_some_and(|at| Instant::now() >= at) {
         true => Failure::timeout(message),
-        false => Failure::new(message).advise(
+        false => Failure::unreachable(message).advise(
             "is the registry running, and is the address in its regCred the one to reach it at?",
         ),
     })
@@ -314,7 +314,7 @@ impl Trouble {
                 )
             }
             DriveError::Machine(EnrollError::Session(Error::Timeout(TimerKind::Hello))) => {
-                Failure::new("the handshake failed: the registry did not answer in time").advise(
+                Failure::unreachable("the handshake failed: the registry did not answer in time").advise(
                     format!(
                         "try again; if that does not help, {registry} may be of another registry, or it may want \
                          another --dialect"
@@ -323,13 +323,23 @@ impl Trouble {
             }
             DriveError::Machine(EnrollError::Refused { request, reason }) => {
                 let advised = reason.refusal().and_then(advice.refused);
-                let failure = Failure::new(EnrollError::Refused { request, reason });
+                let failure = Failure::refused(EnrollError::Refused { request, reason });
                 match advised {
                     Some(advised) => failure.advise(advised),
                     None => failure,
                 }
             }
+            lost if is_lost(&lost) => Failure::unreachable(lost).advise(advice.otherwise),
             other => Failure::new(other).advise(advice.otherwise),
         }
     }
+}
+
+/// Whether the registry went away or fell silent, after it had been reached.
+const fn is_lost(error: &DriveError<EnrollError>) -> bool {
+    matches!(
+        error,
+        DriveError::Io(_)
+            | DriveError::Machine(EnrollError::Session(Error::Eof(_) | Error::Timeout(_)))
+    )
 }

@@ -4,10 +4,51 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use serde_json::json;
+
+/// What kind of failure it is; each has an exit code of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It did not work out.
+    Failed,
+    /// It was asked for something that makes no sense.
+    Usage,
+    /// Time ran out.
+    TimedOut,
+    /// The registry refused, or this program did for the registry's sake.
+    Refused,
+    /// The registry could not be reached.
+    Unreachable,
+}
+
+impl FailureKind {
+    /// The exit code, as every `--help` tells it.
+    const fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::TimedOut => 3,
+            Self::Refused => 4,
+            Self::Unreachable => 5,
+        }
+    }
+
+    /// The name in JSON.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::TimedOut => "timed_out",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub struct Failure {
-    code: u8,
+    kind: FailureKind,
     message: String,
     advice: Option<String>,
 }
@@ -15,17 +56,31 @@ pub struct Failure {
 impl Failure {
     /// It failed: exit code 1.
     pub fn new(message: impl Display) -> Self {
-        Self { code: 1, message: message.to_string(), advice: None }
+        Self::of(FailureKind::Failed, message)
     }
 
     /// It was asked for something that makes no sense: exit code 2.
     pub fn usage(message: impl Display) -> Self {
-        Self { code: 2, ..Self::new(message) }
+        Self::of(FailureKind::Usage, message)
     }
 
     /// Time ran out: exit code 3.
     pub fn timeout(message: impl Display) -> Self {
-        Self { code: 3, ..Self::new(message) }
+        Self::of(FailureKind::TimedOut, message)
+    }
+
+    /// The registry refused, or this program did for the registry's sake: exit code 4.
+    pub fn refused(message: impl Display) -> Self {
+        Self::of(FailureKind::Refused, message)
+    }
+
+    /// The registry could not be reached: exit code 5.
+    pub fn unreachable(message: impl Display) -> Self {
+        Self::of(FailureKind::Unreachable, message)
+    }
+
+    fn of(kind: FailureKind, message: impl Display) -> Self {
+        Self { kind, message: message.to_string(), advice: None }
     }
 
     /// With what the user can do about it.
@@ -33,15 +88,34 @@ impl Failure {
         Self { advice: Some(advice.to_string()), ..self }
     }
 
-    /// Tells it on stderr.
-    pub fn report(&self) -> ExitCode {
+    /// Tells it on stderr: for people, or as one line of JSON for programs that asked for JSON.
+    pub fn report(&self, json: bool) -> ExitCode {
+        // Usage errors are for whoever types, and clap's own are text too.
+        let text = match json && self.kind != FailureKind::Usage {
+            true => self.to_json(),
+            false => self.to_text(),
+        };
+        // Where nobody reads stderr, the exit code is all there is to say.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+        ExitCode::from(self.kind.exit_code())
+    }
+
+    fn to_text(&self) -> String {
         let mut text = format!("xlreg: {}\n", self.message);
         if let Some(advice) = &self.advice {
             text.push_str(&format!("  {advice}\n"));
         }
-        // Where nobody reads stderr, the exit code is all there is to say.
-        let _ = std::io::stderr().write_all(text.as_bytes());
-        ExitCode::from(self.code)
+        text
+    }
+
+    fn to_json(&self) -> String {
+        let error = json!({
+            "kind": self.kind.name(),
+            "message": self.message,
+            "advice": self.advice,
+            "exit_code": self.kind.exit_code(),
+        });
+        format!("{error}\n")
     }
 }
 

@@ -21,7 +21,9 @@ use clap::Parser;
 use args::{Args, Command};
 
 fn main() -> ExitCode {
-    let done = match Args::parse().command {
+    let command = Args::parse().command;
+    let json = command.asks_for_json();
+    let done = match command {
         Command::Demo(args) => command::demo::run(&args),
         Command::Serve(args) => command::serve::run(&args),
         Command::Join(args) => command::join::run(&args),
@@ -35,6 +37,6 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(json),
     }
 }

@@ -112,7 +112,7 @@ fn three_members_agree_a_fourth_is_refused_and_one_comes_back() {
 
     let late =
         join(&credential, &node("dave"), "alpha", "dave.example:4000", &[]).output().unwrap();
-    assert_eq!(code(&late), 1);
+    assert_eq!(code(&late), 4);
     assert!(stderr(&late).contains("cluster is full"), "{}", stderr(&late));
     assert!(late.stdout.is_empty());
 
@@ -203,7 +203,7 @@ fn refusals_and_misuse_say_what_to_do() {
     };
 
     let mistyped = run("aplha", &[]);
-    assert_eq!(code(&mistyped), 1);
+    assert_eq!(code(&mistyped), 4);
     let message = stderr(&mistyped);
     assert!(message.contains("cannot find cluster with this name"), "{message}");
     assert!(message.contains("--create"), "{message}");
@@ -229,7 +229,7 @@ fn a_registry_that_is_gone_is_told_from_one_that_refuses() {
     drop(registry);
     let output =
         join(&credential, &temp.path().join("node"), "alpha", "a:1", &[]).output().unwrap();
-    assert_eq!(code(&output), 1);
+    assert_eq!(code(&output), 5);
     assert!(stderr(&output).contains("cannot reach the registry"), "{}", stderr(&output));
 }
 

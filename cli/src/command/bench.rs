@@ -32,8 +32,9 @@ A registry bounds handshakes for one address: run it with a high --hello-rate fo
 
 Exit codes:
   0  every session succeeded
-  1  some did not, or the registry cannot be reached
+  1  some did not
   2  usage
+  5  the registry could not be reached
 
 Examples:
   xlreg bench --registry regCred.dat --sessions 5000 --concurrency 32
@@ -135,7 +136,7 @@ impl Load {
         let credential = args.registry.credential()?;
         let end_point = credential.end_points.first().map_or("", |end| end.as_str());
         let unreachable = |error: &dyn std::fmt::Display| {
-            Failure::new(format!("cannot reach the registry at {end_point}: {error}"))
+            Failure::unreachable(format!("cannot reach the registry at {end_point}: {error}"))
         };
         let mut addresses =
             tokio::net::lookup_host(end_point).await.map_err(|e| unreachable(&e))?;

@@ -17,6 +17,8 @@ Exit codes:
   0  the cluster exists; its properties are printed
   1  failed; the message says what to do
   2  usage
+  4  refused by the registry
+  5  the registry could not be reached
 
 Examples:
   xlreg create alpha --size 3 --registry regCred.dat

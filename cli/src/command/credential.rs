@@ -42,6 +42,8 @@ Exit codes:
   0  the registry's credential is printed, and REGCRED says the same
   1  REGCRED differs (the registry's credential is printed, the message says in what), or it failed
   2  usage
+  4  refused by the registry
+  5  the registry could not be reached
 
 Examples:
   xlreg credential fetch --registry regCred.dat
@@ -84,6 +86,16 @@ pub struct FetchArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl CredentialCommand {
+    /// Whether the command was asked for JSON.
+    pub const fn asks_for_json(&self) -> bool {
+        match self {
+            Self::Show(args) => args.json,
+            Self::Fetch(args) => args.json,
+        }
+    }
 }
 
 pub fn run(command: &CredentialCommand) -> Result<(), Failure> {

@@ -21,6 +21,8 @@ Exit codes:
   1  failed; the message says what to do
   2  usage
   3  timed out before the cluster was complete; what is known is printed
+  4  refused by the registry
+  5  the registry could not be reached
 
 Examples:
   xlreg join alpha --registry regCred.dat --node ./node --name host1 --end-point 10.0.0.1:4000 --create 3

@@ -21,6 +21,8 @@ Exit codes:
   0  the members are printed; there may be none yet
   1  failed; the message says what to do
   2  usage
+  4  refused by the registry
+  5  the registry could not be reached
 
 Examples:
   xlreg members alpha --registry regCred.dat
@@ -85,7 +87,7 @@ fn for_members_only(trouble: Trouble, args: &MembersArgs) -> Trouble {
         }
         _ => return trouble,
     };
-    Failure::new(what)
+    Failure::refused(what)
         .advise(format_args!(
             "deployed xlReg servers tell members only to members; join to see them: xlreg join {cluster} --no-wait ..."
         ))
