@@ -26,7 +26,7 @@ pub fn registry(
         id: NodeId::random(&mut SystemRng),
         comms_key: comms.public_key().clone(),
         sig_key: SigKeyPair::generate(2048, &mut SystemRng)?.public_key().clone(),
-        end_points: vec![address.to_string().parse()?],
+        end_points: vec![address.into()],
         version: Version::REFERENCE,
     };
     let dir = PathBuf::from(env::args().nth(2).unwrap_or_else(|| ".".into()));

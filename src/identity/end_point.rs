@@ -1,8 +1,9 @@
 //! End points: the `host:port` text of a TCP address (PROTOCOL 6.4).
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
 /// A TCP address as members publish it: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port.
@@ -73,22 +74,70 @@ impl FromStr for EndPoint {
     type Err = EndPointError;
 
     fn from_str(text: &str) -> Result<Self, EndPointError> {
-        if text.len() > Self::MAX_LEN {
-            return Err(EndPointError::TooLong { bytes: text.len() });
-        }
-        let (host, port) = text.rsplit_once(':').ok_or(EndPointError::NoPort)?;
-        let canonical = matches!(port.as_bytes(), [b'0'] | [b'1'..=b'9', ..]);
-        let digits = port.bytes().all(|b| b.is_ascii_digit());
-        if !canonical || !digits {
-            return Err(EndPointError::Port);
-        }
-        let port = port.parse().map_err(|_| EndPointError::Port)?;
-        let known = match host.strip_prefix('[').map(|h| h.strip_suffix(']')) {
-            Some(inner) => inner.is_some_and(|h| h.parse::<Ipv6Addr>().is_ok()),
-            None => host.parse::<Ipv4Addr>().is_ok() || is_dns_name(host),
-        };
-        if known { Ok(Self { text: text.into(), port }) } else { Err(EndPointError::Host) }
+        let port = port_of(text)?;
+        Ok(Self { text: text.into(), port })
     }
+}
+
+impl TryFrom<&str> for EndPoint {
+    type Error = EndPointError;
+
+    fn try_from(text: &str) -> Result<Self, EndPointError> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for EndPoint {
+    type Error = EndPointError;
+
+    fn try_from(text: String) -> Result<Self, EndPointError> {
+        let port = port_of(&text)?;
+        Ok(Self { text, port })
+    }
+}
+
+impl From<SocketAddr> for EndPoint {
+    /// The address without the zone and flow of IPv6, which mean nothing elsewhere. Back it is
+    /// `end.as_str().parse::<SocketAddr>()`, unless the host is a name.
+    fn from(address: SocketAddr) -> Self {
+        let port = address.port();
+        let text = match address.ip() {
+            IpAddr::V4(ip) => format!("{ip}:{port}"),
+            IpAddr::V6(ip) => format!("[{ip}]:{port}"),
+        };
+        Self { text, port }
+    }
+}
+
+impl From<EndPoint> for String {
+    fn from(end: EndPoint) -> Self {
+        end.text
+    }
+}
+
+impl AsRef<str> for EndPoint {
+    fn as_ref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The port of a text that is an end point.
+fn port_of(text: &str) -> Result<u16, EndPointError> {
+    if text.len() > EndPoint::MAX_LEN {
+        return Err(EndPointError::TooLong { bytes: text.len() });
+    }
+    let (host, port) = text.rsplit_once(':').ok_or(EndPointError::NoPort)?;
+    let canonical = matches!(port.as_bytes(), [b'0'] | [b'1'..=b'9', ..]);
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
+    if !canonical || !digits {
+        return Err(EndPointError::Port);
+    }
+    let port = port.parse().map_err(|_| EndPointError::Port)?;
+    let known = match host.strip_prefix('[').map(|h| h.strip_suffix(']')) {
+        Some(inner) => inner.is_some_and(|h| h.parse::<Ipv6Addr>().is_ok()),
+        None => host.parse::<Ipv4Addr>().is_ok() || is_dns_name(host),
+    };
+    if known { Ok(port) } else { Err(EndPointError::Host) }
 }
 
 /// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all; the last label is not all digits, so that

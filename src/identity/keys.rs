@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::ops::{Range, RangeInclusive};
+use core::str::FromStr;
 
 use base64ct::{Base64Unpadded, Encoding};
 use rand_core::CryptoRng;
@@ -144,6 +145,22 @@ impl fmt::Debug for PublicKey {
     }
 }
 
+impl fmt::Display for PublicKey {
+    /// Writes OpenSSH text, as [`PublicKey::to_openssh`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_openssh())
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = OpenSshError;
+
+    /// Reads OpenSSH text, as [`PublicKey::from_openssh`].
+    fn from_str(text: &str) -> Result<Self, OpenSshError> {
+        Self::from_openssh(text)
+    }
+}
+
 /// The SHA-256 fingerprint of a key; text is `SHA256:` and base64, as `ssh-keygen -l` prints it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
@@ -171,6 +188,38 @@ impl fmt::Display for Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<[u8; 32]> for Fingerprint {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Fingerprint> for [u8; 32] {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.0
+    }
+}
+
+/// A text is not a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "not a fingerprint: 'SHA256:' and 43 characters of base64 expected, as ssh-keygen -l prints them"
+)]
+pub struct FingerprintError;
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let encoded = text.strip_prefix("SHA256:").ok_or(FingerprintError)?;
+        let mut bytes = [0; 32];
+        match Base64Unpadded::decode(encoded, &mut bytes) {
+            Ok(decoded) if decoded.len() == 32 => Ok(Self(bytes)),
+            _ => Err(FingerprintError),
+        }
     }
 }
 

@@ -9,10 +9,13 @@
 //! | [`EndPoint`] | `host:port` | host 253 bytes |
 //! | [`Version`] | four bytes `a.b.c.d` | |
 //! | [`MemberAttrs`], [`ClusterAttrs`] | 64 flags | |
-//! | [`PublicKey`] | an RSA public key | 1024 to 8192 bits |
+//! | [`PublicKey`], [`Fingerprint`] | an RSA public key | 1024 to 8192 bits |
 //! | [`CommsKeyPair`], [`SigKeyPair`] | the private halves, by what they are for | 1024 to 8192 bits |
 //! | [`Token`] | all of it, signed | |
 //! | [`Identity`] | a node's own name, ID and both key pairs | |
+//!
+//! Those that have a text (all but the pairs, the token and the identity) have `Display` and `FromStr`, and what one
+//! writes the other reads as the same value.
 //!
 //! With the feature `std` an [`Identity`] can be kept in a [`directory`].
 
@@ -29,9 +32,12 @@ mod spki;
 mod token;
 mod version;
 
-pub use attrs::{ClusterAttrs, MemberAttrs};
+pub(crate) use attrs::hex_bits;
+pub use attrs::{AttrsError, ClusterAttrs, MemberAttrs};
 pub use end_point::{EndPoint, EndPointError};
-pub use keys::{CommsKeyPair, Fingerprint, KeyError, KeyPairError, Pem, PublicKey, SigKeyPair};
+pub use keys::{
+    CommsKeyPair, Fingerprint, FingerprintError, KeyError, KeyPairError, Pem, PublicKey, SigKeyPair,
+};
 pub use name::{Name, NameError};
 pub use node::Identity;
 pub use node_id::{NodeId, NodeIdError};

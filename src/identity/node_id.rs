@@ -26,9 +26,9 @@ impl NodeId {
     /// [`NodeIdError::Length`] unless there are 20 or 32.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NodeIdError> {
         if let Ok(short) = <[u8; 20]>::try_from(bytes) {
-            Ok(Self(Repr::Short(short)))
+            Ok(short.into())
         } else if let Ok(long) = <[u8; 32]>::try_from(bytes) {
-            Ok(Self(Repr::Long(long)))
+            Ok(long.into())
         } else {
             Err(NodeIdError::Length { bytes: bytes.len() })
         }
@@ -59,6 +59,32 @@ impl fmt::Display for NodeId {
 impl fmt::Debug for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NodeId({self})")
+    }
+}
+
+impl From<[u8; 20]> for NodeId {
+    fn from(bytes: [u8; 20]) -> Self {
+        Self(Repr::Short(bytes))
+    }
+}
+
+impl From<[u8; 32]> for NodeId {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(Repr::Long(bytes))
+    }
+}
+
+impl TryFrom<&[u8]> for NodeId {
+    type Error = NodeIdError;
+
+    fn try_from(bytes: &[u8]) -> Result<Self, NodeIdError> {
+        Self::from_bytes(bytes)
+    }
+}
+
+impl AsRef<[u8]> for NodeId {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
     }
 }
 

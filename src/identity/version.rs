@@ -44,6 +44,18 @@ impl fmt::Display for Version {
     }
 }
 
+impl From<[u8; 4]> for Version {
+    fn from(bytes: [u8; 4]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Version> for [u8; 4] {
+    fn from(version: Version) -> Self {
+        version.0
+    }
+}
+
 /// A text is not a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a version: two to four numbers of 0 to 255 with dots between, like 1.9.24")]

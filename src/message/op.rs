@@ -1,6 +1,7 @@
 //! The thirteen operations (PROTOCOL 5).
 
 use core::fmt;
+use core::str::FromStr;
 
 /// What a message is for: the `Op` field of every message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -98,5 +99,33 @@ impl Op {
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// A tag or name is none of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an operation of this protocol")]
+pub struct UnknownOp;
+
+impl FromStr for Op {
+    type Err = UnknownOp;
+
+    /// Reads the name in the schema.
+    fn from_str(text: &str) -> Result<Self, UnknownOp> {
+        Self::ALL.into_iter().find(|op| op.name() == text).ok_or(UnknownOp)
+    }
+}
+
+impl TryFrom<i32> for Op {
+    type Error = UnknownOp;
+
+    fn try_from(tag: i32) -> Result<Self, UnknownOp> {
+        Self::from_tag(tag).ok_or(UnknownOp)
+    }
+}
+
+impl From<Op> for i32 {
+    fn from(op: Op) -> Self {
+        op.tag()
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::str::FromStr;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -89,6 +90,19 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// A text is none of a known refusal. A peer may send any; [`Reason`] keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the text of a known refusal")]
+pub struct UnknownRefusal;
+
+impl FromStr for Refusal {
+    type Err = UnknownRefusal;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRefusal> {
+        Self::from_text(text).ok_or(UnknownRefusal)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Sets of members by join order (PROTOCOL 5, `Which`).
 
 use core::fmt;
+use core::str::FromStr;
 
-/// A set of members of one cluster: bit *i* is the *i*-th member to join, 0 to 63.
+use crate::identity::hex_bits;
+
+/// A set of members of one cluster: bit *i* is the *i*-th member to join, 0 to 63. Text is the bits in hex, like `0x1f`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Which(u64);
 
@@ -73,5 +76,30 @@ impl Which {
 impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)
+    }
+}
+
+/// A text is not a set of members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a set of members: 0x and up to 64 bits in hex expected")]
+pub struct WhichError;
+
+impl FromStr for Which {
+    type Err = WhichError;
+
+    fn from_str(text: &str) -> Result<Self, WhichError> {
+        hex_bits(text).map(Self).ok_or(WhichError)
+    }
+}
+
+impl From<u64> for Which {
+    fn from(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+impl From<Which> for u64 {
+    fn from(which: Which) -> Self {
+        which.0
     }
 }

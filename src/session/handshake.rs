@@ -10,6 +10,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::str::FromStr;
 
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
@@ -49,6 +50,23 @@ impl fmt::Display for Dialect {
             Self::Prefixed => "prefixed",
             Self::Chained => "chained",
         })
+    }
+}
+
+/// A text names no dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a dialect: 'prefixed' or 'chained' expected")]
+pub struct UnknownDialect;
+
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDialect> {
+        match text {
+            "prefixed" => Ok(Self::Prefixed),
+            "chained" => Ok(Self::Chained),
+            _ => Err(UnknownDialect),
+        }
     }
 }
 

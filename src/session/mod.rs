@@ -25,7 +25,7 @@ use core::fmt;
 
 pub use client::{Client, ClientConfig, ClientEvent};
 pub use error::{CommandError, EofAt, Error};
-pub use handshake::{Dialect, OpenedHello, SealedHello};
+pub use handshake::{Dialect, OpenedHello, SealedHello, UnknownDialect};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use server::{Server, ServerConfig, ServerEvent};
