@@ -1,4 +1,4 @@
-//! For tests and fuzzers: a view of bytes must be what prost makes of them.
+//! For tests and fuzzers: a view of bytes must be what prost makes of them, and exact where prost would write them so.
 #![allow(clippy::panic, reason = "it tells of a difference by panicking")]
 
 use prost::Message;
@@ -28,6 +28,7 @@ pub(crate) fn compare(bytes: &[u8]) {
         (Err(_), Ok(_)) => assert!(!is_all_fields(bytes), "refused, and prost does not"),
         (Ok(_), Err(error)) => panic!("accepted, and prost says {error}"),
         (Ok(view), Ok(seen)) => {
+            assert_eq!(view.is_exact(), seen.encode_to_vec() == bytes, "as an encoder writes it");
             assert_eq!(view.op, seen.op);
             assert_eq!(view.version, seen.version);
             assert_eq!(view.member_id, seen.member_id.as_deref());
