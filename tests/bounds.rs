@@ -178,20 +178,34 @@ fn input_beyond_the_room_is_not_taken() {
 
 #[test]
 fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
+    // No reply that may stand is as long as the usual limit.
+    let reply = member_ok().encode();
+    let whole = reply.len();
+    for (dialect, limit) in DIALECTS.into_iter().flat_map(|d| [(d, whole), (d, whole - 1)]) {
+        let limits = Limits { record: limit, ..Limits::client() };
+        let (mut client, mut peer) = wire::client(dialect, limits);
+        client.identify(NOW, token()).unwrap();
+        client.receive(NOW, &peer.seal(&reply));
+        match client.poll_event() {
+            Ok(Some(ClientEvent::Reply { .. })) => assert_eq!(limit, whole),
+            Err(Error::BadRecord) => assert_ne!(limit, whole),
+            other => panic!("{other:?}"),
+        }
+    }
+    // What is longer is refused as soon as that is declared; what is not, is waited for.
     let limit = Limits::client().record;
     for dialect in DIALECTS {
         // Key and length of the field take five bytes.
-        let filler = limit - member_ok().encode().len() - 5;
+        let filler = limit - reply.len() - 5;
         for (len, fits) in [(filler, true), (filler + 1, false)] {
             let reply = member_ok().bytes(300, vec![1; len]).encode();
             assert_eq!(reply.len() <= limit, fits);
             let (mut client, mut peer) = asking(dialect, Op::Member);
-            client.receive(NOW, &peer.seal(&reply));
-            match client.poll_event() {
-                Ok(Some(ClientEvent::Reply { .. })) => assert!(fits),
-                Err(Error::BadRecord) => assert!(!fits),
-                other => panic!("{other:?}"),
-            }
+            let record = peer.seal(&reply);
+            feed(&mut client, &record[..80]);
+            let told = client.poll_event();
+            assert_eq!(told, if fits { Ok(None) } else { Err(Error::BadRecord) });
+            assert_eq!(client.recv_room() >= record.len() - 80, fits);
         }
     }
 }

@@ -304,8 +304,9 @@ fn exactly_one_request(dialect: Dialect, msg: &Msg) {
     assert!(server.output().is_empty());
 }
 
-/// Like [`exactly_one_request`] for a client that waits for a JoinReply (`Op` 8 is written `08 08`) and an Ack.
-fn exactly_one_reply(dialect: Dialect, msg: &Msg) -> Result<(), Error> {
+/// Like [`exactly_one_request`] for a client that waits for a JoinReply (`Op` 8 is written `08 08`) and an Ack. It takes
+/// a `proper` one and refuses any other, but not before the record ends.
+fn exactly_one_reply(dialect: Dialect, msg: &Msg, proper: bool) -> Result<(), Error> {
     let (mut client, mut peer) = wire::client(dialect, roomy(Limits::client()));
     client.identify(NOW, wire::token()).unwrap();
     client.join(NOW, ClusterRef::CURRENT).unwrap();
@@ -325,6 +326,10 @@ fn exactly_one_reply(dialect: Dialect, msg: &Msg) -> Result<(), Error> {
         assert_eq!(op(client.poll_event()?), None);
     }
     feed(&mut client, &[&[*last], &next[..]].concat());
+    if !proper {
+        assert_eq!(client.poll_event(), Err(Error::BadRecord));
+        return Ok(());
+    }
     assert_eq!(op(client.poll_event()?), Some(Op::JoinReply));
     assert_eq!(op(client.poll_event()?), Some(Op::Ack));
     Ok(())
@@ -422,7 +427,10 @@ proptest! {
     ) {
         let core = Msg::op(Op::JoinReply).bytes(13, [id; 20]);
         let core = core.varint(15, size.into()).varint(16, size.into()).varint(17, ends.into());
-        prop_assert_eq!(exactly_one_reply(DIALECTS[chained], &assemble(&core, pieces, at)), Ok(()));
+        prop_assert_eq!(exactly_one_reply(DIALECTS[chained], &core, true), Ok(()));
+        let proper = pieces.is_empty();
+        let msg = assemble(&core, pieces, at);
+        prop_assert_eq!(exactly_one_reply(DIALECTS[chained], &msg, proper), Ok(()));
     }
 
     /// The rule needs no protobuf that we understand: a block of nothing but padding is an empty message.

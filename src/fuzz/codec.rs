@@ -1,4 +1,5 @@
-//! Messages: what decodes, encodes to bytes that decode to the same; and whatever does not, is refused in few words.
+//! Messages: what decodes, encodes to bytes that decode to the same, of a reply to the same bytes; and whatever does
+//! not decode is refused in few words.
 
 use alloc::vec::Vec;
 use core::fmt::Debug;
@@ -25,8 +26,20 @@ pub fn codec(data: &[u8]) {
     }
     if let Some((op, reply)) = reply {
         assert_eq!(op, reply.op());
+        as_encoded(bytes, &reply);
         reply_within(&reply, &limits);
     }
+}
+
+/// A client takes what a registry would have written and nothing else (PROTOCOL 4.1). An Error needs no text.
+fn as_encoded(bytes: &[u8], reply: &Reply) {
+    let without_text = [8, 13];
+    let mut encoded = Vec::new();
+    encode_reply(reply, &mut encoded);
+    assert!(
+        bytes == encoded || bytes == without_text,
+        "taken, though a registry writes it otherwise"
+    );
 }
 
 /// What the bytes are, if anything: encoded and decoded again it is the same, and so are its bytes.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use prost::Message;
 
+use super::form::FieldSet;
 use super::proto::XlRegMsg;
 use super::proto::xl_reg_msg::Token as WireToken;
 use super::view::{MessageView, TokenView};
@@ -85,9 +86,13 @@ impl<'a> Decoded<'a> {
         })
     }
 
-    /// Checks what a registry sent.
+    /// Checks what a registry sent. Its bytes must be those that [`encode_reply`] makes of it (PROTOCOL 4.1); but an
+    /// Error without a text is still an Error.
     pub(crate) fn into_reply(self, limits: &MessageLimits) -> Result<Reply, DecodeError> {
         let Self { op, message } = self;
+        if reply_fields(op).is_some_and(|fields| !message.is_exact_with(fields, SERVED_TOKEN)) {
+            return Err(DecodeError::Malformed);
+        }
         let check = Check { limits };
         Ok(match op {
             Op::RegCredReply => Reply::RegCred(check.credential(&message)?),
@@ -104,6 +109,24 @@ impl<'a> Decoded<'a> {
         })
     }
 }
+
+/// The fields of a registry's message, as [`encode_reply`] writes them; `None` for a client's.
+const fn reply_fields(op: Op) -> Option<FieldSet> {
+    Some(match op {
+        Op::RegCredReply => FieldSet::of(&[1, 6, 11]),
+        Op::MemberOk => FieldSet::of(&[1, 9, 10]),
+        Op::CreateReply | Op::JoinReply => FieldSet::of(&[1, 13, 15, 16, 17]),
+        Op::ClusterMembers => FieldSet::of(&[1, 13, 20, 21]),
+        Op::Ack => FieldSet::of(&[1]),
+        Op::Error => FieldSet::of(&[1, 23]),
+        Op::RegCredRequest | Op::Member | Op::Create | Op::Join | Op::GetCluster | Op::Bye => {
+            return None;
+        }
+    })
+}
+
+/// The fields of a token in a registry's message.
+const SERVED_TOKEN: FieldSet = FieldSet::of(&[1, 2, 3, 4, 5, 6]);
 
 fn required<T>(field: Field, value: Option<T>) -> Result<T, MessageError> {
     value.ok_or(MessageError::Missing(field))
@@ -174,6 +197,13 @@ impl Check<'_> {
         Ok(token)
     }
 
+    /// A token as registries serve them: with attrs.
+    fn served_token(&self, view: &TokenView<'_>) -> Result<Token, MessageError> {
+        let token = self.token(view)?;
+        required(Field::TokenAttrs, view.attrs)?;
+        Ok(token)
+    }
+
     fn token(&self, token: &TokenView<'_>) -> Result<Token, MessageError> {
         let name = self.name(Field::TokenName, token.name)?;
         let id = token.id.map(|id| self.id(Field::TokenId, Some(id))).transpose()?;
@@ -191,7 +221,7 @@ impl Check<'_> {
         let which = Which::from_bits(required(Field::Which, message.which)?);
         let mut members = Vec::with_capacity(message.tokens.len());
         for token in &message.tokens {
-            members.push(Listed::received(self.token(token)?));
+            members.push(Listed::received(self.served_token(token)?));
         }
         Ok(MemberList::of(cluster, which, members)?)
     }
@@ -206,15 +236,21 @@ impl Check<'_> {
     }
 
     /// The registry's own token (PROTOCOL 5, tag 2). `Version` is four bytes, `a` the lowest.
-    fn credential(&self, message: &MessageView<'_>) -> Result<Credential, MessageError> {
+    fn credential(&self, message: &MessageView<'_>) -> Result<Credential, DecodeError> {
         let version = required(Field::Version, message.version)?;
-        let token = self.token(required(Field::MemberSpecs, message.member_specs.as_ref())?)?;
+        let specs = required(Field::MemberSpecs, message.member_specs.as_ref())?;
+        let token = self.served_token(specs)?;
+        let id = required(Field::TokenId, token.id)?;
         if token.ends.is_empty() {
-            return Err(MessageError::Missing(Field::TokenMyEnds));
+            return Err(MessageError::Missing(Field::TokenMyEnds).into());
+        }
+        // A registry has none, and a credential no place for them.
+        if token.attrs != MemberAttrs::NONE {
+            return Err(DecodeError::Malformed);
         }
         Ok(Credential {
             name: token.name,
-            id: required(Field::TokenId, token.id)?,
+            id,
             comms_key: token.comms_key,
             sig_key: token.sig_key,
             end_points: token.ends,

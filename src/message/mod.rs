@@ -5,6 +5,7 @@
 
 mod codec;
 mod error;
+mod form;
 mod limits;
 mod listed;
 mod op;

@@ -1,12 +1,14 @@
 //! A message as it lies in its record: every field of the schema found, its form checked, nothing copied (PROTOCOL 5).
 //!
 //! It makes of bytes what protobuf makes of them: of a field that comes twice the last one counts, a token that comes
-//! twice is merged, and what the schema does not have is passed over. Tests and fuzzers hold it against prost.
+//! twice is merged, and what the schema does not have is passed over. On the way it sees whether an encoder would have
+//! written just these bytes ([`Form`]). Tests and fuzzers hold both against prost.
 
 use alloc::vec::Vec;
 use core::str;
 
 use super::codec::DecodeError;
+use super::form::{FieldSet, Form};
 use super::wire::{Fields, Malformed, WireType};
 use super::{Field, MessageError, MessageLimits};
 
@@ -39,10 +41,22 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Protobuf cuts what is too long for the field.
-    fn u32(self) -> Result<u32, Malformed> {
-        let [a, b, c, d, ..] = self.u64()?.to_le_bytes();
-        Ok(u32::from_le_bytes([a, b, c, d]))
+    /// Protobuf cuts what is too long for the field. No encoder writes such a thing.
+    fn u32(self, form: &mut Form) -> Result<u32, Malformed> {
+        let value = self.u64()?;
+        let [a, b, c, d, ..] = value.to_le_bytes();
+        let cut = u32::from_le_bytes([a, b, c, d]);
+        form.require(value == u64::from(cut));
+        Ok(cut)
+    }
+
+    /// The same of an enum, which is signed: an encoder writes all 64 bits of a negative one.
+    fn i32(self, form: &mut Form) -> Result<i32, Malformed> {
+        let value = self.u64()?.cast_signed();
+        let [a, b, c, d, ..] = value.to_le_bytes();
+        let cut = i32::from_le_bytes([a, b, c, d]);
+        form.require(value == i64::from(cut));
+        Ok(cut)
     }
 }
 
@@ -62,6 +76,7 @@ pub(super) struct MessageView<'a> {
     pub(super) which: Option<u64>,
     pub(super) tokens: Vec<TokenView<'a>>,
     pub(super) err_desc: Option<&'a str>,
+    form: Form,
 }
 
 impl<'a> MessageView<'a> {
@@ -71,35 +86,52 @@ impl<'a> MessageView<'a> {
         for field in Fields::of(bytes) {
             let (shape, body) = field?;
             let value = Value { wire_type: shape.wire_type, body };
+            let form = &mut view.form;
+            form.add(&shape, body, shape.number == TOKENS);
             match shape.number {
-                1 => view.op = Some(value.u32()?.cast_signed()),
-                6 => view.version = Some(value.u32()?),
+                1 => view.op = Some(value.i32(form)?),
+                6 => view.version = Some(value.u32(form)?),
                 9 => view.member_id = Some(value.bytes()?),
                 10 => view.member_attrs = Some(value.u64()?),
                 MEMBER_SPECS => {
                     let mut token = view.member_specs.take().unwrap_or_default();
                     token.merge(value.bytes()?, limits)?;
                     token.scope = Scope::Specs(bytes);
+                    form.require(token.form.is_exact());
                     view.member_specs = Some(token);
                 }
                 13 => view.cluster_id = Some(value.bytes()?),
                 14 => view.cluster_name = Some(value.text()?),
-                15 => view.cluster_max_size = Some(value.u32()?),
+                15 => view.cluster_max_size = Some(value.u32(form)?),
                 16 => view.cluster_attrs = Some(value.u64()?),
-                17 => view.end_point_count = Some(value.u32()?),
+                17 => view.end_point_count = Some(value.u32(form)?),
                 20 => view.which = Some(value.u64()?),
                 TOKENS => {
                     at_most(Field::Tokens, view.tokens.len().saturating_add(1), limits.tokens)?;
-                    view.tokens.push(TokenView::new(value.bytes()?, limits)?);
+                    let token = TokenView::new(value.bytes()?, limits)?;
+                    form.require(token.form.is_exact());
+                    view.tokens.push(token);
                 }
                 23 => view.err_desc = Some(value.text()?),
                 // AesKey, Salt1, Salt2, DigSig and MemberName: of the schema, but used by no message.
                 3 | 4 | 5 | 22 => drop(value.bytes()?),
                 8 => drop(value.text()?),
-                _ => {}
+                _ => form.require(false),
             }
         }
         Ok(view)
+    }
+
+    /// Whether an encoder would have written just these bytes, of a message that has these fields and no other.
+    pub(super) fn is_exact_with(&self, fields: FieldSet, of_token: FieldSet) -> bool {
+        let mut tokens = self.member_specs.iter().chain(&self.tokens);
+        self.form.is_exact_with(fields) && tokens.all(|token| token.form.is_exact_with(of_token))
+    }
+
+    /// Whether an encoder would have written just these bytes, whatever message they are.
+    #[cfg(any(test, fuzzing))]
+    pub(super) const fn is_exact(&self) -> bool {
+        self.form.is_exact()
     }
 }
 
@@ -116,6 +148,7 @@ pub(super) struct TokenView<'a> {
     pub(super) comms_key: Option<&'a [u8]>,
     pub(super) sig_key: Option<&'a [u8]>,
     pub(super) dig_sig: Option<&'a [u8]>,
+    form: Form,
     scope: Scope<'a>,
     end_count: usize,
     /// The first of the ends; nearly always these are all.
@@ -149,6 +182,7 @@ impl<'a> TokenView<'a> {
         for field in Fields::of(body) {
             let (shape, body) = field?;
             let value = Value { wire_type: shape.wire_type, body };
+            self.form.add(&shape, body, shape.number == MY_ENDS);
             match shape.number {
                 1 => self.name = Some(value.text()?),
                 2 => self.attrs = Some(value.u64()?),
@@ -164,7 +198,7 @@ impl<'a> TokenView<'a> {
                     at_most(Field::TokenMyEnds, self.end_count, limits.ends)?;
                 }
                 7 => self.dig_sig = Some(value.bytes()?),
-                _ => {}
+                _ => self.form.require(false),
             }
         }
         Ok(())

@@ -64,6 +64,33 @@ impl FieldShape {
     pub(crate) const fn len(&self) -> usize {
         self.header.saturating_add(self.body)
     }
+
+    /// Whether key, length and value, each as it is there, are what an encoder writes: varints without bytes that add
+    /// nothing. `body` is the field's.
+    pub(crate) fn is_least(&self, body: &[u8]) -> bool {
+        let key = varint_len(u64::from(self.number) << 3);
+        match self.wire_type {
+            // The last byte of a varint holds its highest bits.
+            WireType::Varint => self.header == key && (body.len() == 1 || body.last() != Some(&0)),
+            WireType::Delimited => {
+                let len = u64::try_from(self.body).map_or(usize::MAX, varint_len);
+                self.header == key.saturating_add(len)
+            }
+            WireType::Fixed64 | WireType::Fixed32 => self.header == key,
+        }
+    }
+}
+
+/// Bytes of the shortest varint of this value.
+fn varint_len(value: u64) -> usize {
+    match value {
+        ..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => {
+            let bits = u64::BITS.saturating_sub(value.leading_zeros());
+            usize::try_from(bits.div_ceil(7)).unwrap_or(usize::MAX)
+        }
+    }
 }
 
 /// The value of a varint field, of which this is the body.

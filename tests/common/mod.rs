@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
+pub mod mutants;
 mod no_rsa;
 pub mod pair;
 mod seeded;

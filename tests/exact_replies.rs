@@ -1,0 +1,235 @@
+//! A client takes a reply only if a registry would have written just these bytes; a registry takes what protobuf takes
+//! (PROTOCOL 4.1).
+
+mod common;
+
+use common::mutants::{overdressed, respelt};
+use common::wire::{self, DIALECTS, Msg, NOW, Peer, asking, drain, feed, identified, next_request};
+use common::{Seeded, pair, vectors};
+use rand_core::Rng;
+use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
+use xlreg::message::{
+    ClusterInfo, Create, GetCluster, MemberList, Op, Reason, Refusal, Reply, Request, Which,
+};
+use xlreg::session::{ClientEvent, Dialect, EofAt, Error, Limits, Server, Session};
+
+fn id(n: u8) -> NodeId {
+    NodeId::from_bytes(&[n; 32]).unwrap()
+}
+
+/// The request that such a reply answers; an Error answers any.
+fn ask_of(op: Op) -> Op {
+    (1..=13).filter_map(Op::from_tag).find(|ask| ask.answer() == Some(op)).unwrap_or(Op::Member)
+}
+
+/// What a client that waits for the answer to `ask` makes of these bytes. It says nothing.
+fn hear(dialect: Dialect, ask: Op, message: &[u8]) -> Result<Reply, Error> {
+    let (mut client, mut peer) = asking(dialect, ask);
+    feed(&mut client, &peer.seal(message));
+    let event = client.poll_event();
+    assert!(client.output().is_empty());
+    match event? {
+        Some(ClientEvent::Reply { reply, .. }) => Ok(reply),
+        Some(ClientEvent::Refused { reason, .. }) => Ok(Reply::Error(reason)),
+        Some(other) => panic!("{other:?}"),
+        // A length has grown.
+        None => Err(Error::Eof(EofAt::Record)),
+    }
+}
+
+/// A registry's session in which this request may come next.
+fn ready_for(dialect: Dialect, request: Op) -> (Session<Server>, Peer) {
+    match request {
+        Op::Member => wire::server(dialect, Limits::server()),
+        _ => identified(dialect),
+    }
+}
+
+/// What a registry makes of these bytes.
+fn heed(dialect: Dialect, ask: Op, message: &[u8]) -> Request {
+    let (mut server, mut peer) = ready_for(dialect, ask);
+    feed(&mut server, &peer.seal(message));
+    next_request(&mut server).1
+}
+
+/// The bytes that a registry writes of a reply.
+fn written(dialect: Dialect, reply: &Reply) -> Vec<u8> {
+    let ask = ask_of(reply.op());
+    let (mut server, mut peer) = ready_for(dialect, ask);
+    let request = match ask {
+        Op::Member => wire::member(),
+        Op::Create => wire::create(),
+        _ => Msg::op(ask),
+    };
+    feed(&mut server, &peer.seal(&request.encode()));
+    let (id, _) = next_request(&mut server);
+    match reply {
+        Reply::Error(reason) => server.reject(NOW, reason).unwrap(),
+        _ => server.reply(NOW, id, reply).unwrap(),
+    }
+    peer.open(&drain(&mut server))
+}
+
+/// The bytes that a client writes of a request.
+fn asked(dialect: Dialect, request: Request) -> Vec<u8> {
+    let (mut client, mut peer) = wire::client(dialect, Limits::client());
+    if request.op() != Op::Member {
+        client.identify(NOW, wire::token()).unwrap();
+        peer.open(&drain(&mut client));
+        feed(&mut client, &peer.seal(&wire::member_ok().encode()));
+        assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
+    }
+    pair::command(&mut client, NOW, request).unwrap();
+    peer.open(&drain(&mut client))
+}
+
+/// One of each kind, and the fields that it may have.
+fn replies() -> Vec<(Reply, &'static [u64])> {
+    let info = ClusterInfo {
+        id: id(9),
+        max_size: 64,
+        attrs: ClusterAttrs::from_bits(0x1_0000_0000),
+        end_point_count: 2,
+    };
+    let members = |which: u64, served: &[Token]| {
+        let list = MemberList::new(id(9), Which::from_bits(which), served.into()).unwrap();
+        (Reply::Members(list), &[1, 13, 20, 21][..])
+    };
+    let served = |n: u8, attrs| Token {
+        id: Some(id(n)),
+        attrs: MemberAttrs::from_bits(attrs),
+        ..wire::token()
+    };
+    let of_cluster = &[1, 13, 15, 16, 17];
+    vec![
+        (Reply::RegCred(wire::registry().credential().clone()), &[1, 6, 11]),
+        (Reply::MemberOk { id: id(1), attrs: MemberAttrs::NONE }, &[1, 9, 10]),
+        (Reply::MemberOk { id: id(1), attrs: MemberAttrs::from_bits(0x1ff) }, &[1, 9, 10]),
+        (Reply::Create(info), of_cluster),
+        (Reply::Join(info), of_cluster),
+        members(0, &[]),
+        members(1 << 63, &[served(1, 0)]),
+        members(0b110, &[served(2, 300), Token { ends: vec![], ..served(3, 1) }]),
+        (Reply::Ack, &[1]),
+        (Reply::Error(Refusal::ClusterFull.into()), &[1, 23]),
+        (Reply::Error(Reason::new("")), &[1, 23]),
+    ]
+}
+
+/// One of each kind.
+fn requests() -> Vec<Request> {
+    let create = Create { attrs: ClusterAttrs::from_bits(300), ..pair::cluster("c", 3, 1) };
+    let which = Some(Which::from_bits(0x1234_5678));
+    vec![
+        Request::RegCred,
+        Request::Member(wire::token()),
+        Request::Create(create),
+        Request::Join(id(2).into()),
+        Request::GetCluster(GetCluster { cluster: id(2).into(), which }),
+        Request::Bye,
+    ]
+}
+
+/// All that the deployed clients and servers were seen to say: each side takes what it is meant for, and would write it
+/// just so.
+#[test]
+fn every_captured_message_is_taken_and_written_so_again() {
+    let counts = vectors::all().map(|capture| {
+        let steps = capture.sessions.iter().flat_map(|session| session.steps.iter().skip(2));
+        let mut counts = [0, 0];
+        for step in steps {
+            let op = Op::from_tag(step.plain[1].into()).unwrap();
+            let again = match step.from_client {
+                true => asked(capture.dialect, heed(capture.dialect, op, &step.plain)),
+                false => {
+                    let reply = hear(capture.dialect, ask_of(op), &step.plain).unwrap();
+                    written(capture.dialect, &reply)
+                }
+            };
+            assert_eq!(again, step.plain, "{}", step.kind);
+            counts[usize::from(step.from_client)] += 1;
+        }
+        counts
+    });
+    assert_eq!(counts, [[31, 31], [19, 19]], "62 and 38 messages, half of them replies");
+}
+
+#[test]
+fn a_reply_that_is_spelt_otherwise_is_refused() {
+    let mut count = 0;
+    for (at, (reply, own)) in replies().into_iter().enumerate() {
+        // One dialect each: the records make no difference.
+        let dialect = DIALECTS[at % 2];
+        let (ask, message) = (ask_of(reply.op()), written(dialect, &reply));
+        assert_eq!(hear(dialect, ask, &message).as_ref(), Ok(&reply));
+        for (what, bytes) in respelt(&message).into_iter().chain(overdressed(&message, own)) {
+            assert_ne!(bytes, message, "{what}");
+            assert_eq!(
+                hear(dialect, ask, &bytes),
+                Err(Error::BadRecord),
+                "{:?}: {what}",
+                reply.op()
+            );
+            count += 1;
+        }
+    }
+    println!("{count} refused");
+    assert!(count > 2_000, "{count}");
+}
+
+/// A registry skips and merges as protobuf does: what a client must not be told, it may be.
+#[test]
+fn a_request_may_be_spelt_otherwise() {
+    let mut count = 0;
+    for (at, request) in requests().into_iter().enumerate() {
+        let dialect = DIALECTS[at % 2];
+        let message = asked(dialect, request.clone());
+        assert_eq!(heed(dialect, request.op(), &message), request);
+        for (what, bytes) in respelt(&message) {
+            let heard = heed(dialect, request.op(), &bytes);
+            assert_eq!(heard, request, "{:?}: {what}", request.op());
+            count += 1;
+        }
+    }
+    println!("{count} taken");
+    assert!(count > 1_000, "{count}");
+}
+
+/// Whatever is done to a reply: what a client takes of it, a registry would write so.
+#[test]
+fn what_a_client_takes_is_what_a_registry_writes() {
+    let mut rng = Seeded::new(11);
+    let (mut taken, mut refused) = (0, 0);
+    for (reply, own) in replies() {
+        let dialect = DIALECTS[rng.next_u32() as usize % 2];
+        let (ask, message) = (ask_of(reply.op()), written(dialect, &reply));
+        let others: Vec<_> =
+            respelt(&message).into_iter().chain(overdressed(&message, own)).collect();
+        for round in 0..400 {
+            let mut below = |limit: usize| rng.next_u32() as usize % limit;
+            let mut bytes = match round % 4 {
+                0 => others[below(others.len())].1.clone(),
+                _ => message.clone(),
+            };
+            for _ in 0..below(3) {
+                // As bits flipped on the way change it: those, and a block before them.
+                let (at, block) = (below(bytes.len()), below(bytes.len()));
+                bytes[at] ^= 1 << below(8);
+                if round % 2 == 0 {
+                    bytes.iter_mut().skip(block).take(16).for_each(|byte| *byte = below(256) as u8);
+                }
+            }
+            match hear(dialect, ask, &bytes) {
+                Ok(reply) => {
+                    // An Error without a text has no field for it.
+                    let bare = reply == Reply::Error(Reason::new("")) && bytes == [8, 13];
+                    assert!(bare || written(dialect, &reply) == bytes, "{bytes:02x?}");
+                    taken += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    println!("{taken} taken, {refused} refused");
+    assert!(taken > 500 && refused > 1_000, "{taken} taken, {refused} refused");
+}
