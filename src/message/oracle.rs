@@ -95,7 +95,7 @@ mod tests {
         varint(value, out);
         if let (0..3, Some(last)) = (odd, out.last_mut()) {
             *last |= 0x80;
-            out.extend_from_slice(&[&[0x80, 0x80][..usize::from(odd)], &[0]].concat());
+            out.extend((0..odd).map(|_| 0x80).chain([0]));
         }
     }
 
