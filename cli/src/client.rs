@@ -1,6 +1,7 @@
 //! What the commands that talk to a registry share: its credential, the way to it, a conversation with it, and what
 //! the user is told when one of these fails.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
@@ -73,14 +74,32 @@ pub fn read_credential(path: &Path) -> Result<Credential, Failure> {
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())).advise(advice))
 }
 
-/// A cluster as given on the command line: by ID if the text is one, else by name.
-pub fn cluster(text: &str) -> Result<(ClusterRef, Option<Name>), Failure> {
-    if let Ok(id) = text.parse::<NodeId>() {
-        return Ok((id.into(), None));
+/// Which cluster. A text may be both a name and an ID, so what is meant is said, not guessed.
+#[derive(Debug, clap::Args)]
+pub struct ClusterArgs {
+    /// The cluster's name
+    #[arg(id = "cluster", value_name = "CLUSTER", required_unless_present = "id")]
+    pub name: Option<Name>,
+    /// The cluster's ID instead of its name: 40 or 64 hex digits
+    #[arg(long, value_name = "ID", conflicts_with = "cluster")]
+    pub id: Option<NodeId>,
+}
+
+impl ClusterArgs {
+    /// The cluster as a request names it.
+    pub fn cluster(&self) -> ClusterRef {
+        ClusterRef { id: self.id, name: self.name.clone() }
     }
-    let name: Name =
-        text.parse().map_err(|error| Failure::usage(format!("'{text}' is no cluster: {error}")))?;
-    Ok((name.clone().into(), Some(name)))
+}
+
+impl fmt::Display for ClusterArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, &self.id) {
+            (Some(name), _) => name.fmt(f),
+            (None, Some(id)) => id.fmt(f),
+            (None, None) => Ok(()),
+        }
+    }
 }
 
 /// Connects to the first end point of the registry that answers.

@@ -68,7 +68,7 @@ fn create_makes_a_cluster_or_finds_it_and_members_tells_who_is_there() {
             "members a.b/c --registry regCred.dat",
         ],
     );
-    let by_id = place.run(&format!("members {id} --registry regCred.dat --json"));
+    let by_id = place.run(&format!("members --id {id} --registry regCred.dat --json"));
     assert_eq!(code(&by_id), 0, "{}", stderr(&by_id));
     assert_eq!(json(&by_id)["cluster"]["id"], id);
     assert_eq!(json(&by_id)["members"][0]["name"], "host1");

@@ -122,7 +122,9 @@ fn three_members_agree_a_fourth_is_refused_and_one_comes_back() {
     assert_eq!(code(&back), 0, "{}", stderr(&back));
     assert_eq!(self_index(&back), self_index(&outputs[1]));
     let id = told["cluster"]["id"].as_str().unwrap();
-    let seen = join(&credential, &node("alice"), id, "alice.example:4000", &[]).output().unwrap();
+    let by_id = format!("--id={id}");
+    let seen = join(&credential, &node("alice"), &by_id, "alice.example:4000", &[]);
+    let seen = { seen }.output().unwrap();
     assert_eq!(code(&seen), 0, "{}", stderr(&seen));
     let seen = json(&seen);
     assert_eq!(seen["cluster"]["name"], Value::Null, "joined by ID, the name is not known");
@@ -208,8 +210,21 @@ fn refusals_and_misuse_say_what_to_do() {
     assert!(message.contains("cannot find cluster with this name"), "{message}");
     assert!(message.contains("--create"), "{message}");
 
-    let id_with_create = run(&"ab".repeat(32), &["--create", "2"]);
+    let id = "ab".repeat(32);
+    let id_with_create = run(&format!("--id={id}"), &["--create", "2"]);
     assert_eq!(code(&id_with_create), 2);
+    assert_eq!(code(&run("alpha", &["--id", &id])), 2, "by name or by ID, not both");
+    let unknown = run(&format!("--id={id}"), &[]);
+    assert!(stderr(&unknown).contains("cannot find cluster with this ID"), "{}", stderr(&unknown));
+
+    // A name may look like an ID, and is a name.
+    let named = run(&id, &["--create", "1"]);
+    assert_eq!(code(&named), 0, "{}", stderr(&named));
+    assert_eq!(json(&named)["cluster"]["name"], id);
+    let by_id = json(&named)["cluster"]["id"].as_str().unwrap().to_owned();
+    let again = run(&format!("--id={by_id}"), &[]);
+    assert_eq!(code(&again), 0, "{}", stderr(&again));
+    assert_eq!(json(&again)["members"], json(&named)["members"]);
     assert_eq!(code(&run("not a name", &[])), 2);
     assert_eq!(code(&run("alpha", &["--create", "65"])), 2);
     assert_eq!(code(&run("alpha", &["--end-point", "b:2", "--end-point", "c:3"])), 2);

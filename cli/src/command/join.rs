@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use xlreg::adapter::blocking::{Clock, DriveError, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
-use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs, Name};
-use xlreg::message::{ClusterRef, Create, Refusal};
+use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs};
+use xlreg::message::{Create, Refusal};
 
-use crate::client::{self, Advice, RegistryArgs, Trouble};
+use crate::client::{self, Advice, ClusterArgs, RegistryArgs, Trouble};
 use crate::failure::{Failure, print, print_json};
 use crate::node::{Node, NodeArgs};
 use crate::progress::Progress;
@@ -37,9 +37,8 @@ const ADVICE: Advice = Advice {
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct JoinArgs {
-    /// The cluster, by name or by ID (40 or 64 hex digits)
-    #[arg(value_name = "CLUSTER")]
-    pub cluster: String,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]
@@ -76,9 +75,9 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
     let enroll = driver.into_machine();
     let known = enroll.roster();
     match ended {
-        Ok(()) => report(args, errand.name.as_ref(), known),
+        Ok(()) => report(args, known),
         Err(Trouble::Drive(DriveError::Machine(EnrollError::GaveUp))) => {
-            report(args, errand.name.as_ref(), known)?;
+            report(args, known)?;
             Err(gave_up(args, known))
         }
         Err(trouble) => Err(trouble.explain(&args.registry, &ADVICE)),
@@ -89,9 +88,6 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
 struct Errand {
     credential: Credential,
     node: Node,
-    cluster: ClusterRef,
-    /// The cluster's name, where it was given.
-    name: Option<Name>,
 }
 
 impl Errand {
@@ -99,13 +95,12 @@ impl Errand {
         if args.end_points.len() > 2 {
             return Err(Failure::usage("--end-point may be given once or twice, not more"));
         }
-        let (cluster, name) = client::cluster(&args.cluster)?;
-        if args.create.is_some() && name.is_none() {
+        if args.create.is_some() && args.cluster.name.is_none() {
             return Err(Failure::usage("--create needs the cluster's name, not an ID"));
         }
         let credential = args.registry.credential()?;
         let node = args.node.open()?;
-        Ok(Self { credential, node, cluster, name })
+        Ok(Self { credential, node })
     }
 
     fn enroll(
@@ -117,12 +112,12 @@ impl Errand {
         let ends = args.end_points.clone();
         let end_point_count = u32::try_from(ends.len()).map_err(Failure::new)?;
         let token = self.node.identity.token(MemberAttrs::NONE, ends, rng).map_err(Failure::new)?;
-        let plan = match (args.create, &self.name) {
+        let plan = match (args.create, &args.cluster.name) {
             (Some(max_size), Some(name)) => Plan::create_and_join(
                 token,
                 Create { name: name.clone(), max_size, attrs: ClusterAttrs::NONE, end_point_count },
             ),
-            _ => Plan::join(token, self.cluster.clone()),
+            _ => Plan::join(token, args.cluster.cluster()),
         };
         let give_up_after = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let plan = Plan { give_up_after, wait: !args.no_wait, ..plan };
@@ -146,7 +141,7 @@ fn follow(
             // Kept before anything else: a node that is not recognised would lose its place.
             EnrollEvent::Identified { id, .. } => node.keep(id)?,
             EnrollEvent::Joined(cluster) if !args.no_wait => {
-                progress = Some(Progress::start(&args.cluster, cluster.max_size));
+                progress = Some(Progress::start(&args.cluster.to_string(), cluster.max_size));
             }
             EnrollEvent::Member { token, .. } => {
                 if let Some(progress) = &progress {
@@ -160,9 +155,9 @@ fn follow(
 }
 
 /// Prints what is known of the cluster.
-fn report(args: &JoinArgs, name: Option<&Name>, known: Option<&Roster>) -> Result<(), Failure> {
+fn report(args: &JoinArgs, known: Option<&Roster>) -> Result<(), Failure> {
     if args.json {
-        return print_json(&roster::json(name, known));
+        return print_json(&roster::json(args.cluster.name.as_ref(), known));
     }
     match known {
         Some(known) => print(&roster::table(known)),
@@ -187,7 +182,7 @@ fn gave_up(args: &JoinArgs, known: Option<&Roster>) -> Failure {
 fn refused_advice(refusal: Refusal) -> Option<&'static str> {
     Some(match refusal {
         Refusal::NoClusterWithName | Refusal::NoClusterWithId => {
-            "check the spelling, or create the cluster with --create SIZE"
+            "check the spelling (an ID is given by --id), or create the cluster with --create SIZE"
         }
         Refusal::ClusterFull => {
             "it has all its members; join another, or create one with --create SIZE"

@@ -6,7 +6,7 @@ use xlreg::identity::MemberAttrs;
 use xlreg::message::{ClusterRef, MemberList, Refusal};
 use xlreg::session::Error;
 
-use crate::client::{self, Advice, Conversation, RegistryArgs, Trouble};
+use crate::client::{Advice, ClusterArgs, Conversation, RegistryArgs, Trouble};
 use crate::failure::{Failure, print, print_json};
 use crate::node::VisitorArgs;
 use crate::roster::{members_table, outside_json};
@@ -27,6 +27,7 @@ Exit codes:
 Examples:
   xlreg members alpha --registry regCred.dat
   xlreg members alpha --registry regCred.dat --node ./watcher
+  xlreg members --id 105f1a9aab6ed41d1de4bfefa074c824bd05e3d4 --registry regCred.dat
   xlreg members alpha --registry regCred.dat --json | jq -r '.members[].end_points[0]'";
 
 const ADVICE: Advice = Advice { refused: refused_advice, otherwise: "run the same command again" };
@@ -38,9 +39,8 @@ const ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs::SOLO);
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct MembersArgs {
-    /// The cluster, by name or by ID (40 or 64 hex digits)
-    #[arg(value_name = "CLUSTER")]
-    pub cluster: String,
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     #[command(flatten)]
     pub registry: RegistryArgs,
     #[command(flatten)]
@@ -51,10 +51,10 @@ pub struct MembersArgs {
 }
 
 pub fn run(args: &MembersArgs) -> Result<(), Failure> {
-    let (cluster, name) = client::cluster(&args.cluster)?;
-    let list = ask(args, cluster).map_err(|trouble| trouble.explain(&args.registry, &ADVICE))?;
+    let list = ask(args, args.cluster.cluster())
+        .map_err(|trouble| trouble.explain(&args.registry, &ADVICE))?;
     match args.json {
-        true => print_json(&outside_json(name.as_ref(), &list)),
+        true => print_json(&outside_json(args.cluster.name.as_ref(), &list)),
         false => print(&members_table(list.iter())),
     }
 }
@@ -97,7 +97,7 @@ fn for_members_only(trouble: Trouble, args: &MembersArgs) -> Trouble {
 fn refused_advice(refusal: Refusal) -> Option<&'static str> {
     Some(match refusal {
         Refusal::NoClusterWithName | Refusal::NoClusterWithId => {
-            "check the spelling, or create the cluster with 'xlreg create'"
+            "check the spelling (an ID is given by --id), or create the cluster with 'xlreg create'"
         }
         Refusal::RegistryFull => "ask whoever runs the registry to make room",
         _ => return None,
