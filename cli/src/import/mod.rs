@@ -38,7 +38,9 @@ pub fn identity(path: &Path) -> Result<Identity, Failure> {
     };
     parsed.map_err(|problem| {
         Failure::new(format!("{}: {problem}", path.display()))
-            .advise("--import-config takes the reg.config of a deployed registry, in its .xlattice directory, as the server wrote it")
+            .advise(
+            "--import-config takes the file .xlattice/reg.config of a deployed registry, as it wrote it",
+        )
     })
 }
 
@@ -189,11 +191,14 @@ struct Private<K> {
     numbers: Secret,
 }
 
+/// A way to read a key from DER.
+type Form<K> = fn(&[u8]) -> Result<K, KeyPairError>;
+
 impl<K> Private<K> {
     /// Reads it in one of these forms.
     fn of(
         value: Value<'_>,
-        forms: [fn(&[u8]) -> Result<K, KeyPairError>; 2],
+        forms: [Form<K>; 2],
         numbers: fn(&K) -> Result<Secret, KeyPairError>,
     ) -> Result<Self, String> {
         let Value::Pem(body) = value else { return Err("a PEM block is expected here".into()) };
@@ -237,17 +242,20 @@ mod tests {
         std::fs::read_to_string(deployed(&format!("reg.config-{version}"))).unwrap()
     }
 
-    /// What the file says, as the regCred of the same server says it.
-    fn said(text: &str) -> Result<(Name, Option<NodeId>, PublicKey, PublicKey), String> {
+    /// What clients know a registry by.
+    type Known = (Name, Option<NodeId>, [PublicKey; 2]);
+
+    fn said(text: &str) -> Result<Known, String> {
         let it = parse(text)?;
-        let keys = (it.comms.public_key().clone(), it.sig.public_key().clone());
-        Ok((it.name, it.id, keys.0, keys.1))
+        let keys = [it.comms.public_key(), it.sig.public_key()].map(PublicKey::clone);
+        Ok((it.name, it.id, keys))
     }
 
-    fn credential(version: &str) -> (Name, Option<NodeId>, PublicKey, PublicKey) {
+    /// What the regCred of the same server says.
+    fn credential(version: &str) -> Known {
         let text = std::fs::read_to_string(deployed(&format!("regCred.dat-{version}"))).unwrap();
         let it: Credential = text.parse().unwrap();
-        (it.name, Some(it.id), it.comms_key, it.sig_key)
+        (it.name, Some(it.id), [it.comms_key, it.sig_key])
     }
 
     /// A field with its PEM block, indented as it is there.
@@ -271,8 +279,7 @@ mod tests {
         for version in DEPLOYED {
             let known = credential(version);
             let text = text(version);
-            let (inner, outer) =
-                (text.find("        ckPriv").unwrap(), text.rfind("    ckPriv").unwrap());
+            let outer = text.rfind("    ckPriv").unwrap();
             let inner = [block(&text, "        ckPriv"), block(&text, "        skPriv")];
             let once_inside = format!("{}}}\n", &text[..outer]);
             let once_outside = text.replacen(inner[0], "", 1).replacen(inner[1], "", 1);
@@ -286,6 +293,9 @@ mod tests {
             let old_names = inner[0].replace("ckPriv", "commsKey");
             let (_, id) = text.split_once("nodeID: ").unwrap();
             let longer = format!("{}{}", &id[..40], "0".repeat(24));
+            let keys = text.find("        commsPubKey").unwrap();
+            let private_only =
+                format!("{}{}", &text[..keys], &text[text.find("        overlays").unwrap()..]);
             let peer = "peers {\n            peer {\n name: other\n nodeID: 00\n connectors {\n \
                         TcpConnector: 1.2.3.4:5\n }\n }\n";
             for (what, other) in [
@@ -295,6 +305,7 @@ mod tests {
                 ("keys inside only", once_inside.clone()),
                 ("keys outside only", once_outside),
                 ("the sig key first", swapped),
+                ("no public keys", private_only),
                 ("no regNode", node.into()),
                 ("labels", labelled.replace("END -----", "END RSA PRIVATE KEY-----")),
                 ("old names", text.replacen(inner[0], &old_names, 1)),
@@ -305,6 +316,7 @@ mod tests {
                 ("an unknown field", text.replace("lfs:", "k: 3\nlfs:")),
                 ("an unknown block", text.replace("        lfs:", "gateways {\n}\n lfs:")),
             ] {
+                assert_ne!(other, text, "{what}");
                 assert_eq!(said(&other).as_ref(), Ok(&known), "{version}: {what}");
             }
             let long = said(&text.replace(&id[..40], &longer)).unwrap();
@@ -324,27 +336,19 @@ mod tests {
         };
         let (_, ssh) = other.split_once("commsPubKey: ").unwrap();
         let ssh = format!("commsPubKey: {}\n", ssh.lines().next().unwrap());
+        for (name, what) in [("ckPriv", "private comms keys"), ("skPriv", "private sig keys")] {
+            let [inner, outer] = [node, rest].map(|part| put(part, name, &other, name));
+            for text in [format!("{inner}{rest}"), format!("{node}{outer}")] {
+                let problem = said(&text).unwrap_err();
+                let first = format!("two {what}: {name} of node (line ");
+                assert!(problem.contains(&first), "{problem}");
+                assert!(
+                    problem.contains(&format!(") is not {name} of regNode (line ")),
+                    "{problem}"
+                );
+            }
+        }
         let cases = [
-            (
-                format!("{node}{}", put(rest, "ckPriv", &other, "ckPriv")),
-                "two private comms keys: ckPriv of node",
-                "ckPriv of regNode",
-            ),
-            (
-                format!("{node}{}", put(rest, "skPriv", &other, "skPriv")),
-                "two private sig keys: skPriv of node",
-                "skPriv of regNode",
-            ),
-            (
-                format!("{}{rest}", put(node, "ckPriv", &other, "ckPriv")),
-                "two private comms keys: ckPriv of node",
-                "ckPriv of regNode",
-            ),
-            (
-                format!("{}{rest}", put(node, "skPriv", &mine, "ckPriv")),
-                "two private sig keys: skPriv of node",
-                "skPriv of regNode",
-            ),
             (
                 put(&mine, "commsPubKey", &mine, "sigPubKey"),
                 "commsPubKey of node (line 5) is not the public half of",
@@ -428,7 +432,7 @@ mod tests {
                 bytes[at] ^= 1 << (at % 7);
                 let Ok(other) = String::from_utf8(bytes) else { continue };
                 if let Ok(said) = said(&other) {
-                    assert_eq!((&said.2, &said.3), (&known.2, &known.3), "byte {at}");
+                    assert_eq!(said.2, known.2, "byte {at}");
                     taken += 1;
                 }
             }
