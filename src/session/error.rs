@@ -16,7 +16,8 @@ pub enum Error {
         "the handshake failed: the other side does not hold the expected key, or speaks another dialect"
     )]
     Handshake,
-    /// A record does not decrypt to a message, or to one within [`Limits::record`](super::Limits::record).
+    /// A record does not decrypt to a message, or to one within [`Limits::record`](super::Limits::record). To a client
+    /// also: to a message that no registry would have written so, for instance with an unknown field (PROTOCOL 4.1).
     #[error("a record is not a message")]
     BadRecord,
     /// A message decodes but may not stand.

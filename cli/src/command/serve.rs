@@ -99,6 +99,11 @@ pub enum LogFormat {
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     start_log(args.log_format);
+    // Before anything is made: an import that is refused leaves nothing behind.
+    let imported = match &args.import_config {
+        Some(path) => Some(import(path, &args.dir)?),
+        None => None,
+    };
     let lock = DirectoryLock::try_now(&args.dir).map_err(|error| match error {
         DirectoryError::Busy { .. } => {
             Failure::new(format!("another registry runs on {}", args.dir.display()))
@@ -106,8 +111,10 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         }
         other => Failure::new(other),
     })?;
-    if let Some(path) = &args.import_config {
-        import(path, &args.dir)?;
+    if let Some(imported) = imported
+        && is_new(&imported, &args.dir)?
+    {
+        imported.save(&args.dir).map_err(Failure::new)?;
     }
     let identity = identity(&args.dir, &lock, args.name.as_ref())?;
     let runtime = daemon::runtime().map_err(Failure::new)?;
@@ -288,16 +295,26 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Puts a deployed registry's identity into the directory. Doing it again changes nothing; another identity
-/// that is there already is not overwritten.
-fn import(path: &Path, dir: &Path) -> Result<(), Failure> {
+/// A deployed registry's identity, which may be put into the directory or is there already.
+fn import(path: &Path, dir: &Path) -> Result<Identity, Failure> {
     let imported = import::identity(path)?;
-    match Identity::load(dir) {
-        Err(DirectoryError::Absent { .. }) => imported.save(dir).map_err(Failure::new),
-        Ok(known) if known.id == imported.id => Ok(()),
-        Ok(_) => Err(Failure::new(format!("{} holds another registry's identity", dir.display()))
+    is_new(&imported, dir)?;
+    Ok(imported)
+}
+
+/// Whether there is no identity in the directory yet. Another one that is there is not overwritten.
+fn is_new(imported: &Identity, dir: &Path) -> Result<bool, Failure> {
+    let known = match Identity::load(dir) {
+        Err(DirectoryError::Absent { .. }) => return Ok(true),
+        known => known.map_err(Failure::new)?,
+    };
+    let same = known.id == imported.id
+        && known.comms.public_key() == imported.comms.public_key()
+        && known.sig.public_key() == imported.sig.public_key();
+    match same {
+        true => Ok(false),
+        false => Err(Failure::new(format!("{} holds another registry's identity", dir.display()))
             .advise("import into an empty --dir")),
-        Err(error) => Err(Failure::new(error)),
     }
 }
 
