@@ -7,6 +7,7 @@ use crate::command::completions::CompletionsArgs;
 use crate::command::create::CreateArgs;
 use crate::command::credential::{self, CredentialCommand};
 use crate::command::demo::DemoArgs;
+use crate::command::init::InitArgs;
 use crate::command::join::JoinArgs;
 use crate::command::man;
 use crate::command::members::MembersArgs;
@@ -52,7 +53,8 @@ Examples:
     Demo(DemoArgs),
     /// Run a registry
     #[command(after_help = "\
-The keys are made in DIR the first time and kept. Clients need DIR/regCred.dat.
+The keys are made in DIR the first time and kept; with --existing nothing is made. Clients need DIR/regCred.dat.
+What is missing from DIR later, or is not what it was, stops the start: who a registry is never changes in silence.
 Nodes and clusters are kept in DIR/registry.redb; nothing is acknowledged before it is on disk.
 SIGTERM and SIGINT stop the registry in order: what is in flight is finished.
 
@@ -63,9 +65,12 @@ Exit codes:
 
 Examples:
   xlreg serve --dir /var/lib/xlreg
+  xlreg serve --dir /var/lib/xlreg --existing
   xlreg serve --dir reg --listen 127.0.0.1:0 --memory
   xlreg serve --dir reg --listen 0.0.0.0:56789 --listen [::]:56789 --advertise registry.example:56789")]
     Serve(ServeArgs),
+    /// Make a registry, to be served with 'serve --existing'
+    Init(InitArgs),
     /// Join a cluster and wait until it is full
     Join(JoinArgs),
     /// Make a node known to a registry, without a cluster
@@ -91,6 +96,7 @@ impl Command {
     pub const fn asks_for_json(&self) -> bool {
         match self {
             Self::Demo(args) => args.json,
+            Self::Init(args) => args.json,
             Self::Join(args) => args.json,
             Self::Register(args) => args.json,
             Self::Create(args) => args.json,

@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod daemon;
 mod failure;
+mod home;
 mod import;
 mod node;
 mod progress;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Demo(args) => command::demo::run(&args),
         Command::Serve(args) => command::serve::run(&args),
+        Command::Init(args) => command::init::run(&args),
         Command::Join(args) => command::join::run(&args),
         Command::Register(args) => command::register::run(&args),
         Command::Create(args) => command::create::run(&args),

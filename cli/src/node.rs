@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use xlreg::identity::directory::DirectoryLock;
+use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState};
 use xlreg::identity::{Identity, Name, NodeId};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::random;
 
 /// A node that comes back.
@@ -60,9 +60,23 @@ pub struct Node {
 impl Node {
     /// The node kept in this directory, or a new one, under the name it has; `name` is for a new one.
     fn open(dir: &Path, name: Name) -> Result<Self, Failure> {
-        let lock = DirectoryLock::wait(dir).map_err(Failure::new)?;
-        let identity = lock.load_or_generate(name, &mut random::system()).map_err(Failure::new)?;
-        let lock = identity.id.is_none().then_some(lock);
+        let failed = |error| cannot_use(dir, error);
+        let lock = DirectoryLock::wait(dir).map_err(failed)?;
+        if DirectoryState::of(dir).map_err(failed)? == DirectoryState::Unfinished {
+            note(format_args!(
+                "xlreg: the making of the node in {} was cut short; it is made anew",
+                dir.display()
+            ));
+        }
+        let identity = lock.load_or_generate(name, &mut random::system()).map_err(failed)?;
+        let lock = match identity.id {
+            Some(_) => None,
+            None => {
+                // An ID that could not be kept would be another one each time.
+                lock.check_writable().map_err(failed)?;
+                Some(lock)
+            }
+        };
         Ok(Self { identity, dir: Some(dir.into()), lock })
     }
 
@@ -74,11 +88,42 @@ impl Node {
 
     /// Keeps the ID the registry knows the node by: with it, and only with it, the node is recognised again.
     pub fn keep(&mut self, id: NodeId) -> Result<(), Failure> {
-        self.identity.id = Some(id);
+        let known = self.identity.id.replace(id);
         if let Some(dir) = &self.dir {
-            self.identity.save(dir).map_err(Failure::new)?;
+            match self.identity.save(dir) {
+                // Only the name can be new.
+                Err(error) if known.is_some() && error.is_read_only() => note(format_args!(
+                    "xlreg: {} is read-only: the name {} is used this time and not kept",
+                    dir.display(),
+                    self.identity.name
+                )),
+                saved => saved.map_err(|error| cannot_use(dir, error))?,
+            }
         }
         self.lock = None;
         Ok(())
     }
+}
+
+/// Why a node's directory can't be used, and what to do: nobody is given another node for it in silence.
+fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
+    let dir = dir.display();
+    let advice = match &error {
+        DirectoryError::Lost { .. } => format!(
+            "write that line into it, or restore it from a backup; for a new node, use another --node than {dir}"
+        ),
+        DirectoryError::Incomplete { .. }
+        | DirectoryError::Changed { .. }
+        | DirectoryError::Key { .. }
+        | DirectoryError::Name { .. }
+        | DirectoryError::Id { .. }
+        | DirectoryError::Manifest { .. } => {
+            format!("restore it from a backup; for a new node, use another --node than {dir}")
+        }
+        error if error.is_read_only() => format!(
+            "this user must be able to read {dir}, and to write it unless a whole node with its ID is kept there"
+        ),
+        _ => return Failure::new(error),
+    };
+    Failure::new(error).advise(advice)
 }

@@ -36,6 +36,8 @@ fn register_gives_a_node_an_id_and_the_same_one_again() {
     fs::create_dir(place.path("thief")).unwrap();
     place.run("register --registry regCred.dat --node thief --name thief");
     fs::copy(place.path("host1/id"), place.path("thief/id")).unwrap();
+    // Without it the node itself knows better.
+    fs::remove_file(place.path("thief/manifest")).unwrap();
     place.pin("register_refused", &["register --registry regCred.dat --node thief --name thief"]);
 }
 

@@ -14,7 +14,7 @@ use common::{Daemon, Failed, Seeded, full, furnish, identity, number, serve, unt
 use rand_core::Rng;
 use tempfile::tempdir;
 use xlreg::credential::Credential;
-use xlreg::identity::Name;
+use xlreg::identity::{Identity, Name, NodeId};
 use xlreg::message::{ClusterRef, Refusal};
 
 /// The writers come faster than a client with good manners.
@@ -141,11 +141,15 @@ fn a_store_of_another_registry_is_refused() {
     furnish(temp.path());
     let (daemon, _) = start(temp.path());
     assert_eq!(daemon.terminate().0.code(), Some(0));
-    // The keys and the ID are made anew, and the file stays.
-    for file in ["id", "name", "comms_key.pem", "sig_key.pem"] {
-        std::fs::remove_file(temp.path().join(file)).unwrap();
+    let other = tempdir().unwrap();
+    furnish(other.path());
+    let mut another = Identity::load(other.path()).unwrap();
+    another.id = Some(NodeId::from_bytes(&[0x5f; 32]).unwrap());
+    another.save(other.path()).unwrap();
+    for file in ["registry.redb", "registry.redb.commits"] {
+        std::fs::copy(temp.path().join(file), other.path().join(file)).unwrap();
     }
-    let failed = launch(temp.path()).unwrap_err();
+    let failed = launch(other.path()).unwrap_err();
     assert_eq!(failed.code, Some(1));
     assert!(failed.stderr.contains("registry.redb"), "{}", failed.stderr);
     assert!(failed.stderr.contains("belongs to a registry with another ID"), "{}", failed.stderr);

@@ -15,11 +15,10 @@ use xlreg::message::Create;
 use xlreg::registry::{Registry, RegistryLimits};
 use xlreg::session::ClientConfig;
 
-use super::serve;
 use crate::daemon::{Daemon, Limits, Metrics};
 use crate::failure::{Failure, print, print_json};
 use crate::store::Local;
-use crate::{random, roster};
+use crate::{home, random, roster};
 
 const CLUSTER: &str = "demo";
 const MEMBERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -42,7 +41,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::new)?;
     let address = listener.local_addr().map_err(Failure::new)?;
     let end_point = address.to_string().parse().map_err(Failure::new)?;
-    let credential = serve::credential(&registry, vec![end_point])?;
+    let credential = home::credential(&registry, vec![end_point])?;
     let runtime = Runtime::new().map_err(Failure::new)?;
     let (_stop, stopping) = watch::channel(false);
     // It forgets everything when the demo ends.

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod create;
 pub mod credential;
 pub mod demo;
+pub mod init;
 pub mod join;
 pub mod man;
 pub mod members;

@@ -1,7 +1,7 @@
 //! `xlreg serve`: runs a registry.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -11,22 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
-use xlreg::credential::Credential;
-use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically};
-use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
+use xlreg::identity::{EndPoint, Name};
 use xlreg::registry::{Registry, RegistryLimits};
 
 use crate::daemon::{self, Daemon, Limits, Metrics, observe};
 use crate::failure::{Failure, print};
-use crate::store::{Local, Redb, Store, StoreError};
-use crate::{import, random};
+use crate::home::{self, CREDENTIAL_FILE, Home, Tenant};
+use crate::store::{Local, Store};
 
-/// The file that clients are given.
-const CREDENTIAL_FILE: &str = "regCred.dat";
-/// The file that nodes and clusters are kept in.
-const STORE_FILE: &str = "registry.redb";
-/// The name of a registry that was given none.
-const DEFAULT_NAME: &str = "xlReg";
 /// Files open beside connections: the store, listeners, the runtime's own.
 const OTHER_FILES: usize = 64;
 /// Connections that the system queues for each listener.
@@ -46,6 +38,12 @@ pub struct ServeArgs {
     /// What the registry calls itself [default: the name it had before, xlReg the first time]
     #[arg(long)]
     pub name: Option<Name>,
+    /// Serve only what 'xlreg init' or an earlier 'serve' has made: a lost volume is not a new registry
+    #[arg(long)]
+    pub existing: bool,
+    /// Where to write what clients need, if not to DIR/regCred.dat; for a DIR that can only be read
+    #[arg(long, value_name = "FILE")]
+    pub credential: Option<PathBuf>,
     /// Keep nodes and clusters in memory only: they are gone when the registry stops
     #[arg(long)]
     pub memory: bool,
@@ -99,26 +97,17 @@ pub enum LogFormat {
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     start_log(args.log_format);
-    // Before anything is made: an import that is refused leaves nothing behind.
-    let imported = match &args.import_config {
-        Some(path) => Some(import(path, &args.dir)?),
-        None => None,
-    };
-    let lock = DirectoryLock::try_now(&args.dir).map_err(|error| match error {
-        DirectoryError::Busy { .. } => {
-            Failure::new(format!("another registry runs on {}", args.dir.display()))
-                .advise("stop it first, or give this one another --dir")
-        }
-        other => Failure::new(other),
+    let home = Home::open(&Tenant {
+        dir: &args.dir,
+        name: args.name.as_ref(),
+        first_name: args.name.as_ref(),
+        config: args.import_config.as_deref(),
+        credential: args.credential.as_deref(),
+        existing: args.existing,
+        memory: args.memory,
     })?;
-    if let Some(imported) = imported
-        && is_new(&imported, &args.dir)?
-    {
-        imported.save(&args.dir).map_err(Failure::new)?;
-    }
-    let identity = identity(&args.dir, &lock, args.name.as_ref())?;
     let runtime = daemon::runtime().map_err(Failure::new)?;
-    runtime.block_on(serve(args, identity))
+    runtime.block_on(serve(args, home))
 }
 
 fn start_log(format: LogFormat) {
@@ -132,7 +121,7 @@ fn start_log(format: LogFormat) {
     }
 }
 
-async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
+async fn serve(args: &ServeArgs, mut home: Home) -> Result<(), Failure> {
     // The signals are watched before anything can be waited for.
     let stopped = stop_signals()?;
     let mut listeners = Vec::new();
@@ -155,13 +144,16 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
             "{CREDENTIAL_FILE} is good on this machine only: --advertise the address that others reach it at"
         );
     }
-    let credential = credential(&identity, end_points)?;
+    let credential = home::credential(&home.identity, end_points)?;
 
     let metrics = Arc::new(Metrics::new());
-    let store = Arc::new(open_store(args, credential.clone(), &metrics)?);
+    let registry = Registry::new(credential.clone(), registry_limits(args));
+    let store = Arc::new(match args.memory {
+        true => Local::ephemeral(registry),
+        false => home.open_store(registry, &metrics)?,
+    });
     // Clients are told of the registry only when it is known to be the one whose state this is.
-    let path = args.dir.join(CREDENTIAL_FILE);
-    write_atomically(&path, credential.to_string().as_bytes(), 0o644).map_err(Failure::new)?;
+    home.publish(&credential)?;
     let size = store.size();
     info!(nodes = size.nodes, clusters = size.clusters, "ready");
     if let Some(listener) = observer {
@@ -182,11 +174,11 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
         ..Limits::default()
     };
     let (stop, stopping) = watch::channel(false);
-    let daemon = Daemon::new(Arc::clone(&store), &identity.comms, limits, metrics)?;
+    let daemon = Daemon::new(Arc::clone(&store), &home.identity.comms, limits, metrics)?;
     let mut running = tokio::spawn(async move { daemon.run(listeners, stopping).await });
     let failure = tokio::select! {
         () = stopped => None,
-        failure = store.failed() => Some(store_failure(failure)),
+        failure = store.failed() => Some(home::store_failure(failure)),
         ended = &mut running => {
             return Err(Failure::new(format!("the daemon ended by itself: {ended:?}")));
         }
@@ -200,6 +192,14 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
     running.await.map_err(Failure::new)?;
     tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)?;
     failure.map_or(Ok(()), Err)
+}
+
+fn registry_limits(args: &ServeArgs) -> RegistryLimits {
+    RegistryLimits {
+        nodes: args.max_nodes,
+        clusters: args.max_clusters,
+        memberships: args.max_memberships,
+    }
 }
 
 /// As many connections as there can be files, after asking the system for more if that is needed.
@@ -233,40 +233,6 @@ fn stop_signals() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-fn open_store(
-    args: &ServeArgs,
-    credential: Credential,
-    metrics: &Arc<Metrics>,
-) -> Result<Local, Failure> {
-    let limits = RegistryLimits {
-        nodes: args.max_nodes,
-        clusters: args.max_clusters,
-        memberships: args.max_memberships,
-    };
-    let mut registry = Registry::new(credential, limits);
-    if args.memory {
-        return Ok(Local::ephemeral(registry));
-    }
-    let log = Redb::open(&args.dir.join(STORE_FILE), &mut registry).map_err(store_failure)?;
-    let metrics = Arc::clone(metrics);
-    let on_commit = Arc::new(move |changes, seconds| metrics.commit(changes, seconds));
-    Local::durable(registry, log, on_commit).map_err(Failure::new)
-}
-
-fn store_failure(error: StoreError) -> Failure {
-    let advice = match &error {
-        StoreError::Busy(_) => "stop the registry that runs on this --dir first",
-        StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
-            "restore the file, and the .commits beside it, from a backup"
-        }
-        StoreError::Foreign { .. } => "use the --dir that the file was made in",
-        StoreError::Io { .. } => {
-            "check the disk, its free space and the permissions of the directory"
-        }
-    };
-    Failure::new(error).advise(advice)
-}
-
 async fn listen(end_point: &EndPoint) -> Result<TcpListener, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(format!("cannot listen on {end_point}: {error}"))
@@ -293,58 +259,6 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-/// A deployed registry's identity, which may be put into the directory or is there already.
-fn import(path: &Path, dir: &Path) -> Result<Identity, Failure> {
-    let imported = import::identity(path)?;
-    is_new(&imported, dir)?;
-    Ok(imported)
-}
-
-/// Whether there is no identity in the directory yet. Another one that is there is not overwritten.
-fn is_new(imported: &Identity, dir: &Path) -> Result<bool, Failure> {
-    let known = match Identity::load(dir) {
-        Err(DirectoryError::Absent { .. }) => return Ok(true),
-        known => known.map_err(Failure::new)?,
-    };
-    let same = known.id == imported.id
-        && known.comms.public_key() == imported.comms.public_key()
-        && known.sig.public_key() == imported.sig.public_key();
-    match same {
-        true => Ok(false),
-        false => Err(Failure::new(format!("{} holds another registry's identity", dir.display()))
-            .advise("import into an empty --dir")),
-    }
-}
-
-/// The registry's identity, made the first time, under the name asked for.
-fn identity(dir: &Path, lock: &DirectoryLock, name: Option<&Name>) -> Result<Identity, Failure> {
-    let rng = &mut random::system();
-    let first_name = match name {
-        Some(name) => name.clone(),
-        None => DEFAULT_NAME.parse().map_err(Failure::new)?,
-    };
-    let mut identity = lock.load_or_generate(first_name, rng).map_err(Failure::new)?;
-    if let Some(name) = name {
-        identity.name = name.clone();
-    }
-    identity.id.get_or_insert_with(|| NodeId::random(rng));
-    identity.save(dir).map_err(Failure::new)?;
-    Ok(identity)
-}
-
-/// The registry's credential, telling clients to come to these end points.
-pub fn credential(identity: &Identity, end_points: Vec<EndPoint>) -> Result<Credential, Failure> {
-    let id = identity.id.ok_or_else(|| Failure::new("the registry has no ID"))?;
-    Ok(Credential {
-        name: identity.name.clone(),
-        id,
-        comms_key: identity.comms.public_key().clone(),
-        sig_key: identity.sig.public_key().clone(),
-        end_points,
-        version: Version::REFERENCE,
-    })
 }
 
 /// Where clients on this machine reach a listener: one that listens everywhere, on the loopback address.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use xlreg::message::Reply;
 use xlreg::registry::{ApplyError, Change, CheckedRequest, Visitor};
 
-pub use self::redb::Redb;
+pub use self::redb::{Redb, WitnessTrust};
 pub use local::Local;
 
 /// Decides requests and makes what they change durable.
@@ -61,6 +61,9 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("{}: in use by another process", .0.display())]
     Busy(PathBuf),
+    /// It was made once, and is not there.
+    #[error("{}: missing, though the store was made here", .0.display())]
+    Lost(PathBuf),
     /// The file is damaged.
     #[error("{}: damaged: {reason}", path.display())]
     Damaged {

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,8 @@ const REGISTRY: &str = "registry";
 const COMMITS: &str = "commits";
 /// What is appended to the store's name for the file that has that number too.
 const COMMITS_FILE: &str = ".commits";
+/// The length of that file.
+const WITNESS_LEN: u64 = 8;
 
 /// Pages kept in memory. The whole state is in memory anyway; this is for the pages that commits go through.
 const CACHE: usize = 32 * 1024 * 1024;
@@ -48,8 +50,8 @@ const CACHE: usize = 32 * 1024 * 1024;
 ///
 /// redb keeps two roots, and one unprotected bit of its header says which is the newer. So the number of commits is
 /// also written beside the store, after each commit and before it is acknowledged: a store that has fewer than that has
-/// been rolled back, and is damaged. The witness need not be flushed: it is there against damage to the store, and
-/// after a power failure it may be behind, which means nothing.
+/// been rolled back, and is damaged. The witness is made durable once, so that it must be there, and need not be flushed
+/// after that: it is there against damage to the store, and after a power failure it may be behind, which means nothing.
 pub struct Redb {
     path: PathBuf,
     database: Database,
@@ -58,15 +60,83 @@ pub struct Redb {
 }
 
 impl Redb {
-    /// Opens the file, or makes it, and puts everything that it holds into an empty `registry`.
+    /// Whether there is a store, or the trace of one: a witness of commits whose store is gone.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if another process has it, if it is damaged, or if it belongs to another registry.
-    pub fn open(path: &Path, registry: &mut Registry) -> Result<Self, StoreError> {
-        if !path.try_exists().map_err(|error| system(path, &error))? {
-            create(path, registry.credential().id)?;
+    /// [`StoreError::Lost`] if only the trace is there, [`StoreError::Io`].
+    pub fn is_there(path: &Path) -> Result<bool, StoreError> {
+        if path.try_exists().map_err(|error| system(path, &error))? {
+            return Ok(true);
         }
+        let witness = fs::read(beside(path, COMMITS_FILE));
+        match witness.ok().and_then(|bytes| number(&bytes)) {
+            Some(commits) if commits > 0 => Err(StoreError::Lost(path.into())),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether there are a store and a witness, as far as can be seen from outside.
+    pub fn is_whole(path: &Path) -> bool {
+        let witness = fs::read(beside(path, COMMITS_FILE));
+        path.is_file() && witness.is_ok_and(|bytes| number(&bytes).is_some())
+    }
+
+    /// Makes an empty store for the registry with this ID. When this returns, it lasts. It has another name until it is
+    /// whole: a file of the right name that is empty or cut short is then a damaged one, and never one that was about to
+    /// be made.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`].
+    pub fn create(path: &Path, registry: NodeId) -> Result<(), StoreError> {
+        let unfinished = beside(path, ".new");
+        let system = |error: std::io::Error| system(path, &error);
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(system(error));
+            }
+            _ => {}
+        }
+        private().open(&unfinished).map_err(system)?;
+        let database = Database::create(&unfinished).map_err(io(path))?;
+        write(&database, |transaction| {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert(FORMAT.0, FORMAT.1)?;
+            meta.insert(REGISTRY, registry.as_bytes())?;
+            transaction.open_table(NODES)?;
+            transaction.open_table(CLUSTERS)?;
+            transaction.open_table(MEMBERS)?;
+            Ok(())
+        })
+        .map_err(io(path))?;
+        database.close().map_err(io(path))?;
+        // The witness first: a store is never there without one.
+        let mut witness = private().open(beside(path, COMMITS_FILE)).map_err(system)?;
+        witness.set_len(WITNESS_LEN).map_err(system)?;
+        witness.write_all(&0_u64.to_le_bytes()).map_err(system)?;
+        witness.sync_all().map_err(system)?;
+        sync_parent(path)?;
+        fs::rename(&unfinished, path).map_err(system)?;
+        sync_parent(path)
+    }
+
+    /// Opens the file, and puts everything that it holds into an empty `registry`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if it is not there, if another process has it, if it is damaged, or if it belongs to another
+    /// registry.
+    pub fn open(
+        path: &Path,
+        registry: &mut Registry,
+        trust: WitnessTrust,
+    ) -> Result<Self, StoreError> {
+        if !Self::is_there(path)? {
+            return Err(StoreError::Lost(path.into()));
+        }
+        // Looked at before the store is touched.
+        let witnessed = witnessed(path, trust)?;
         let mut builder = Builder::new();
         builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
         let opened = builder.open(path);
@@ -85,10 +155,11 @@ impl Redb {
             }
             other => io(path)(other),
         })?;
-        let witness =
-            private().open(beside(path, COMMITS_FILE)).map_err(|error| system(path, &error))?;
+        let witness = beside(path, COMMITS_FILE);
+        let witness = private().open(&witness).map_err(|error| system(&witness, &error))?;
         let mut store = Self { path: path.into(), database, witness, commits: 0 };
         store.check_meta(registry.credential().id)?;
+        store.check_witness(witnessed, trust)?;
         store.load(registry)?;
         Ok(store)
     }
@@ -104,26 +175,35 @@ impl Redb {
         if meta.get(REGISTRY).map(Vec::as_slice) != Some(id.as_bytes()) {
             return Err(foreign("the file belongs to a registry with another ID"));
         }
-        let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
         self.commits = meta.get(COMMITS).and_then(|bytes| number(bytes)).unwrap_or(0);
-        let mut witnessed = Vec::new();
-        self.witness.read_to_end(&mut witnessed).map_err(|error| system(&self.path, &error))?;
-        let witnessed = number(&witnessed).unwrap_or_else(|| {
-            if self.commits > 0 {
-                let path = beside(&self.path, COMMITS_FILE);
-                warn!(
-                    "{} is missing or damaged: an old store would not be noticed",
-                    path.display()
-                );
-            }
-            0
-        });
-        match witnessed.checked_sub(self.commits) {
-            None | Some(0) => Ok(()),
-            Some(missing) => {
-                Err(damaged(&self.path, format!("the last {missing} commits are missing")))
-            }
+        Ok(())
+    }
+
+    /// Checks that the file is not older than its witness, and that there is one from now on.
+    fn check_witness(
+        &mut self,
+        witnessed: Option<u64>,
+        trust: WitnessTrust,
+    ) -> Result<(), StoreError> {
+        let missing = witnessed.map_or(0, |witnessed| witnessed.saturating_sub(self.commits));
+        if missing > 0 {
+            return Err(damaged(&self.path, format!("the last {missing} commits are missing")));
         }
+        if trust == WitnessTrust::Needed {
+            return Ok(());
+        }
+        let path = beside(&self.path, COMMITS_FILE);
+        if trust == WitnessTrust::Welcome && witnessed.is_none() && self.commits > 0 {
+            warn!(
+                "{} was missing or damaged: an old store would not have been noticed",
+                path.display()
+            );
+        }
+        // From now on it must be there, so it must last.
+        let written = self.witness().and_then(|()| self.witness.set_len(WITNESS_LEN));
+        let written = written.and_then(|()| self.witness.sync_all());
+        written.map_err(|error| system(&path, &error))?;
+        sync_parent(&self.path)
     }
 
     fn witness(&mut self) -> std::io::Result<()> {
@@ -196,29 +276,42 @@ impl Redb {
     }
 }
 
-/// Makes a new file, under another name until it is whole: a file of the right name that is empty or cut short
-/// is then a damaged one, and never one that was about to be made.
-fn create(path: &Path, registry: NodeId) -> Result<(), StoreError> {
-    let unfinished = beside(path, ".new");
-    let system = |error: std::io::Error| system(path, &error);
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(system(error)),
-        _ => {}
+/// How far the witness beside a store counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WitnessTrust {
+    /// It was made with the store and must be there.
+    Needed,
+    /// It may be missing: the store is new, or of a version that did not make it durable.
+    Welcome,
+    /// Not at all: somebody has decided that the store is good as it is.
+    None,
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// The number of commits that the witness tells, as far as it counts.
+fn witnessed(store: &Path, trust: WitnessTrust) -> Result<Option<u64>, StoreError> {
+    let path = beside(store, COMMITS_FILE);
+    let read = match fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        read => Some(read.map_err(|error| system(&path, &error))?),
+    };
+    let witnessed = read.as_deref().and_then(number);
+    match (trust, read) {
+        (WitnessTrust::None, _) => Ok(None),
+        (WitnessTrust::Needed, None) => Err(StoreError::Lost(path)),
+        (WitnessTrust::Needed, Some(_)) if witnessed.is_none() => {
+            Err(damaged(&path, "it does not hold a number of commits".into()))
+        }
+        _ => Ok(witnessed),
     }
-    private().open(&unfinished).map_err(system)?;
-    let database = Database::create(&unfinished).map_err(io(path))?;
-    write(&database, |transaction| {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert(FORMAT.0, FORMAT.1)?;
-        meta.insert(REGISTRY, registry.as_bytes())?;
-        transaction.open_table(NODES)?;
-        transaction.open_table(CLUSTERS)?;
-        transaction.open_table(MEMBERS)?;
-        Ok(())
-    })
-    .map_err(io(path))?;
-    database.close().map_err(io(path))?;
-    fs::rename(&unfinished, path).map_err(system)?;
+}
+
+/// Makes a new name durable.
+fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    let system = |error: std::io::Error| system(path, &error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(system)?;
     directory.sync_all().map_err(system)
@@ -356,7 +449,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("registry.redb");
 
-        let mut store = Redb::open(&path, &mut empty()).unwrap();
+        let mut store = {
+            Redb::create(&path, id(0, 0)).unwrap();
+            Redb::open(&path, &mut empty(), WitnessTrust::Needed).unwrap()
+        };
         for first in (0..members).step_by(8_000) {
             let mut changes = Vec::new();
             for n in first..members.min(first + 8_000) {
@@ -380,7 +476,7 @@ mod tests {
         let bytes = fs::metadata(&path).unwrap().len();
         let started = Instant::now();
         let mut registry = empty();
-        let store = Redb::open(&path, &mut registry).unwrap();
+        let store = Redb::open(&path, &mut registry, WitnessTrust::Needed).unwrap();
         println!("{members} members, {bytes} bytes: opened in {:?}", started.elapsed());
         drop(store);
         assert_eq!(registry.node_count(), members as usize);

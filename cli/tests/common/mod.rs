@@ -216,11 +216,18 @@ impl Drop for Daemon {
     }
 }
 
+/// The binary with these arguments, its output caught.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
+    command.args(args).env_remove("RUST_LOG");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 /// `xlreg serve` on a directory, to be launched.
 pub fn serve(dir: &Path, flags: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
-    command.arg("serve").arg("--dir").arg(dir).args(flags).env_remove("RUST_LOG");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = command(&["serve", "--dir"]);
+    command.arg(dir).args(flags);
     command
 }
 

@@ -1,0 +1,100 @@
+//! `xlreg init`: makes a registry in a directory, on purpose and before it is served.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use xlreg::identity::Name;
+
+use crate::failure::{Failure, note, print, print_json};
+use crate::home::{Home, Tenant};
+use crate::roster::{fields, ssh_line};
+
+const AFTER_HELP: &str = "\
+Makes the keys, the ID and an empty store. What is there already stays as it is, so that an 'init' that was cut short
+can be run again. 'xlreg serve --existing' serves what 'init' has made, and never makes anything: where the volume with
+DIR is lost or not mounted, it does not start, instead of being another registry.
+
+--accept is for a DIR whose parts are not what they were, when that is meant: the keys, the name and the ID that are
+there are the registry's from now on, the store is taken as it is, and made anew if it is gone.
+
+Exit codes:
+  0  the registry is in DIR; who it is is printed
+  1  failed; the message says what to do
+  2  usage
+
+Examples:
+  xlreg init --dir /var/lib/xlreg
+  xlreg init --dir /var/lib/xlreg --name east --json
+  xlreg init --dir /var/lib/xlreg --import-config .xlattice/reg.config";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub struct InitArgs {
+    /// Where the registry is to keep its keys, its nodes and clusters
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// What the registry calls itself [default: xlReg]
+    #[arg(long)]
+    pub name: Option<Name>,
+    /// Take over the identity of a deployed registry from its .xlattice/reg.config
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub import_config: Option<PathBuf>,
+    /// Take what is in DIR for the registry from now on, also where it is not what it was
+    #[arg(long, conflicts_with_all = ["name", "import_config"])]
+    pub accept: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(args: &InitArgs) -> Result<(), Failure> {
+    let home = match args.accept {
+        true => Home::accept(&args.dir)?,
+        false => make(args)?,
+    };
+    let identity = &home.identity;
+    let id = identity.id.map(|id| id.to_string()).unwrap_or_default();
+    let (comms_key, sig_key) = (identity.comms.public_key(), identity.sig.public_key());
+    if args.json {
+        return print_json(&json!({
+            "name": identity.name.as_str(),
+            "id": id,
+            "comms_key": comms_key.to_openssh(),
+            "comms_key_fingerprint": comms_key.fingerprint().to_string(),
+            "sig_key": sig_key.to_openssh(),
+            "sig_key_fingerprint": sig_key.fingerprint().to_string(),
+        }));
+    }
+    print(&fields(&[
+        ("name", identity.name.to_string()),
+        ("ID", id),
+        ("comms key", ssh_line(comms_key)),
+        ("sig key", ssh_line(sig_key)),
+    ]))
+}
+
+fn make(args: &InitArgs) -> Result<Home, Failure> {
+    let mut home = Home::open(&Tenant {
+        dir: &args.dir,
+        // A registry that is there already is not renamed by the way.
+        name: None,
+        first_name: args.name.as_ref(),
+        config: args.import_config.as_deref(),
+        credential: None,
+        existing: false,
+        memory: false,
+    })?;
+    if let Some(name) = args.name.as_ref().filter(|name| **name != home.identity.name) {
+        return Err(Failure::new(format!(
+            "the registry in {} is called {}, not {name}",
+            args.dir.display(),
+            home.identity.name
+        ))
+        .advise("'xlreg serve --name' gives it another name"));
+    }
+    home.check_store()?;
+    if !home.is_new() {
+        note(format_args!("xlreg: the registry in {} was there already", args.dir.display()));
+    }
+    Ok(home)
+}

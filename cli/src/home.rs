@@ -1,0 +1,475 @@
+//! The directory that a registry lives in: its keys, its ID, its store, and the file that clients are given.
+//!
+//! Who a registry is never changes in silence. What is missing, or is not what it was, in a directory that was whole
+//! once, stops the start: nothing new is made in its place. `xlreg init --accept` is how somebody says that it is meant.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing::{info, warn};
+use xlreg::credential::Credential;
+use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState, write_atomically};
+use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
+use xlreg::registry::{Registry, RegistryLimits};
+
+use crate::daemon::Metrics;
+use crate::failure::{Failure, note};
+use crate::store::{Local, Redb, StoreError, WitnessTrust};
+use crate::{import, random};
+
+/// The file that clients are given.
+pub const CREDENTIAL_FILE: &str = "regCred.dat";
+/// The file that nodes and clusters are kept in.
+const STORE_FILE: &str = "registry.redb";
+/// The name of a registry that was given none.
+const DEFAULT_NAME: &str = "xlReg";
+
+/// Which registry is to be found or made in a directory.
+pub struct Tenant<'a> {
+    pub dir: &'a Path,
+    /// What it is called from now on, if that is said.
+    pub name: Option<&'a Name>,
+    /// What it is called if it is new.
+    pub first_name: Option<&'a Name>,
+    /// A deployed registry's `reg.config`, whose identity it has.
+    pub config: Option<&'a Path>,
+    /// Where its clients find what they need, if not in the directory.
+    pub credential: Option<&'a Path>,
+    /// Whether it must be there already.
+    pub existing: bool,
+    /// Whether it is to go without a store.
+    pub memory: bool,
+}
+
+/// A registry's directory, to this process alone.
+pub struct Home {
+    pub identity: Identity,
+    dir: PathBuf,
+    credential: PathBuf,
+    /// Whether the store was made.
+    store: bool,
+    /// Whether nothing may be made.
+    existing: bool,
+    /// Whether the identity was made just now.
+    new: bool,
+    lock: DirectoryLock,
+}
+
+impl Home {
+    /// The registry that lives there, or a new one where that may be.
+    pub fn open(tenant: &Tenant) -> Result<Self, Failure> {
+        let dir = tenant.dir;
+        // Read first: a file that can't be used leaves nothing behind.
+        let imported = tenant.config.map(import::identity).transpose()?;
+        let failed = |error| cannot_use(dir, error);
+        let state = || DirectoryState::of(dir).map_err(failed);
+        if tenant.existing && matches!(state()?, DirectoryState::Empty) {
+            refuse_remains(dir)?;
+            return Err(none_here(dir));
+        }
+        let lock = lock(dir)?;
+        let state_before = state()?;
+        let identity = match state_before {
+            DirectoryState::Empty => {
+                refuse_remains(dir)?;
+                Self::make(tenant, imported)?
+            }
+            DirectoryState::Unfinished => {
+                if !tenant.existing {
+                    note(format_args!(
+                        "xlreg: the making of the registry in {} was cut short; it is made anew",
+                        dir.display()
+                    ));
+                }
+                Self::make(tenant, imported)?
+            }
+            DirectoryState::Unmarked | DirectoryState::Whole { .. } => {
+                let found = Identity::load(dir).map_err(failed)?;
+                if state_before == DirectoryState::Unmarked {
+                    refuse_losses(dir, &found, tenant.memory)?;
+                }
+                if let Some(imported) = imported {
+                    compare(dir, &found, &imported)?;
+                }
+                refuse_other_credential(&credential_file(tenant), Some(&found))?;
+                lock.load().map_err(failed)?
+            }
+        };
+        let store = matches!(state_before, DirectoryState::Whole { store: true });
+        let new = matches!(state_before, DirectoryState::Empty | DirectoryState::Unfinished);
+        let existing = tenant.existing;
+        let (dir, credential) = (dir.into(), credential_file(tenant));
+        let mut home = Self { identity, dir, credential, store, existing, new, lock };
+        let marked = matches!(state()?, DirectoryState::Whole { .. });
+        if marked && state_before == DirectoryState::Unmarked && Redb::is_whole(&home.store_path())
+        {
+            home.note_store()?;
+        }
+        home.settle(tenant.name)?;
+        Ok(home)
+    }
+
+    /// Whether the registry was made just now.
+    pub fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// A new identity, or the one that is taken over.
+    fn make(tenant: &Tenant, imported: Option<Identity>) -> Result<Identity, Failure> {
+        if tenant.existing {
+            return Err(none_here(tenant.dir));
+        }
+        refuse_other_credential(&credential_file(tenant), imported.as_ref())?;
+        let rng = &mut random::system();
+        let mut identity = match (imported, tenant.first_name) {
+            (Some(imported), _) => imported,
+            (None, Some(name)) => Identity::generate(name.clone(), rng).map_err(Failure::new)?,
+            (None, None) => {
+                let name = DEFAULT_NAME.parse().map_err(Failure::new)?;
+                Identity::generate(name, rng).map_err(Failure::new)?
+            }
+        };
+        identity.id.get_or_insert_with(|| NodeId::random(rng));
+        identity.save(tenant.dir).map_err(|error| cannot_use(tenant.dir, error))?;
+        Ok(identity)
+    }
+
+    /// Gives the registry the name asked for, and an ID if it never had one, and looks at what its clients were given.
+    fn settle(&mut self, name: Option<&Name>) -> Result<(), Failure> {
+        let mut changed = false;
+        if let Some(name) = name.filter(|name| **name != self.identity.name) {
+            info!(
+                "the registry was called {} and is called {name} from now on",
+                self.identity.name
+            );
+            self.identity.name = name.clone();
+            changed = true;
+        }
+        if self.identity.id.is_none() {
+            if self.existing {
+                return Err(none_here(&self.dir));
+            }
+            self.identity.id = Some(NodeId::random(&mut random::system()));
+            changed = true;
+        }
+        if changed {
+            self.identity.save(&self.dir).map_err(|error| cannot_use(&self.dir, error))?;
+        }
+        Ok(())
+    }
+
+    fn store_path(&self) -> PathBuf {
+        self.dir.join(STORE_FILE)
+    }
+
+    /// Makes an empty store where none was made yet.
+    pub fn make_store(&mut self) -> Result<(), Failure> {
+        let path = self.store_path();
+        let failed = |error| self.store_failure(error);
+        if self.store || Redb::is_there(&path).map_err(failed)? {
+            return Ok(());
+        }
+        if self.existing {
+            return Err(Failure::new(format!("no store was made in {}", self.dir.display()))
+                .advise(format_args!(
+                    "serve it with --memory, or make one on purpose: xlreg init --dir {}",
+                    self.dir.display()
+                )));
+        }
+        Redb::create(&path, registry_id(&self.identity)?).map_err(failed)?;
+        info!("made an empty store: {}", path.display());
+        Ok(())
+    }
+
+    /// Puts what is kept there into an empty registry, and keeps what becomes of it.
+    pub fn open_store(
+        &mut self,
+        registry: Registry,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Local, Failure> {
+        self.make_store()?;
+        let trust = if self.store { WitnessTrust::Needed } else { WitnessTrust::Welcome };
+        let (log, registry) = self.open_log(registry, trust)?;
+        let metrics = Arc::clone(metrics);
+        let on_commit = Arc::new(move |changes, seconds| metrics.commit(changes, seconds));
+        Local::durable(registry, log, on_commit).map_err(Failure::new)
+    }
+
+    fn open_log(
+        &mut self,
+        mut registry: Registry,
+        trust: WitnessTrust,
+    ) -> Result<(Redb, Registry), Failure> {
+        let opened = Redb::open(&self.store_path(), &mut registry, trust);
+        let log = opened.map_err(|error| self.store_failure(error))?;
+        if !self.store {
+            self.note_store()?;
+        }
+        Ok((log, registry))
+    }
+
+    /// From now on the store is missing if it is not there.
+    fn note_store(&mut self) -> Result<(), Failure> {
+        self.lock.note_store().map_err(|error| cannot_use(&self.dir, error))?;
+        self.store = true;
+        Ok(())
+    }
+
+    /// Opens the store once, so that from now on it is known to be there and good.
+    pub fn check_store(&mut self) -> Result<(), Failure> {
+        self.make_store()?;
+        let trust = if self.store { WitnessTrust::Needed } else { WitnessTrust::Welcome };
+        self.try_store(trust)
+    }
+
+    fn try_store(&mut self, trust: WitnessTrust) -> Result<(), Failure> {
+        let credential = credential(&self.identity, Vec::new())?;
+        self.open_log(Registry::new(credential, RegistryLimits::default()), trust)?;
+        Ok(())
+    }
+
+    /// Takes what is in the directory for the registry from now on, and makes the store anew if it is gone.
+    pub fn accept(dir: &Path) -> Result<Self, Failure> {
+        let failed = |error| cannot_use(dir, error);
+        match DirectoryState::of(dir).map_err(failed)? {
+            DirectoryState::Empty | DirectoryState::Unfinished => return Err(none_here(dir)),
+            DirectoryState::Unmarked | DirectoryState::Whole { .. } => {}
+        }
+        let lock = lock(dir)?;
+        let identity = lock.accept().map_err(failed)?;
+        let mut home = Self {
+            identity,
+            dir: dir.into(),
+            credential: dir.join(CREDENTIAL_FILE),
+            store: false,
+            existing: false,
+            new: false,
+            lock,
+        };
+        let id = registry_id(&home.identity)?;
+        let path = home.store_path();
+        let create = || match Redb::is_there(&path) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(StoreError::Lost(_)) => Redb::create(&path, id),
+            Err(error) => Err(error),
+        };
+        create().map_err(|error| home.store_failure(error))?;
+        home.try_store(WitnessTrust::None)?;
+        Ok(home)
+    }
+
+    /// Writes what clients are given, and tells what is new about it.
+    pub fn publish(&self, credential: &Credential) -> Result<(), Failure> {
+        let path = &self.credential;
+        let text = credential.to_string();
+        match fs::read_to_string(path) {
+            Ok(known) if known == text => return Ok(()),
+            Ok(known) => match known.parse::<Credential>() {
+                Ok(_) => info!("{} is not what it was, and is written again", path.display()),
+                Err(error) => warn!("{}: {error}; it is written again", path.display()),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                info!("{} was not there, and is written", path.display());
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                warn!("{}: {error}; it is written again", path.display());
+            }
+            Err(error) => return Err(Failure::new(format!("{}: {error}", path.display()))),
+        }
+        write_atomically(path, text.as_bytes(), 0o644).map_err(|error| {
+            let advice = match error.is_read_only() {
+                true => "say with --credential FILE where it can be written",
+                false => "check the disk and its free space",
+            };
+            Failure::new(error).advise(advice)
+        })
+    }
+
+    fn store_failure(&self, error: StoreError) -> Failure {
+        let advice = match &error {
+            StoreError::Lost(_) => format!(
+                "restore {STORE_FILE} and {STORE_FILE}.commits from a backup; {}",
+                accept_advice(&self.dir)
+            ),
+            _ => return store_failure(error),
+        };
+        Failure::new(error).advise(advice)
+    }
+}
+
+fn lock(dir: &Path) -> Result<DirectoryLock, Failure> {
+    DirectoryLock::try_now(dir).map_err(|error| match error {
+        DirectoryError::Busy { .. } => {
+            Failure::new(format!("another registry runs on {}", dir.display()))
+                .advise("stop it first, or give this one another --dir")
+        }
+        other => cannot_use(dir, other),
+    })
+}
+
+/// What happened to a store, and what to do about it.
+pub fn store_failure(error: StoreError) -> Failure {
+    let advice = match &error {
+        StoreError::Busy(_) => "stop the registry that runs on this --dir first",
+        StoreError::Lost(_) | StoreError::Damaged { .. } | StoreError::Inconsistent { .. } => {
+            "restore the file, and the .commits beside it, from a backup"
+        }
+        StoreError::Foreign { .. } => "use the --dir that the file was made in",
+        StoreError::Io { .. } => {
+            "check the disk, its free space and the permissions of the directory"
+        }
+    };
+    Failure::new(error).advise(advice)
+}
+
+/// Nothing is there, and nothing is to be made.
+fn none_here(dir: &Path) -> Failure {
+    Failure::new(format!("no registry is kept in {}", dir.display())).advise(format_args!(
+        "is its volume mounted, is it restored? To make a new one on purpose: xlreg init --dir {}",
+        dir.display()
+    ))
+}
+
+/// How somebody says that what is there is meant to be so.
+fn accept_advice(dir: &Path) -> String {
+    format!(
+        "if it is meant to be so, this takes what is there for the registry from now on, with an empty store if there is \
+         none: xlreg init --accept --dir {}",
+        dir.display()
+    )
+}
+
+/// Why a registry's directory can't be used, and what to do.
+fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
+    let anew = format!(
+        "restore it from a backup of {}; for a new registry, use another --dir",
+        dir.display()
+    );
+    let advice = match &error {
+        DirectoryError::Lost { .. } => format!("write that line into it, or {anew}"),
+        DirectoryError::Changed { .. } => {
+            format!("restore it from a backup; {}", accept_advice(dir))
+        }
+        DirectoryError::Incomplete { .. }
+        | DirectoryError::Key { .. }
+        | DirectoryError::Name { .. }
+        | DirectoryError::Id { .. }
+        | DirectoryError::Manifest { .. } => anew,
+        error if error.is_read_only() => {
+            "this user must be able to read the directory, and to write it unless the registry in it is served with \
+             --memory and --credential FILE"
+                .into()
+        }
+        DirectoryError::Io { .. } => {
+            "check the disk, its free space and the permissions of the directory".into()
+        }
+        _ => return Failure::new(error),
+    };
+    Failure::new(error).advise(advice)
+}
+
+/// A directory without keys is no new one if a registry has been there.
+fn refuse_remains(dir: &Path) -> Result<(), Failure> {
+    let store = dir.join(STORE_FILE);
+    let lost = |what: &Path| {
+        Failure::new(format!(
+            "{}: no keys are here, but {} of a registry is",
+            dir.display(),
+            what.display()
+        ))
+        .advise("restore all of it from a backup; for a new registry, use another --dir")
+    };
+    match Redb::is_there(&store) {
+        Ok(false) => {}
+        Ok(true) | Err(StoreError::Lost(_)) => return Err(lost(&store)),
+        Err(error) => return Err(store_failure(error)),
+    }
+    let credential = dir.join(CREDENTIAL_FILE);
+    match credential.try_exists() {
+        Ok(false) => Ok(()),
+        _ => Err(lost(&credential)),
+    }
+}
+
+/// A directory of an earlier version is taken for whole if it is: with an ID, and with a store if clients were ever
+/// told of the registry, unless it goes without.
+fn refuse_losses(dir: &Path, found: &Identity, memory: bool) -> Result<(), Failure> {
+    if found.id.is_none() {
+        let path = dir.join("id");
+        return Err(cannot_use(dir, DirectoryError::Incomplete { path }));
+    }
+    let store = dir.join(STORE_FILE);
+    let served = dir.join(CREDENTIAL_FILE).try_exists().unwrap_or(true);
+    if served && !memory && !Redb::is_there(&store).map_err(store_failure)? {
+        return Err(Failure::new(format!(
+            "{}: missing, though a registry was served from here",
+            store.display()
+        ))
+        .advise(format_args!(
+            "restore it and {STORE_FILE}.commits from a backup; if there never was one, or {}",
+            accept_advice(dir)
+        )));
+    }
+    Ok(())
+}
+
+/// An import into a directory that has a registry: the same one, or none.
+fn compare(dir: &Path, found: &Identity, imported: &Identity) -> Result<(), Failure> {
+    let same = found.id == imported.id
+        && found.comms.public_key() == imported.comms.public_key()
+        && found.sig.public_key() == imported.sig.public_key();
+    match same {
+        true => Ok(()),
+        false => Err(Failure::new(format!("{} holds another registry's identity", dir.display()))
+            .advise("import into an empty --dir")),
+    }
+}
+
+fn credential_file(tenant: &Tenant) -> PathBuf {
+    tenant.credential.map_or_else(|| tenant.dir.join(CREDENTIAL_FILE), Path::to_path_buf)
+}
+
+/// What clients were given is never replaced by another registry's; a new one has given them nothing yet.
+fn refuse_other_credential(path: &Path, this: Option<&Identity>) -> Result<(), Failure> {
+    let known = fs::read_to_string(path).ok().and_then(|text| text.parse::<Credential>().ok());
+    let Some(known) = known else { return Ok(()) };
+    let same = this.is_some_and(|this| {
+        this.id.is_none_or(|id| id == known.id)
+            && *this.comms.public_key() == known.comms_key
+            && *this.sig.public_key() == known.sig_key
+    });
+    if same {
+        return Ok(());
+    }
+    let this = this.map_or_else(
+        || "a new one".into(),
+        |this| format!("{} {}", this.name, this.id.map(|id| id.to_string()).unwrap_or_default()),
+    );
+    Err(Failure::new(format!(
+        "{} is that of another registry, {} {}, and this is {this}",
+        path.display(),
+        known.name,
+        known.id,
+    ))
+    .advise(
+        "is this the right --dir? If it is, move the file away: clients that have it will not know this registry",
+    ))
+}
+
+fn registry_id(identity: &Identity) -> Result<NodeId, Failure> {
+    identity.id.ok_or_else(|| Failure::new("the registry has no ID"))
+}
+
+/// The registry's credential, telling clients to come to these end points.
+pub fn credential(identity: &Identity, end_points: Vec<EndPoint>) -> Result<Credential, Failure> {
+    Ok(Credential {
+        name: identity.name.clone(),
+        id: registry_id(identity)?,
+        comms_key: identity.comms.public_key().clone(),
+        sig_key: identity.sig.public_key().clone(),
+        end_points,
+        version: Version::REFERENCE,
+    })
+}

@@ -1,0 +1,330 @@
+//! An [`Identity`] kept in a directory, feature `std`.
+//!
+//! | File | What it holds |
+//! |------|---------------|
+//! | `comms_key.pem`, `sig_key.pem` | the private keys, PKCS#8 PEM, mode 0600 |
+//! | `name` | the node's name, one line |
+//! | `id` | the node's ID in hex, one line; absent until there is one |
+//! | `manifest` | what the others held when they were whole: name, ID, fingerprints of the keys |
+//! | `.lock` | nothing; see [`DirectoryLock`] |
+//!
+//! **A directory is whole or visibly unfinished.** The first thing written is a manifest that says `unfinished`, the last
+//! one that says `whole`. What was cut short in between was never anybody's identity, and is begun anew. What is
+//! missing in a directory that was whole once, or is not what it was, is an error that names it, and nothing new is
+//! made in its place. A directory of earlier versions, which has no manifest, gets one when it is saved or opened.
+//!
+//! **A reader or a crash sees the old content of a file or the new, never half of it**: it is written under another name,
+//! flushed and renamed into place. In a directory that is unfinished files are written where they belong, so that a
+//! crash never leaves a private key under another name. What is reported as saved survives a power cut, with the
+//! directory.
+
+mod files;
+mod lock;
+mod manifest;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::string::String;
+
+use rand_core::CryptoRng;
+
+use super::{
+    CommsKeyPair, Identity, KeyPairError, Name, NameError, NodeId, NodeIdError, SigKeyPair,
+};
+use files::{PRIVATE, PUBLIC, io_error};
+use manifest::{Facts, Manifest};
+
+pub use files::write_atomically;
+pub use lock::{DirectoryLock, DirectoryState};
+
+const COMMS_KEY: &str = "comms_key.pem";
+const SIG_KEY: &str = "sig_key.pem";
+const NAME: &str = "name";
+const ID: &str = "id";
+/// All that makes an identity.
+const PARTS: [&str; 4] = [COMMS_KEY, SIG_KEY, NAME, ID];
+
+/// How often a directory is read again that changes while it is read.
+const READS: usize = 16;
+
+/// Why an identity could not be saved or loaded; each says which file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DirectoryError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No identity has been saved in this directory.
+    #[error("{}: no identity is kept here (no {COMMS_KEY}, no {SIG_KEY})", path.display())]
+    Absent {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The making of an identity was cut short; what is there was never anybody's.
+    #[error("{}: the making of this directory was cut short", path.display())]
+    Unfinished {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Another process has locked the directory.
+    #[error("{}: in use by another process", path.display())]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A part of the identity is missing while others are there, or were.
+    #[error("{}: missing, though the rest of the identity is there; restore it, or move the others away", path.display())]
+    Incomplete {
+        /// The missing file.
+        path: PathBuf,
+    },
+    /// A file is missing that held this line.
+    #[error("{}: missing; it held the line '{line}'", path.display())]
+    Lost {
+        /// The missing file.
+        path: PathBuf,
+        /// All that it held.
+        line: String,
+    },
+    /// A file holds something else than when the directory was whole.
+    #[error("{}: not what was kept here: it was {kept} and is {found}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// What it held: the line, or the fingerprint of the key.
+        kept: String,
+        /// What it holds.
+        found: String,
+    },
+    /// The manifest does not say what a manifest says.
+    #[error("{}: not a manifest that this version understands: {reason}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A key file does not hold a usable key.
+    #[error("{}: {source}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the key.
+        source: KeyPairError,
+    },
+    /// The name file does not hold a name.
+    #[error("{}: {source}", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the name.
+        source: NameError,
+    },
+    /// The ID file does not hold an ID.
+    #[error("{}: {source}", path.display())]
+    Id {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the ID.
+        source: NodeIdError,
+    },
+    /// New keys could not be generated.
+    #[error("no keys could be generated: {0}")]
+    Generate(KeyPairError),
+}
+
+impl DirectoryError {
+    /// Whether nothing but the right to write was missing: a read-only mount, or somebody else's directory.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if files::is_read_only(source))
+    }
+}
+
+impl Identity {
+    /// Saves the identity, making the directory (mode 0700) if it is not there. Files that say the same
+    /// already are left alone: where nothing has changed, nothing is written. Another identity that is there is
+    /// replaced; if that is cut short, loading says which file is not what it was.
+    ///
+    /// Two that save at once are not kept apart: who may not be alone holds a [`DirectoryLock`].
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`] names the file that could not be written.
+    pub fn save(&self, dir: &Path) -> Result<(), DirectoryError> {
+        files::make_directory(dir)?;
+        let facts = match Manifest::read(dir)? {
+            Some(Manifest::Whole(facts)) => Some(facts),
+            // From a version without manifests: from now on it is known what it was.
+            None if any_part(dir)? => mark(dir)?,
+            None => {
+                Manifest::Unfinished.write(dir)?;
+                self.begin(dir)?;
+                None
+            }
+            Some(Manifest::Unfinished) => {
+                self.begin(dir)?;
+                None
+            }
+        };
+        let store = facts.as_ref().is_some_and(|facts| facts.store);
+        if let Some(facts) = facts {
+            self.announce_name(dir, facts)?;
+        }
+        self.replace(dir)?;
+        Manifest::Whole(Facts::of(self, store)).write(dir)
+    }
+
+    /// Writes every file where it belongs, in a directory that is unfinished.
+    fn begin(&self, dir: &Path) -> Result<(), DirectoryError> {
+        for part in PARTS {
+            files::remove_if_there(&dir.join(part))?;
+        }
+        self.each_part(dir, files::write_new)?;
+        files::sync_directory(dir)
+    }
+
+    /// Replaces every file that does not say the same.
+    fn replace(&self, dir: &Path) -> Result<(), DirectoryError> {
+        self.each_part(dir, files::keep)?;
+        match self.id {
+            Some(_) => Ok(()),
+            None => files::remove_if_there(&dir.join(ID)),
+        }
+    }
+
+    fn each_part(
+        &self,
+        dir: &Path,
+        write: fn(&Path, &[u8], u32) -> Result<(), DirectoryError>,
+    ) -> Result<(), DirectoryError> {
+        let pem = |path: PathBuf, pem: Result<super::Pem, KeyPairError>| match pem {
+            Ok(pem) => write(&path, pem.expose().as_bytes(), PRIVATE),
+            Err(source) => Err(DirectoryError::Key { path, source }),
+        };
+        pem(dir.join(COMMS_KEY), self.comms.to_pem())?;
+        pem(dir.join(SIG_KEY), self.sig.to_pem())?;
+        write(&dir.join(NAME), files::line(&self.name).as_bytes(), PUBLIC)?;
+        match self.id {
+            Some(id) => write(&dir.join(ID), files::line(&id).as_bytes(), PUBLIC),
+            None => Ok(()),
+        }
+    }
+
+    /// Before a name changes, the manifest knows both: a crash between the two files leaves a directory that is whole.
+    fn announce_name(&self, dir: &Path, mut facts: Facts) -> Result<(), DirectoryError> {
+        if facts.name == self.name {
+            return Ok(());
+        }
+        facts.name_before = Some(std::mem::replace(&mut facts.name, self.name.clone()));
+        Manifest::Whole(facts).write(dir)
+    }
+
+    /// Loads the identity kept in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError::Absent`] if there is none, [`DirectoryError::Unfinished`] if its making was cut short,
+    /// [`DirectoryError::Incomplete`] and [`DirectoryError::Lost`] if a part of it is missing,
+    /// [`DirectoryError::Changed`] if a part of it is not what it was, else which file is unreadable and why.
+    pub fn load(dir: &Path) -> Result<Self, DirectoryError> {
+        let mut manifest = Manifest::read(dir)?;
+        for _ in 1..READS {
+            let loaded = Self::load_as(dir, manifest.as_ref());
+            let now = Manifest::read(dir)?;
+            if now == manifest {
+                return loaded;
+            }
+            // Somebody has saved it meanwhile.
+            manifest = now;
+        }
+        Self::load_as(dir, manifest.as_ref())
+    }
+
+    /// Loads it, as this manifest says that it is.
+    fn load_as(dir: &Path, manifest: Option<&Manifest>) -> Result<Self, DirectoryError> {
+        let facts = match manifest {
+            None => None,
+            Some(Manifest::Whole(facts)) => Some(facts),
+            Some(Manifest::Unfinished) => {
+                return Err(DirectoryError::Unfinished { path: dir.into() });
+            }
+        };
+        if facts.is_none() && !any_part(dir)? {
+            return Err(DirectoryError::Absent { path: dir.into() });
+        }
+        let loaded = Self::read_parts(dir, facts)?;
+        if let Some(facts) = facts {
+            facts.check(&loaded, dir)?;
+        }
+        Ok(loaded)
+    }
+
+    fn read_parts(dir: &Path, facts: Option<&Facts>) -> Result<Self, DirectoryError> {
+        let missing = |file| DirectoryError::Incomplete { path: dir.join(file) };
+        let lost = |file, line: Option<String>| match line {
+            Some(line) => DirectoryError::Lost { path: dir.join(file), line },
+            None => missing(file),
+        };
+        let key =
+            |file| files::read(&dir.join(file))?.map(Secret::new).ok_or_else(|| missing(file));
+        let (comms, sig) = (key(COMMS_KEY)?, key(SIG_KEY)?);
+        let unusable = |file, source| DirectoryError::Key { path: dir.join(file), source };
+        let name = files::read(&dir.join(NAME))?
+            .ok_or_else(|| lost(NAME, facts.map(|facts| facts.name.as_str().into())))?;
+        let id = files::read(&dir.join(ID))?;
+        Ok(Self {
+            name: name
+                .trim_end()
+                .parse()
+                .map_err(|source| DirectoryError::Name { path: dir.join(NAME), source })?,
+            id: id
+                .map(|text| text.trim_end().parse::<NodeId>())
+                .transpose()
+                .map_err(|source| DirectoryError::Id { path: dir.join(ID), source })?,
+            comms: CommsKeyPair::from_pem(&comms).map_err(|e| unusable(COMMS_KEY, e))?,
+            sig: SigKeyPair::from_pem(&sig).map_err(|e| unusable(SIG_KEY, e))?,
+        })
+    }
+
+    /// Loads the identity kept in a directory, or generates one and saves it. `name` is for a new identity; an
+    /// identity already there keeps its own. Two processes that do this at once end with the same keys. A
+    /// process that is about to be issued an ID should hold a [`DirectoryLock`] until it has saved it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::load`] and [`Identity::save`]; [`DirectoryError::Generate`] if no keys could be made.
+    pub fn load_or_generate(
+        dir: &Path,
+        name: Name,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, DirectoryError> {
+        DirectoryLock::wait(dir)?.load_or_generate(name, rng)
+    }
+}
+
+type Secret = zeroize::Zeroizing<String>;
+
+/// Writes the manifest of a directory that has none. Where what is there can't be loaded there is nothing to say of it.
+fn mark(dir: &Path) -> Result<Option<Facts>, DirectoryError> {
+    let Ok(identity) = Identity::load_as(dir, None) else { return Ok(None) };
+    let facts = Facts::of(&identity, false);
+    Manifest::Whole(facts.clone()).write(dir)?;
+    Ok(Some(facts))
+}
+
+/// Whether there is anything of an identity.
+fn any_part(dir: &Path) -> Result<bool, DirectoryError> {
+    for part in PARTS {
+        let path = dir.join(part);
+        if path.try_exists().map_err(io_error(&path))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
