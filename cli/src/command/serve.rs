@@ -1,22 +1,17 @@
 //! `xlreg serve`: runs a registry.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::ValueEnum;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically};
 use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
 use xlreg::registry::{Registry, RegistryLimits};
 
-use crate::daemon::{self, Daemon, Limits, Metrics, observe};
+use crate::daemon::log::LogFormat;
+use crate::daemon::{self, Daemon, Limits, Metrics, advertise, listen, log, observe, signals};
 use crate::failure::{Failure, print};
 use crate::store::{Local, Redb, Store, StoreError};
 use crate::{import, random};
@@ -27,10 +22,6 @@ const CREDENTIAL_FILE: &str = "regCred.dat";
 const STORE_FILE: &str = "registry.redb";
 /// The name of a registry that was given none.
 const DEFAULT_NAME: &str = "xlReg";
-/// Files open beside connections: the store, listeners, the runtime's own.
-const OTHER_FILES: usize = 64;
-/// Connections that the system queues for each listener.
-const BACKLOG: i32 = 1024;
 
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
@@ -88,17 +79,8 @@ fn rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| "a number above 0 is expected".into())
 }
 
-/// How the log is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For programs, one object a line.
-    Json,
-}
-
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
-    start_log(args.log_format);
+    log::start(args.log_format);
     let lock = DirectoryLock::try_now(&args.dir).map_err(|error| match error {
         DirectoryError::Busy { .. } => {
             Failure::new(format!("another registry runs on {}", args.dir.display()))
@@ -114,34 +96,26 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     runtime.block_on(serve(args, identity))
 }
 
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => {
-            log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
-        }
-        LogFormat::Json => log.json().init(),
-    }
-}
-
 async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
     // The signals are watched before anything can be waited for.
-    let stopped = stop_signals()?;
+    let stopped = signals::stop_signals()?;
     let mut listeners = Vec::new();
     let mut addresses = Vec::new();
     for end_point in &args.listen {
-        let listener = listen(end_point).await?;
+        let listener = listen::listen(end_point).await?;
         addresses.push(listener.local_addr().map_err(Failure::new)?);
         listeners.push(listener);
     }
     let observer = match &args.metrics {
-        Some(end_point) => Some(listen(end_point).await?),
+        Some(end_point) => Some(listen::listen(end_point).await?),
         None => None,
     };
     let end_points = match &args.advertise {
         Some(end_point) => vec![end_point.clone()],
-        None => addresses.iter().map(|address| reachable(*address)).collect::<Result<_, _>>()?,
+        None => addresses
+            .iter()
+            .map(|address| advertise::reachable(*address))
+            .collect::<Result<_, _>>()?,
     };
     if args.advertise.is_none() && addresses.iter().any(|address| address.ip().is_unspecified()) {
         warn!(
@@ -169,7 +143,7 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 
     let limits = Limits {
-        connections: connections_within_files(args.max_connections),
+        connections: listen::connections_within_files(args.max_connections),
         connections_per_address: args.max_connections_per_address,
         hello_rate: args.hello_rate,
         ..Limits::default()
@@ -193,37 +167,6 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
     running.await.map_err(Failure::new)?;
     tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)?;
     failure.map_or(Ok(()), Err)
-}
-
-/// As many connections as there can be files, after asking the system for more if that is needed.
-fn connections_within_files(wanted: usize) -> usize {
-    let needed = u64::try_from(wanted.saturating_add(OTHER_FILES)).unwrap_or(u64::MAX);
-    let files = match rlimit::Resource::NOFILE.get_soft() {
-        Ok(files) if files >= needed => files,
-        Ok(files) => rlimit::increase_nofile_limit(needed).unwrap_or(files),
-        // Where there is no such limit there is nothing to keep to.
-        Err(_) => return wanted,
-    };
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let connections = wanted.min(files.saturating_sub(OTHER_FILES).max(1));
-    if connections < wanted {
-        warn!(
-            "{connections} connections at a time instead of {wanted}: the system allows {files} open files"
-        );
-    }
-    connections
-}
-
-/// Resolves at the first SIGTERM or SIGINT.
-fn stop_signals() -> Result<impl Future<Output = ()>, Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 fn open_store(
@@ -258,34 +201,6 @@ fn store_failure(error: StoreError) -> Failure {
         }
     };
     Failure::new(error).advise(advice)
-}
-
-async fn listen(end_point: &EndPoint) -> Result<TcpListener, Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(format!("cannot listen on {end_point}: {error}"))
-            .advise("choose another address or port, or stop what listens there")
-    };
-    let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "no such host");
-    for address in tokio::net::lookup_host(end_point.as_str()).await.map_err(failed)? {
-        match bind(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    Err(failed(last))
-}
-
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // So that [::] and 0.0.0.0 can both be listened on, with the same port.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
 }
 
 /// Puts a deployed registry's identity into the directory. Doing it again changes nothing; another identity
@@ -328,14 +243,4 @@ pub fn credential(identity: &Identity, end_points: Vec<EndPoint>) -> Result<Cred
         end_points,
         version: Version::REFERENCE,
     })
-}
-
-/// Where clients on this machine reach a listener: one that listens everywhere, on the loopback address.
-fn reachable(address: SocketAddr) -> Result<EndPoint, Failure> {
-    let text = match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("127.0.0.1:{}", v4.port()),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("[::1]:{}", v6.port()),
-        other => other.to_string(),
-    };
-    text.parse().map_err(Failure::new)
 }
