@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::stderr;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub struct Failure {
@@ -40,7 +42,7 @@ impl Failure {
             text.push_str(&format!("  {advice}\n"));
         }
         // Where nobody reads stderr, the exit code is all there is to say.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        stderr::write(&text);
         ExitCode::from(self.code)
     }
 }
@@ -63,5 +65,5 @@ pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
 
 /// Tells the operator something on stderr; where nobody reads it, that is no reason to stop.
 pub fn note(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    stderr::write(&format!("{text}\n"));
 }

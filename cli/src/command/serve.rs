@@ -10,9 +10,12 @@ use xlreg::identity::directory::{DirectoryError, DirectoryLock, write_atomically
 use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
 use xlreg::registry::{Registry, RegistryLimits};
 
-use crate::daemon::log::LogFormat;
-use crate::daemon::{self, Daemon, Limits, Metrics, advertise, listen, log, observe, signals};
-use crate::failure::{Failure, print};
+use crate::daemon::advertise::{self, Advertise};
+use crate::daemon::log::{self, LogFormat, NOTICE};
+use crate::daemon::manager::{Manager, Told};
+use crate::daemon::signals::{self, Signals};
+use crate::daemon::{self, Daemon, Limits, Metrics, listen, observe};
+use crate::failure::Failure;
 use crate::store::{Local, Redb, Store, StoreError};
 use crate::{import, random};
 
@@ -31,9 +34,9 @@ pub struct ServeArgs {
     /// Where to listen, as often as you like; port 0 picks a free one, [::] is IPv6 only
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:56789")]
     pub listen: Vec<EndPoint>,
-    /// The address that regCred.dat tells clients [default: where it listens, 127.0.0.1 if that is everywhere]
+    /// An address that regCred.dat tells clients, up to eight times [default: where it listens, 127.0.0.1 if that is everywhere]
     #[arg(long, value_name = "HOST:PORT")]
-    pub advertise: Option<EndPoint>,
+    pub advertise: Vec<EndPoint>,
     /// What the registry calls itself [default: the name it had before, xlReg the first time]
     #[arg(long)]
     pub name: Option<Name>,
@@ -67,6 +70,9 @@ pub struct ServeArgs {
     /// How to write the log to stderr; RUST_LOG=debug tells more
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+    /// What to log, as RUST_LOG has it; the file is read at the start and at SIGHUP, and comes before RUST_LOG
+    #[arg(long, value_name = "FILE")]
+    pub log_filter_file: Option<PathBuf>,
 }
 
 fn seats(text: &str) -> Result<usize, String> {
@@ -80,7 +86,13 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
-    log::start(args.log_format);
+    let filter = log::start(args.log_format, args.log_filter_file.as_deref())?;
+    let manager = Manager::find()?;
+    // The signals are listened to before anything can be waited for.
+    let signals = signals::start({
+        let manager = manager.clone();
+        move || manager.reload(|| filter.reload())
+    })?;
     let lock = DirectoryLock::try_now(&args.dir).map_err(|error| match error {
         DirectoryError::Busy { .. } => {
             Failure::new(format!("another registry runs on {}", args.dir.display()))
@@ -93,41 +105,33 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     let identity = identity(&args.dir, &lock, args.name.as_ref())?;
     let runtime = daemon::runtime().map_err(Failure::new)?;
-    runtime.block_on(serve(args, identity))
+    runtime.block_on(serve(args, identity, signals, manager))
 }
 
-async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
-    // The signals are watched before anything can be waited for.
-    let stopped = signals::stop_signals()?;
-    let mut listeners = Vec::new();
-    let mut addresses = Vec::new();
-    for end_point in &args.listen {
-        let listener = listen::listen(end_point).await?;
-        addresses.push(listener.local_addr().map_err(Failure::new)?);
-        listeners.push(listener);
-    }
+async fn serve(
+    args: &ServeArgs,
+    identity: Identity,
+    mut signals: Signals,
+    manager: Manager,
+) -> Result<(), Failure> {
+    let listeners = listen::all(&args.listen).await?;
     let observer = match &args.metrics {
         Some(end_point) => Some(listen::listen(end_point).await?),
         None => None,
     };
-    let end_points = match &args.advertise {
-        Some(end_point) => vec![end_point.clone()],
-        None => addresses
-            .iter()
-            .map(|address| advertise::reachable(*address))
-            .collect::<Result<_, _>>()?,
+    let advertise = Advertise {
+        listen: &args.listen,
+        advertise: &args.advertise,
+        listening: listen::addresses(&listeners)?,
     };
-    if args.advertise.is_none() && addresses.iter().any(|address| address.ip().is_unspecified()) {
-        warn!(
-            "{CREDENTIAL_FILE} is good on this machine only: --advertise the address that others reach it at"
-        );
-    }
-    let credential = credential(&identity, end_points)?;
+    let end_points = advertise.end_points()?;
+    let credential = credential(&identity, end_points.clone())?;
 
     let metrics = Arc::new(Metrics::new());
     let store = Arc::new(open_store(args, credential.clone(), &metrics)?);
     // Clients are told of the registry only when it is known to be the one whose state this is.
     let path = args.dir.join(CREDENTIAL_FILE);
+    let before = advertise::told_in(&path);
     write_atomically(&path, credential.to_string().as_bytes(), 0o644).map_err(Failure::new)?;
     let size = store.size();
     info!(nodes = size.nodes, clusters = size.clusters, "ready");
@@ -136,23 +140,20 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
         info!("metrics on http://{address}/metrics");
         tokio::spawn(observe(listener, Arc::clone(&metrics), Arc::clone(&store)));
     }
-    for address in addresses {
-        print(&format!("listening on {address}\n"))?;
+    tokio::spawn(log::tell_losses());
+    for notice in advertise.notices(CREDENTIAL_FILE, &before, &end_points) {
+        warn!(target: NOTICE, "{notice}");
     }
-    // Where there is no service manager there is nobody to notify.
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+    signals.serving();
+    listen::announce(&advertise.listening);
+    manager.tell(Told::Ready);
+    tokio::spawn(manager.clone().feed_watchdog());
 
-    let limits = Limits {
-        connections: listen::connections_within_files(args.max_connections),
-        connections_per_address: args.max_connections_per_address,
-        hello_rate: args.hello_rate,
-        ..Limits::default()
-    };
     let (stop, stopping) = watch::channel(false);
-    let daemon = Daemon::new(Arc::clone(&store), &identity.comms, limits, metrics)?;
+    let daemon = Daemon::new(Arc::clone(&store), &identity.comms, limits(args), metrics)?;
     let mut running = tokio::spawn(async move { daemon.run(listeners, stopping).await });
     let failure = tokio::select! {
-        () = stopped => None,
+        () = signals.stopped() => None,
         failure = store.failed() => Some(store_failure(failure)),
         ended = &mut running => {
             return Err(Failure::new(format!("the daemon ended by itself: {ended:?}")));
@@ -162,11 +163,21 @@ async fn serve(args: &ServeArgs, identity: Identity) -> Result<(), Failure> {
         None => info!("stopping: finishing what is in flight"),
         Some(_) => error!("stopping: nothing can be made durable any more"),
     }
-    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    manager.tell(Told::Stopping);
     stop.send_replace(true);
     running.await.map_err(Failure::new)?;
     tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)?;
     failure.map_or(Ok(()), Err)
+}
+
+/// What clients may take up together.
+fn limits(args: &ServeArgs) -> Limits {
+    Limits {
+        connections: listen::connections_within_files(args.max_connections),
+        connections_per_address: args.max_connections_per_address,
+        hello_rate: args.hello_rate,
+        ..Limits::default()
+    }
 }
 
 fn open_store(

@@ -355,7 +355,10 @@ mod tests {
             let later = now + 2 * RECOVERY;
             for n in (1..known).step_by(2) {
                 let left = steps(&mut || book.leave(nth(n), later));
-                assert!(left <= 1 + LOOKED_AT, "{left} of {known}: its own, and those it takes along");
+                assert!(
+                    left <= 1 + LOOKED_AT,
+                    "{left} of {known}: its own, and those it takes along"
+                );
             }
             assert!(book.addresses.len() <= 1 && book.vacated.len() <= 1, "of {known}");
             let new = steps(&mut || assert!(book.enter(nth(known), later).is_some()));

@@ -11,6 +11,7 @@ pub mod advertise;
 mod fair;
 pub mod listen;
 pub mod log;
+pub mod manager;
 mod metrics;
 mod observe;
 mod registrar;
