@@ -86,6 +86,7 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
+    advertise::check(&args.advertise)?;
     let filter = log::start(args.log_format, args.log_filter_file.as_deref())?;
     let manager = Manager::find()?;
     // The signals are listened to before anything can be waited for.

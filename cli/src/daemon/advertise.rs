@@ -24,28 +24,12 @@ impl Advertise<'_> {
     ///
     /// # Errors
     ///
-    /// A [`Failure`] of usage if nobody could come there, or there are more than clients take.
+    /// A [`Failure`] of usage if there are more than clients take.
     pub fn end_points(&self) -> Result<Vec<EndPoint>, Failure> {
-        if let Some(vain) = self.advertise.iter().find(|end_point| is_vain(end_point)) {
-            return Err(Failure::usage(format!("nobody can connect to {vain}"))
-                .advise("--advertise the address and port that clients reach this registry at"));
+        match self.advertise {
+            [] => as_clients_take(self.listening.iter().copied().map(reachable)),
+            said => as_clients_take(said.iter().cloned().map(Ok)),
         }
-        let told = match self.advertise {
-            [] => self.listening.iter().copied().map(reachable).collect::<Result<_, _>>()?,
-            said => said.to_vec(),
-        };
-        let mut each_once: Vec<EndPoint> = Vec::new();
-        for end_point in told {
-            if !each_once.contains(&end_point) {
-                each_once.push(end_point);
-            }
-        }
-        let (many, most) = (each_once.len(), Credential::MAX_END_POINTS);
-        if many > most {
-            return Err(Failure::usage(format!("clients take {most} addresses, not {many}"))
-                .advise(format!("--advertise {most} of them at most")));
-        }
-        Ok(each_once)
     }
 
     /// What the operator should know of that: that it is good on this machine only, or is not what the file said before.
@@ -68,6 +52,38 @@ impl Advertise<'_> {
         }
         notices
     }
+}
+
+/// Finds fault with what the operator wants clients to be told, before anything is made.
+///
+/// # Errors
+///
+/// A [`Failure`] of usage if nobody could come there, or there are more than clients take.
+pub fn check(advertise: &[EndPoint]) -> Result<(), Failure> {
+    if let Some(vain) = advertise.iter().find(|end_point| is_vain(end_point)) {
+        return Err(Failure::usage(format!("nobody can connect to {vain}"))
+            .advise("--advertise the address and port that clients reach this registry at"));
+    }
+    as_clients_take(advertise.iter().cloned().map(Ok)).map(drop)
+}
+
+/// Each once, and not too many.
+fn as_clients_take(
+    end_points: impl Iterator<Item = Result<EndPoint, Failure>>,
+) -> Result<Vec<EndPoint>, Failure> {
+    let mut each_once = Vec::new();
+    for end_point in end_points {
+        let end_point = end_point?;
+        if !each_once.contains(&end_point) {
+            each_once.push(end_point);
+        }
+    }
+    let (many, most) = (each_once.len(), Credential::MAX_END_POINTS);
+    if many > most {
+        return Err(Failure::usage(format!("clients take {most} addresses, not {many}"))
+            .advise(format!("--advertise {most} of them at most")));
+    }
+    Ok(each_once)
 }
 
 /// Whether nobody can connect there.
