@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use socket2::{Domain, Socket, Type};
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::identity::Token;
@@ -31,6 +32,11 @@ impl Daemon {
     pub fn start(flags: &[&str]) -> Self {
         let xlreg =
             std::env::var("XLREG").expect("XLREG, the binary to measure; benches/daemon sets it");
+        Self::of(&xlreg, flags)
+    }
+
+    /// Starts this binary.
+    pub fn of(xlreg: &str, flags: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("xlreg-benches-{}", std::process::id()));
         let mut command = Command::new(xlreg);
         command.args(["serve", "--listen", "127.0.0.1:0", "--hello-rate", "1000000", "--dir"]);
@@ -56,11 +62,26 @@ impl Daemon {
         stream
     }
 
+    /// A connection to it from another address of this machine.
+    pub fn stream_from(&self, source: IpAddr) -> TcpStream {
+        let to: SocketAddr = self.address.parse().expect("an address");
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(source, 0).into()).expect("an address of this machine");
+        socket.connect(&to.into()).expect("it listens");
+        socket.set_tcp_nodelay(true).expect("TCP");
+        socket.into()
+    }
+
     /// A client that has said who it is.
     pub fn visit(&self, token: Token) -> Connection {
-        let (clock, config) = (Clock::start(), ClientConfig::new(&self.credential()));
+        self.visit_over(self.stream(), ClientConfig::new(&self.credential()), token)
+    }
+
+    /// The same over this connection.
+    pub fn visit_over(&self, stream: TcpStream, config: ClientConfig, token: Token) -> Connection {
+        let clock = Clock::start();
         let session = Session::<Client>::new(clock.now(), config, Seeded::new(1)).expect("sealed");
-        let mut driver = Driver::new(session, self.stream(), clock);
+        let mut driver = Driver::new(session, stream, clock);
         assert!(matches!(driver.next_event(), Ok(Some(ClientEvent::Connected { .. }))));
         ask(&mut driver, |session, now| session.identify(now, token));
         driver

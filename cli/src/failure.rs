@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::stderr;
+
 /// What kind of failure it is; each has an exit code of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
@@ -96,7 +98,7 @@ impl Failure {
             false => self.to_text(),
         };
         // Where nobody reads stderr, the exit code is all there is to say.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        stderr::write(&text);
         ExitCode::from(self.kind.exit_code())
     }
 
@@ -137,5 +139,5 @@ pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
 
 /// Tells the operator something on stderr; where nobody reads it, that is no reason to stop.
 pub fn note(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    stderr::write(&format!("{text}\n"));
 }

@@ -69,6 +69,12 @@ impl Home {
             refuse_remains(dir)?;
             return Err(none_here(dir));
         }
+        if let Some(imported) = &imported
+            && matches!(state()?, DirectoryState::Unmarked | DirectoryState::Whole { .. })
+        {
+            // Before anything is touched; once more below, where nobody else can change it.
+            compare(dir, &Identity::load(dir).map_err(failed)?, imported)?;
+        }
         let lock = lock(dir)?;
         let state_before = state()?;
         let identity = match state_before {
@@ -258,6 +264,11 @@ impl Home {
         create().map_err(|error| home.store_failure(error))?;
         home.try_store(WitnessTrust::None)?;
         Ok(home)
+    }
+
+    /// Where what clients are given is.
+    pub fn credential_file(&self) -> &Path {
+        &self.credential
     }
 
     /// Writes what clients are given, and tells what is new about it.

@@ -13,6 +13,7 @@ mod node;
 mod progress;
 mod random;
 mod roster;
+mod stderr;
 mod store;
 
 use std::process::ExitCode;
@@ -37,8 +38,10 @@ fn main() -> ExitCode {
         Command::Completions(args) => command::completions::run(&args),
         Command::Man => command::man::run(),
     };
-    match done {
+    let code = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
-    }
+    };
+    stderr::finish(stderr::LAST_WORDS);
+    code
 }

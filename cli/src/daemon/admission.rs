@@ -1,12 +1,14 @@
 //! Who is let in: connections in all and for each address, Hellos a second for each address.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::fair::Place;
 
 /// Bounds on what clients may take up together.
 #[derive(Clone, Copy, Debug)]
@@ -45,9 +47,19 @@ impl Default for Limits {
 
 /// Counts who is in.
 pub struct Admission {
-    limits: Limits,
-    addresses: Mutex<HashMap<IpAddr, Address>>,
+    book: Mutex<Book>,
     connections: Arc<Semaphore>,
+}
+
+/// What is known of every address. All of it takes as many steps for ten addresses as for a million.
+struct Book {
+    limits: Limits,
+    addresses: HashMap<IpAddr, Address>,
+    /// Addresses that nobody was in when they came here, and when they will have their full credit again whatever they had
+    /// then: in that order, since it takes all of them equally long. Each stands here once.
+    vacated: VecDeque<(Instant, IpAddr)>,
+    /// Connections let in so far.
+    let_in: u64,
 }
 
 /// What one address takes up.
@@ -56,72 +68,138 @@ struct Address {
     /// Hellos it may still have opened, and when that was reckoned.
     credit: f64,
     reckoned: Instant,
+    /// Whether it stands in [`Book::vacated`].
+    vacated: bool,
+}
+
+/// How many empty addresses are looked at whenever one comes or goes: more than can have become empty meanwhile.
+const LOOKED_AT: usize = 2;
+/// Empty addresses whose credit is kept in mind; some 40 MB. Beyond that it is given back early.
+const REMEMBERED: usize = 1 << 18;
+
+impl Address {
+    /// Its credit by now.
+    fn credit(&self, limits: &Limits, now: Instant) -> f64 {
+        #[cfg(test)]
+        tests::RECKONED.set(tests::RECKONED.get() + 1);
+        let earned = now.saturating_duration_since(self.reckoned).as_secs_f64() * limits.hello_rate;
+        (self.credit + earned).min(limits.burst())
+    }
+
+    fn has_full_credit(&self, limits: &Limits, now: Instant) -> bool {
+        self.credit(limits, now) >= limits.burst()
+    }
+}
+
+impl Book {
+    fn new(limits: Limits) -> Self {
+        Self { limits, addresses: HashMap::new(), vacated: VecDeque::new(), let_in: 0 }
+    }
+
+    /// Lets a connection in and numbers it, if its address has room.
+    fn enter(&mut self, address: IpAddr, now: Instant) -> Option<u64> {
+        self.forget(now);
+        let known = self.addresses.entry(address).or_insert_with(|| Address {
+            connections: 0,
+            credit: self.limits.burst(),
+            reckoned: now,
+            vacated: false,
+        });
+        if known.connections >= self.limits.connections_per_address {
+            return None;
+        }
+        known.connections += 1;
+        self.let_in += 1;
+        Some(self.let_in)
+    }
+
+    fn hello(&mut self, address: IpAddr, now: Instant) -> bool {
+        let Some(known) = self.addresses.get_mut(&address) else { return false };
+        known.credit = known.credit(&self.limits, now);
+        known.reckoned = now;
+        let granted = known.credit >= 1.0;
+        if granted {
+            known.credit -= 1.0;
+        }
+        granted
+    }
+
+    /// An address with nobody in it is forgotten as soon as it has its full credit again anyway.
+    fn leave(&mut self, address: IpAddr, now: Instant) {
+        if let Entry::Occupied(mut entry) = self.addresses.entry(address) {
+            let known = entry.get_mut();
+            known.connections = known.connections.saturating_sub(1);
+            if known.connections == 0 && !known.vacated {
+                if known.has_full_credit(&self.limits, now) {
+                    entry.remove();
+                } else {
+                    known.vacated = true;
+                    self.vacated.push_back((self.full_at(now), address));
+                }
+            }
+        }
+        self.forget(now);
+    }
+
+    /// When whoever has no credit now has all of it.
+    fn full_at(&self, now: Instant) -> Instant {
+        let earning = Duration::try_from_secs_f64(self.limits.burst() / self.limits.hello_rate);
+        earning.ok().and_then(|earning| now.checked_add(earning)).unwrap_or(now)
+    }
+
+    /// Looks at the first few of those that were vacated.
+    fn forget(&mut self, now: Instant) {
+        for _ in 0..LOOKED_AT {
+            let crowded = self.vacated.len() > REMEMBERED;
+            match self.vacated.front() {
+                Some((due, _)) if crowded || *due <= now => {}
+                _ => return,
+            }
+            let Some((_, address)) = self.vacated.pop_front() else { return };
+            let Entry::Occupied(mut entry) = self.addresses.entry(address) else { continue };
+            let known = entry.get_mut();
+            if known.connections > 0 {
+                // It comes here again when they have left.
+                known.vacated = false;
+            } else if crowded || known.has_full_credit(&self.limits, now) {
+                entry.remove();
+            } else {
+                // Somebody was in it meanwhile, and has spent some.
+                self.vacated.push_back((self.full_at(now), address));
+            }
+        }
+    }
 }
 
 impl Admission {
     /// Nobody is in yet.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            addresses: Mutex::new(HashMap::new()),
-            connections: Arc::new(Semaphore::new(limits.connections)),
-        }
+        let connections = Arc::new(Semaphore::new(limits.connections));
+        Self { book: Mutex::new(Book::new(limits)), connections }
     }
 
     /// A seat for a connection from this address, if there is one.
     pub fn seat(self: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
         let address = network(peer);
-        let mut addresses = self.addresses();
-        let known = addresses.entry(address).or_insert_with(|| Address {
-            connections: 0,
-            credit: self.limits.burst(),
-            reckoned: Instant::now(),
-        });
-        if known.connections >= self.limits.connections_per_address {
-            return None;
-        }
-        known.connections += 1;
-        Some(Seat { admission: Arc::clone(self), address, _permit: permit })
+        let number = self.book().enter(address, Instant::now())?;
+        let place = (address, (number, ()));
+        Some(Seat { admission: Arc::clone(self), place, _permit: permit })
     }
 
     /// Whether this address, which has a seat, may have another Hello opened now.
     pub fn hello(&self, address: IpAddr) -> bool {
-        let (rate, burst) = (self.limits.hello_rate, self.limits.burst());
-        match self.addresses().get_mut(&address) {
-            None => false,
-            Some(known) => {
-                let now = Instant::now();
-                let earned = now.duration_since(known.reckoned).as_secs_f64() * rate;
-                known.credit = (known.credit + earned).min(burst);
-                known.reckoned = now;
-                let granted = known.credit >= 1.0;
-                if granted {
-                    known.credit -= 1.0;
-                }
-                granted
-            }
-        }
+        self.book().hello(address, Instant::now())
     }
 
-    fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Address>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Connections that are in.
+    #[cfg(test)]
+    pub fn open(&self) -> usize {
+        self.book().limits.connections - self.connections.available_permits()
     }
 
-    /// An address with nobody in it is forgotten as soon as it would have its full credit again anyway.
-    fn leave(&self, address: IpAddr) {
-        let full = self.limits.burst();
-        let mut addresses = self.addresses();
-        if let Entry::Occupied(mut entry) = addresses.entry(address) {
-            entry.get_mut().connections -= 1;
-        }
-        // Looking through all is rare enough: it happens when as many are empty as connections may be open.
-        if addresses.len() > 2 * self.limits.connections {
-            addresses.retain(|_, known| {
-                let earned = known.reckoned.elapsed().as_secs_f64() * self.limits.hello_rate;
-                known.connections > 0 || known.credit + earned < full
-            });
-        }
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,26 +214,33 @@ fn network(peer: IpAddr) -> IpAddr {
 /// One connection's place, given back when dropped.
 pub struct Seat {
     admission: Arc<Admission>,
-    address: IpAddr,
+    place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Seat {
-    /// The address whose limits count for it.
-    pub fn address(&self) -> IpAddr {
-        self.address
+    /// Where it stands wherever it waits: the address whose limits count for it, and its number.
+    pub fn place(&self) -> Place {
+        self.place
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.admission.leave(self.address);
+        self.admission.book().leave(self.place.0, Instant::now());
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// How often somebody's credit was reckoned: whoever looks for those to forget must.
+        pub static RECKONED: Cell<usize> = const { Cell::new(0) };
+    }
 
     fn admission(limits: Limits) -> Arc<Admission> {
         Arc::new(Admission::new(limits))
@@ -197,12 +282,99 @@ mod tests {
         assert_eq!(opened, [true, false, false], "at least one, however low the rate");
     }
 
+    fn nth(n: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(n).into()
+    }
+
+    /// Time that passes until everybody has their full credit again.
+    const RECOVERY: Duration = Duration::from_secs(2);
+
     #[test]
     fn empty_addresses_do_not_pile_up() {
-        let admission = admission(Limits { connections: 4, ..Limits::default() });
-        for n in 0..100u32 {
-            drop(admission.seat(std::net::Ipv4Addr::from(n).into()));
+        let (mut book, now) = (Book::new(Limits::default()), Instant::now());
+        for n in 0..1000 {
+            book.enter(nth(n), now).unwrap();
+            book.leave(nth(n), now);
         }
-        assert!(admission.addresses().len() <= 9);
+        assert_eq!(book.addresses.len(), 0, "without a Hello there is nothing to remember");
+        for n in 0..1000 {
+            book.enter(nth(n), now).unwrap();
+            assert!(book.hello(nth(n), now));
+            book.leave(nth(n), now);
+        }
+        assert_eq!(book.addresses.len(), 1000, "they have spent some credit");
+        // Each that comes and goes takes two with it.
+        let later = now + RECOVERY;
+        for n in 5000..5500 {
+            book.enter(nth(n), later).unwrap();
+            book.leave(nth(n), later);
+        }
+        assert_eq!((book.addresses.len(), book.vacated.len()), (0, 0));
+    }
+
+    /// Leaving does not buy credit, and neither does coming and going.
+    #[test]
+    fn credit_is_remembered_until_it_is_full_again() {
+        let limits = Limits { hello_rate: 1.0, ..Limits::default() };
+        let (mut book, begun) = (Book::new(limits), Instant::now());
+        let mut visit = |now| {
+            book.enter(nth(1), now).unwrap();
+            let granted = book.hello(nth(1), now);
+            book.leave(nth(1), now);
+            granted
+        };
+        let granted: Vec<_> =
+            (0..20).map(|n| visit(begun + n * Duration::from_millis(500))).collect();
+        // Two at once, and one a second from then on.
+        let expected = |n: usize| n < 3 || n.is_multiple_of(2);
+        assert_eq!(granted, (0..20).map(expected).collect::<Vec<_>>());
+        assert_eq!((book.addresses.len(), book.vacated.len()), (1, 1), "it stands there once");
+    }
+
+    /// Coming, leaving and what is forgotten meanwhile: as much for 300,000 addresses as for ten.
+    #[test]
+    fn leaving_takes_as_many_steps_however_many_addresses_are_known() {
+        for known in [10, 1000, 300_000] {
+            let limits = Limits { connections_per_address: 2, ..Limits::default() };
+            let (mut book, now) = (Book::new(limits), Instant::now());
+            for n in 0..known {
+                book.enter(nth(n), now).unwrap();
+                assert!(book.hello(nth(n), now));
+                if n.is_multiple_of(2) {
+                    book.leave(nth(n), now);
+                }
+            }
+            assert_eq!(book.addresses.len(), known as usize);
+            // Half of them stay, half are empty and may be forgotten by then.
+            let steps = |act: &mut dyn FnMut()| {
+                RECKONED.set(0);
+                act();
+                RECKONED.get()
+            };
+            let later = now + 2 * RECOVERY;
+            for n in (1..known).step_by(2) {
+                let left = steps(&mut || book.leave(nth(n), later));
+                assert!(
+                    left <= 1 + LOOKED_AT,
+                    "{left} of {known}: its own, and those it takes along"
+                );
+            }
+            assert!(book.addresses.len() <= 1 && book.vacated.len() <= 1, "of {known}");
+            let new = steps(&mut || assert!(book.enter(nth(known), later).is_some()));
+            assert!(new <= LOOKED_AT, "of {known}");
+        }
+    }
+
+    #[test]
+    fn so_many_are_remembered_and_no_more() {
+        // So slow that nobody has full credit again while the test runs.
+        let limits = Limits { hello_rate: 1e-6, ..Limits::default() };
+        let (mut book, now) = (Book::new(limits), Instant::now());
+        for n in 0..REMEMBERED as u32 + 1000 {
+            book.enter(nth(n), now).unwrap();
+            assert!(book.hello(nth(n), now));
+            book.leave(nth(n), now);
+        }
+        assert_eq!((book.addresses.len(), book.vacated.len()), (REMEMBERED, REMEMBERED));
     }
 }

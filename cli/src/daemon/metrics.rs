@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -12,6 +13,7 @@ use prometheus_client::registry::Registry;
 use xlreg::message::{Op, Reply};
 use xlreg::session::Dialect;
 
+use crate::stderr;
 use crate::store::Size;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,6 +80,7 @@ impl Metrics {
         r.register("nodes", "Nodes known", metrics.nodes.clone());
         r.register("clusters", "Clusters", metrics.clusters.clone());
         r.register("memberships", "Members of all clusters", metrics.memberships.clone());
+        r.register_collector(Box::new(LogLines));
         metrics
     }
 
@@ -128,6 +131,18 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+/// Lines of the log that were lost.
+#[derive(Debug)]
+struct LogLines;
+
+impl Collector for LogLines {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let lost = ConstCounter::new(stderr::lost());
+        let help = "Lines of the log that were lost: nobody read it, or the disk was full";
+        lost.encode(encoder.encode_descriptor("log_lines_lost", help, None, lost.metric_type())?)
     }
 }
 

@@ -7,13 +7,19 @@
 //! 4. When the daemon is to stop, it accepts no more, finishes what is in flight, and closes.
 
 mod admission;
+pub mod advertise;
+mod fair;
+pub mod listen;
+pub mod log;
+pub mod manager;
 mod metrics;
 mod observe;
 mod registrar;
 mod rsa;
+pub mod signals;
 mod workers;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
@@ -23,7 +29,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 use xlreg::adapter::tokio::{DriveError, serve};
@@ -38,6 +44,7 @@ use crate::failure::Failure;
 use crate::random;
 use crate::store::Store;
 use admission::{Admission, Seat};
+use fair::Place;
 use registrar::Registrar;
 use rsa::Rsa;
 
@@ -47,6 +54,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024;
 /// Pause after a failure to accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections accepted before those that are there have their turn: more take the time of some requests.
+const ACCEPTED_A_TURN: u32 = 8;
 /// How long connections may take to finish what is in flight when the daemon stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
@@ -120,7 +129,12 @@ impl<S: Store> Daemon<S> {
         mut stop: watch::Receiver<bool>,
     ) -> JoinSet<()> {
         let mut connections = JoinSet::new();
+        let mut in_a_row = 0;
         loop {
+            in_a_row = (in_a_row + 1) % ACCEPTED_A_TURN;
+            if in_a_row == 0 {
+                yield_now().await;
+            }
             let accepted = tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return connections,
@@ -157,7 +171,7 @@ impl<S: Store> Daemon<S> {
         mut stop: watch::Receiver<bool>,
     ) {
         let open = self.metrics.connection();
-        let registrar = self.registrar(seat.address());
+        let registrar = self.registrar(seat.place());
         let stopped = async {
             // A sender that is gone has stopped as well.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -174,13 +188,13 @@ impl<S: Store> Daemon<S> {
         drop((open, seat));
     }
 
-    fn registrar(&self, address: IpAddr) -> Registrar<S> {
+    fn registrar(&self, place: Place) -> Registrar<S> {
         Registrar::new(
             Arc::clone(&self.store),
             Arc::clone(&self.rsa),
             Arc::clone(&self.admission),
             Arc::clone(&self.metrics),
-            address,
+            place,
         )
     }
 
@@ -234,5 +248,59 @@ async fn linger(mut stream: TcpStream) {
         };
         // Whatever comes of it, the connection is closed next.
         let _ = timeout(LINGER, rest).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use xlreg::credential::Credential;
+    use xlreg::identity::{NodeId, SigKeyPair, Version};
+    use xlreg::registry::{Registry, RegistryLimits};
+
+    use super::*;
+    use crate::store::Local;
+
+    fn daemon() -> Arc<Daemon<Local>> {
+        let rng = &mut random::system();
+        let comms = CommsKeyPair::generate(1024, rng).unwrap();
+        let credential = Credential {
+            name: "registry".parse().unwrap(),
+            id: NodeId::random(rng),
+            comms_key: comms.public_key().clone(),
+            sig_key: SigKeyPair::generate(1024, rng).unwrap().public_key().clone(),
+            end_points: vec!["127.0.0.1:1".parse().unwrap()],
+            version: Version::REFERENCE,
+        };
+        let store = Local::ephemeral(Registry::new(credential, RegistryLimits::default()));
+        let metrics = Arc::new(Metrics::new());
+        Daemon::new(Arc::new(store), &comms, Limits::default(), metrics).unwrap()
+    }
+
+    /// A runtime of one thread, so that between two looks everybody who is ready has their turn.
+    #[tokio::test]
+    async fn a_crowd_at_the_door_leaves_others_their_turn() {
+        const CROWD: usize = 100;
+        let daemon = daemon();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let crowd: Vec<_> = (0..CROWD).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let (stop, stopping) = watch::channel(false);
+        let running = tokio::spawn({
+            let daemon = Arc::clone(&daemon);
+            async move { daemon.run(vec![listener], stopping).await }
+        });
+        let (mut let_in, mut most) = (0, 0);
+        while let_in < CROWD {
+            tokio::task::yield_now().await;
+            let now = daemon.admission.open();
+            most = most.max(now - let_in);
+            let_in = now;
+        }
+        assert!(most <= 2 * ACCEPTED_A_TURN as usize, "{most} between two looks");
+        drop(crowd);
+        stop.send_replace(true);
+        running.await.unwrap();
     }
 }

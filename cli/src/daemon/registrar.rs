@@ -1,6 +1,5 @@
 //! What one connection needs of the daemon: its Hello opened, its requests checked and decided.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +10,7 @@ use xlreg::registry::Visitor;
 use xlreg::session::{Dialect, OpenedHello, SealedHello};
 
 use super::admission::Admission;
+use super::fair::Place;
 use super::metrics::Metrics;
 use super::rsa::Rsa;
 use super::workers::Undone;
@@ -22,7 +22,7 @@ pub struct Registrar<S> {
     rsa: Arc<Rsa>,
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
-    address: IpAddr,
+    place: Place,
     connected: AtomicBool,
 }
 
@@ -32,9 +32,9 @@ impl<S: Store> Registrar<S> {
         rsa: Arc<Rsa>,
         admission: Arc<Admission>,
         metrics: Arc<Metrics>,
-        address: IpAddr,
+        place: Place,
     ) -> Self {
-        Self { store, rsa, admission, metrics, address, connected: AtomicBool::new(false) }
+        Self { store, rsa, admission, metrics, place, connected: AtomicBool::new(false) }
     }
 
     /// Whether the handshake was completed.
@@ -43,7 +43,7 @@ impl<S: Store> Registrar<S> {
     }
 
     async fn decided(&self, visitor: &mut Visitor, request: Request) -> Reply {
-        let request = match self.rsa.check(request).await {
+        let request = match self.rsa.check(self.place, request).await {
             Ok(request) => request,
             Err(refusal) => return Reply::Error(refusal.into()),
         };
@@ -59,12 +59,12 @@ impl<S: Store> Registrar<S> {
 
 impl<S: Store> xlreg::adapter::tokio::Registrar for Registrar<S> {
     async fn open(&self, hello: SealedHello) -> Option<OpenedHello> {
-        if !self.admission.hello(self.address) {
+        if !self.admission.hello(self.place.0) {
             self.metrics.refused("hello_rate");
-            debug!(address = %self.address, "refused: too many Hellos");
+            debug!(address = %self.place.0, "refused: too many Hellos");
             return None;
         }
-        match self.rsa.open(hello).await {
+        match self.rsa.open(self.place, hello).await {
             Ok(opened) => Some(opened),
             Err(undone) => {
                 if undone == Undone::Full {
@@ -88,7 +88,7 @@ impl<S: Store> xlreg::adapter::tokio::Registrar for Registrar<S> {
 
     fn connected(&self, dialect: Dialect, version: Version) {
         if !self.connected.swap(true, Ordering::Relaxed) {
-            debug!(address = %self.address, %dialect, %version, "connected");
+            debug!(address = %self.place.0, %dialect, %version, "connected");
             self.metrics.handshake("ok", Some(dialect));
         }
     }

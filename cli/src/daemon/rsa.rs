@@ -12,6 +12,7 @@ use xlreg::registry::CheckedRequest;
 use xlreg::session::{OpenedHello, SealedHello};
 
 use super::cores;
+use super::fair::Place;
 use super::workers::{Undone, Workers};
 use crate::failure::Failure;
 use crate::random;
@@ -45,14 +46,14 @@ impl Rsa {
 }
 
 impl Rsa {
-    /// Opens a Hello.
+    /// Opens the Hello of whoever stands at this place.
     ///
     /// # Errors
     ///
     /// [`Undone`] says why it was not tried.
-    pub async fn open(&self, hello: SealedHello) -> Result<OpenedHello, Undone> {
+    pub async fn open(&self, place: Place, hello: SealedHello) -> Result<OpenedHello, Undone> {
         let opener = Arc::clone(&self.opener);
-        self.workers.run(move || hello.open(&*opener, &mut random::system())).await
+        self.workers.run(place, move || hello.open(&*opener, &mut random::system())).await
     }
 
     /// Checks a signature: here, which costs less than another thread, or where Hellos are opened, if the key is one of
@@ -61,12 +62,12 @@ impl Rsa {
     /// # Errors
     ///
     /// The [`Refusal`] to send.
-    pub async fn check(&self, request: Request) -> Result<CheckedRequest, Refusal> {
+    pub async fn check(&self, place: Place, request: Request) -> Result<CheckedRequest, Refusal> {
         if !matches!(&request, Request::Member(token) if is_slow(&token.sig_key)) {
             return CheckedRequest::new(request, &*self.provider);
         }
         let provider = Arc::clone(&self.provider);
-        let checked = self.workers.run(move || CheckedRequest::new(request, &*provider));
+        let checked = self.workers.run(place, move || CheckedRequest::new(request, &*provider));
         checked.await.unwrap_or(Err(Refusal::Unavailable))
     }
 }

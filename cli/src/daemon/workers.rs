@@ -2,16 +2,25 @@
 //! loop, which needs its core for moments only: so nobody else's request waits for RSA to end.
 //!
 //! They are not the runtime's: there are as many as cores, the queue in front of them is bounded, and as long as there is
-//! work nobody is put to sleep and woken for each piece.
+//! work nobody is put to sleep and woken for each piece. What waits is shared out among addresses, and inside an address
+//! among its connections ([`fair`](super::fair)); where it is too much, the one with most gives way.
 
-use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
 
-type Work = Box<dyn FnOnce() + Send>;
+use super::fair::{ByConnection, Line, Place};
+
+/// Is told whether its turn has come, or it had to give way.
+type Work = Box<dyn FnOnce(Turn) + Send>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Come,
+    Lost,
+}
 
 /// Threads that take work from one queue; they end when this is dropped and the queue is empty.
 pub struct Workers(Arc<Shared>);
@@ -25,7 +34,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Work>,
+    waiting: ByConnection<Work>,
     /// Threads with nothing to do.
     idle: usize,
     over: bool,
@@ -34,7 +43,7 @@ struct Queue {
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undone {
-    /// Too much waits already.
+    /// Too much waits already, of this address more than of others.
     Full,
     /// It panicked.
     Panicked,
@@ -59,26 +68,27 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Has it done and waits for what comes of it. Where nobody waits any more when its turn comes, it is left undone.
+    /// Has it done for whoever stands at this place, and waits for what comes of it. Where nobody waits any more when its turn
+    /// comes, it is left undone.
     ///
     /// # Errors
     ///
     /// [`Undone`] says why it was not done.
     pub async fn run<T: Send + 'static>(
         &self,
+        place: Place,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Undone> {
         let (reply, answer) = oneshot::channel();
-        let work = Box::new(move || {
+        let work = Box::new(move |turn| {
             if !reply.is_closed() {
+                let done = if turn == Turn::Come { Ok(work()) } else { Err(Undone::Full) };
                 // Whoever asked may have gone meanwhile.
-                let _ = reply.send(work());
+                let _ = reply.send(done);
             }
         });
-        if !self.0.push(work) {
-            return Err(Undone::Full);
-        }
-        answer.await.map_err(|_| Undone::Panicked)
+        self.0.push(place, work);
+        answer.await.unwrap_or(Err(Undone::Panicked))
     }
 }
 
@@ -105,26 +115,28 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, work: Work) -> bool {
+    fn push(&self, place: Place, work: Work) {
         let mut queue = self.queue();
+        queue.waiting.push(place, work);
         // What an idle thread is about to take does not wait.
-        if queue.waiting.len() >= self.room.saturating_add(queue.idle) {
-            return false;
-        }
-        queue.waiting.push_back(work);
+        let full = queue.waiting.len() > self.room.saturating_add(queue.idle);
+        let displaced = if full { queue.waiting.displace(Some(place)) } else { None };
         if queue.idle > 0 {
             self.more.notify_one();
         }
-        true
+        drop(queue);
+        if let Some(displaced) = displaced {
+            displaced(Turn::Lost);
+        }
     }
 
     fn work(&self) {
         let mut queue = self.queue();
         loop {
-            if let Some(work) = queue.waiting.pop_front() {
+            if let Some(work) = queue.waiting.pop() {
                 drop(queue);
                 // The thread goes on; whoever waits learns of it by the reply that never comes.
-                let _ = catch_unwind(AssertUnwindSafe(work));
+                let _ = catch_unwind(AssertUnwindSafe(|| work(Turn::Come)));
                 queue = self.queue();
             } else if queue.over {
                 return;
@@ -143,6 +155,11 @@ mod tests {
 
     use super::*;
 
+    /// A connection of this address.
+    fn place(address: u8, connection: u64) -> Place {
+        ([127, 0, 0, address].into(), (connection, ()))
+    }
+
     /// Has `workers` begin with something that lasts until the gate is dropped.
     async fn occupy(
         workers: &Arc<Workers>,
@@ -154,7 +171,7 @@ mod tests {
             let _ = begun.send(());
             let _ = closed.recv();
         };
-        let task = tokio::spawn(async move { workers.run(work).await });
+        let task = tokio::spawn(async move { workers.run(place(1, 0), work).await });
         begins.await.unwrap();
         (task, gate)
     }
@@ -166,17 +183,46 @@ mod tests {
         let (second, other_gate) = occupy(&workers).await;
         let third = tokio::spawn({
             let workers = Arc::clone(&workers);
-            async move { workers.run(|| 3).await }
+            async move { workers.run(place(1, 1), || 3).await }
         });
-        while workers.0.queue().waiting.is_empty() {
+        while workers.0.queue().waiting.len() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(workers.run(|| 4).await, Err(Undone::Full));
+        assert_eq!(workers.run(place(1, 1), || 4).await, Err(Undone::Full));
         drop(gate);
         assert_eq!((first.await.unwrap(), third.await.unwrap()), (Ok(()), Ok(3)));
-        assert_eq!(workers.run(|| 5).await, Ok(5));
+        assert_eq!(workers.run(place(1, 1), || 5).await, Ok(5));
         drop(other_gate);
         assert_eq!(second.await.unwrap(), Ok(()));
+    }
+
+    /// One address has filled the queue, from one connection or from many: another's work is done next, and it is the
+    /// crowd's last that is not done.
+    #[tokio::test]
+    async fn an_address_that_fills_the_queue_keeps_no_other_out() {
+        for connections in [1, 100] {
+            let workers = Arc::new(Workers::start(1, 3).unwrap());
+            let (first, gate) = occupy(&workers).await;
+            let (told, tells) = mpsc::channel();
+            let mut asked = Vec::new();
+            for (n, address) in [(0, 1), (1, 1), (2, 1), (3, 2)] {
+                let (workers, told) = (Arc::clone(&workers), told.clone());
+                asked.push(tokio::spawn(async move {
+                    let place = place(address, n % connections);
+                    workers.run(place, move || told.send(n).unwrap()).await
+                }));
+                // Until it stands in line.
+                tokio::task::yield_now().await;
+            }
+            drop(gate);
+            first.await.unwrap().unwrap();
+            let mut done = Vec::new();
+            for task in asked {
+                done.push(task.await.unwrap());
+            }
+            assert_eq!(done, [Ok(()), Ok(()), Err(Undone::Full), Ok(())]);
+            assert_eq!(tells.try_iter().collect::<Vec<_>>(), [0, 3, 1]);
+        }
     }
 
     #[tokio::test]
@@ -186,9 +232,9 @@ mod tests {
         let (told, tells) = mpsc::channel();
         let given_up = tokio::spawn({
             let workers = Arc::clone(&workers);
-            async move { workers.run(move || told.send(())).await }
+            async move { workers.run(place(1, 1), move || told.send(())).await }
         });
-        while workers.0.queue().waiting.is_empty() {
+        while workers.0.queue().waiting.len() == 0 {
             tokio::task::yield_now().await;
         }
         given_up.abort();
@@ -204,15 +250,15 @@ mod tests {
         let nice = || rustix::process::getpriority_process(None).unwrap();
         let before = nice();
         let workers = Workers::start(1, 8).unwrap();
-        assert_eq!(workers.run(nice).await, Ok((before + NICE).min(19)));
+        assert_eq!(workers.run(place(1, 1), nice).await, Ok((before + NICE).min(19)));
         assert_eq!(nice(), before);
     }
 
     #[tokio::test]
     async fn a_thread_outlives_work_that_panics() {
         let workers = Workers::start(1, 8).unwrap();
-        let panics = workers.run(|| panic!("as the test wants it")).await;
+        let panics = workers.run(place(1, 1), || panic!("as the test wants it")).await;
         assert_eq!(panics, Err::<(), _>(Undone::Panicked));
-        assert_eq!(workers.run(|| 1).await, Ok(1));
+        assert_eq!(workers.run(place(1, 1), || 1).await, Ok(1));
     }
 }

@@ -123,24 +123,24 @@ impl Daemon {
         Self::launch(command, dir, 1).unwrap_or_else(|failed| panic!("{failed:?}"))
     }
 
-    /// Starts what the command says and waits until it listens at so many addresses.
+    /// Starts what the command says and waits until it listens at so many addresses. What it writes elsewhere is not
+    /// read.
     pub fn launch(mut command: Command, dir: &Path, listeners: usize) -> Result<Self, Failed> {
         let mut process = command.spawn().unwrap();
-        let lines = lines(process.stdout.take().unwrap());
+        let lines = process.stdout.take().map(lines);
         let log = Arc::new(Mutex::new(String::new()));
-        let logger = thread::spawn({
-            let (stderr, log) = (process.stderr.take().unwrap(), Arc::clone(&log));
-            move || {
+        let logger = process.stderr.take().map(|stderr| {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
                 for line in BufReader::new(stderr).lines() {
                     let Ok(line) = line else { return };
                     log.lock().unwrap().push_str(&(line + "\n"));
                 }
-            }
+            })
         });
-        let mut daemon =
-            Self { process, addresses: Vec::new(), dir: dir.into(), log, logger: Some(logger) };
+        let mut daemon = Self { process, addresses: Vec::new(), dir: dir.into(), log, logger };
         while daemon.addresses.len() < listeners {
-            match lines.recv_timeout(HANG) {
+            match lines.as_ref().expect("a pipe for stdout").recv_timeout(HANG) {
                 Ok(line) => {
                     let address = line.strip_prefix("listening on ").expect(&line);
                     daemon.addresses.push(address.into());
@@ -183,14 +183,18 @@ impl Daemon {
     /// SIGTERM, and what came of it: status, time taken, log.
     pub fn terminate(mut self) -> (ExitStatus, Duration, String) {
         let started = Instant::now();
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.signal("TERM");
         let status = self.wait();
         (status, started.elapsed(), self.log())
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
     /// Waits for its end, and for the last line of its log.
-    fn wait(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let process = &mut self.process;
         until("the daemon ends", || process.try_wait().unwrap().is_some());
         if let Some(logger) = self.logger.take() {
@@ -222,6 +226,12 @@ pub fn command(args: &[&str]) -> Command {
     command.args(args).env_remove("RUST_LOG");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// Sends a process a signal.
+pub fn signal(pid: u32, name: &str) {
+    let kill = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(kill.unwrap().success(), "{name} to {pid}");
 }
 
 /// `xlreg serve` on a directory, to be launched.

@@ -3,10 +3,14 @@
 //! [`Driver::next_event`] is cancel-safe: bytes go between stream and machine inside one poll, so a future that is
 //! dropped at any await has lost nothing, and the next call goes on where it stopped.
 //!
+//! A peer whose bytes are always there, and who always reads, does not keep the executor to itself: after 8 events, or
+//! 64 KiB read and written, a [`Driver`] yields, and so does [`serve`].
+//!
 //! * A client: [`enroll`] runs the whole errand; [`Driver`] gives every step.
 //! * A registry: [`serve`] runs one connection against a [`Registrar`].
 
 mod serve;
+mod turn;
 
 use core::future::{Future, poll_fn};
 use core::mem::MaybeUninit;
@@ -21,9 +25,10 @@ use tokio::time::{self, sleep_until, timeout_at};
 
 use super::Transfer;
 use super::blocking::is_gone;
-use super::turn::{self, Need, deadline, need};
+use super::turn::{Need, deadline, need, read, wrote};
 use crate::enroll::{Enroll, EnrollError, Plan, Roster};
 use crate::session::{ClientConfig, Error, Instant, Machine};
+use turn::Turn;
 
 /// A clock for the library's [`Instant`]s on tokio's time, started at the epoch.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +65,7 @@ pub struct Driver<M, T> {
     clock: Clock,
     /// Something was written that the stream may still hold back.
     unflushed: bool,
+    turn: Turn,
 }
 
 /// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle connection has no
@@ -72,7 +78,7 @@ const LAST_FLUSH: core::time::Duration = core::time::Duration::from_secs(60);
 impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     /// Puts a machine on a stream. `clock` is the one the machine was made with.
     pub fn new(machine: M, stream: T, clock: Clock) -> Self {
-        Self { machine, stream, clock, unflushed: false }
+        Self { machine, stream, clock, unflushed: false, turn: Turn::new() }
     }
 
     /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
@@ -92,13 +98,19 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
 
     /// Reads, writes and waits until the machine has something to tell; `None` when it is finished. Cancel-safe.
     ///
+    /// Where all is ready it yields now and then, so that other tasks have their turn.
+    ///
     /// # Errors
     ///
     /// [`DriveError`]; the connection is of no more use then.
     pub async fn next_event(&mut self) -> Result<Option<M::Event>, DriveError<M::Error>> {
         loop {
+            self.turn.pass_on().await;
             match need(&mut self.machine) {
-                Ok(Need::Tell(event)) => return Ok(Some(event)),
+                Ok(Need::Tell(event)) => {
+                    self.turn.tell();
+                    return Ok(Some(event));
+                }
                 Ok(Need::Write(deadline)) => self.write(deadline).await.map_err(DriveError::Io)?,
                 Ok(_) if self.unflushed => self.flush().await.map_err(DriveError::Io)?,
                 Ok(Need::Nothing) => return Ok(None),
@@ -122,6 +134,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     /// [`next_event`](Self::next_event) does this itself before it returns an error of the machine.
     pub async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
+            self.turn.pass_on().await;
             let deadline = deadline(&self.machine);
             if deadline.is_some_and(|deadline| self.now() >= deadline) {
                 self.machine.handle_timeout(self.clock.now());
@@ -136,8 +149,13 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 
     async fn write(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Self { machine, stream, clock, unflushed } = self;
-        let write = poll_fn(|cx| poll_write(machine, stream, clock, unflushed, cx));
+        let Self { machine, stream, clock, unflushed, turn } = self;
+        let write = poll_fn(|cx| {
+            let written = ready!(turn.watch(poll_write(machine, stream, clock, cx)))?;
+            *unflushed |= matches!(written, Transfer::Bytes(_));
+            turn.transfer(written);
+            Poll::Ready(Ok(()))
+        });
         let done = before(clock, deadline, write).await;
         self.passed(done)
     }
@@ -161,8 +179,12 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 
     async fn read(&mut self, room: usize, deadline: Option<Instant>) -> io::Result<()> {
-        let Self { machine, stream, clock, .. } = self;
-        let read = poll_fn(|cx| poll_read(machine, stream, clock, room, cx));
+        let Self { machine, stream, clock, turn, .. } = self;
+        let read = poll_fn(|cx| {
+            let taken = ready!(turn.watch(poll_read(machine, stream, clock, room, cx)))?;
+            turn.transfer(taken);
+            Poll::Ready(Ok(()))
+        });
         let done = before(clock, deadline, read).await;
         self.passed(done)
     }
@@ -193,20 +215,16 @@ fn poll_write<M: Machine, T: AsyncWrite + Unpin>(
     machine: &mut M,
     stream: &mut T,
     clock: &Clock,
-    unflushed: &mut bool,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
+) -> Poll<io::Result<Transfer>> {
     let transfer = match ready!(Pin::new(&mut *stream).poll_write(cx, machine.output())) {
         Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        Ok(n) => {
-            *unflushed = true;
-            Transfer::Bytes(n)
-        }
+        Ok(n) => Transfer::Bytes(n),
         Err(error) if is_gone(&error) => Transfer::Gone,
         Err(error) => return Poll::Ready(Err(error)),
     };
-    turn::wrote(machine, clock.now(), transfer);
-    Poll::Ready(Ok(()))
+    wrote(machine, clock.now(), transfer);
+    Poll::Ready(Ok(transfer))
 }
 
 /// Reads once. What is read is received in the same poll.
@@ -216,7 +234,7 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
     clock: &Clock,
     room: usize,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<()>> {
+) -> Poll<io::Result<Transfer>> {
     let mut chunk = [MaybeUninit::uninit(); CHUNK];
     let mut buffer = ReadBuf::uninit(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default());
     let transfer = match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
@@ -224,8 +242,8 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
         Err(error) if is_gone(&error) => Transfer::Gone,
         Err(error) => return Poll::Ready(Err(error)),
     };
-    turn::read(machine, clock.now(), transfer, buffer.filled());
-    Poll::Ready(Ok(()))
+    read(machine, clock.now(), transfer, buffer.filled());
+    Poll::Ready(Ok(transfer))
 }
 
 /// Runs a member's whole errand over a stream.

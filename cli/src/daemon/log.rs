@@ -1,0 +1,126 @@
+//! The daemon's log: lines on stderr, behind a queue ([`crate::stderr`]), with a filter that can be changed while it runs.
+
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use tokio::time::sleep;
+use tracing::{error, warn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
+
+use crate::failure::Failure;
+use crate::stderr;
+
+/// What is logged where nothing else is said.
+const DEFAULT_FILTER: &str = "info";
+/// What the operator must know, whatever the filter is, is logged under this target.
+pub const NOTICE: &str = "xlreg::notice";
+/// Bytes of a filter that are worth reading.
+const MAX_FILTER: u64 = 4096;
+/// How often the log tells how much of it was lost.
+const LOSSES_TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs, one object a line.
+    Json,
+}
+
+/// The way to change what is logged.
+pub struct Filter {
+    file: Option<PathBuf>,
+    set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send>,
+}
+
+/// Starts the log. What is logged is said by the file, if it is there and says anything, else by `RUST_LOG`.
+///
+/// # Errors
+///
+/// [`Failure`] if the file says what is no filter, or there are no more threads or files.
+pub fn start(format: LogFormat, file: Option<&Path>) -> Result<Filter, Failure> {
+    let filter = read(file).map_err(|why| {
+        Failure::new(why).advise("a filter looks like: info, or warn,xlreg::daemon=debug")
+    })?;
+    let lines = stderr::detach().map_err(Failure::new)?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let layer = fmt::layer().log_internal_errors(false).with_writer(lines);
+    let layer = match format {
+        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => layer.json().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(Failure::new)?;
+    // Where it would be written otherwise, nobody may read.
+    std::panic::set_hook(Box::new(|panic| error!("{panic}")));
+    let set = Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()));
+    Ok(Filter { file: file.map(PathBuf::from), set })
+}
+
+impl Filter {
+    /// Reads anew what is to be logged, and tells it. What can't be understood changes nothing.
+    pub fn reload(&self) {
+        let Some(path) = &self.file else {
+            warn!(
+                target: NOTICE,
+                "reload: nothing to read anew; with --log-filter-file FILE it would be the log's filter"
+            );
+            return;
+        };
+        match read(Some(path)).and_then(|filter| {
+            let told = filter.to_string();
+            (self.set)(filter).map(|()| told)
+        }) {
+            Ok(filter) => warn!(target: NOTICE, "reload: the log's filter is {filter}"),
+            Err(why) => warn!(target: NOTICE, "reload: the log's filter stays as it was: {why}"),
+        }
+    }
+}
+
+/// The filter of the file, of `RUST_LOG`, or the default: the first that says anything.
+fn read(file: Option<&Path>) -> Result<EnvFilter, String> {
+    let from_file = match file {
+        Some(path) => text_of(path).map_err(|error| format!("{}: {error}", path.display()))?,
+        None => None,
+    };
+    let filter = match from_file {
+        Some(text) => EnvFilter::try_new(&text).map_err(|error| format!("{text:?}: {error}"))?,
+        None => std::env::var(EnvFilter::DEFAULT_ENV)
+            .ok()
+            .filter(|text| !text.trim().is_empty())
+            .and_then(|text| EnvFilter::try_new(text).ok())
+            .unwrap_or_else(|| EnvFilter::new(DEFAULT_FILTER)),
+    };
+    let always = format!("{NOTICE}=warn").parse().map_err(|error| format!("{error}"))?;
+    Ok(filter.add_directive(always))
+}
+
+/// What the file says, if it is there and says anything.
+fn text_of(path: &Path) -> std::io::Result<Option<String>> {
+    let mut text = String::new();
+    match std::fs::File::open(path) {
+        Ok(file) => file.take(MAX_FILTER).read_to_string(&mut text)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// Tells for ever how much of the log was lost, whenever it has become more.
+pub async fn tell_losses() {
+    let mut told = 0;
+    loop {
+        sleep(LOSSES_TOLD_EVERY).await;
+        let lost = stderr::lost();
+        if lost > told {
+            told = lost;
+            // If this one is lost too, it is told with the next.
+            warn!(target: NOTICE, lost, "lines of the log were lost: nobody reads it, or the disk is full");
+        }
+    }
+}
