@@ -15,7 +15,7 @@
 //! use xlreg::credential::Credential;
 //! use xlreg::crypto::SystemRng;
 //! use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
-//! use xlreg::message::{ClusterRef, Create, GetCluster, Reply};
+//! use xlreg::message::{Create, GetCluster, Reply, Which};
 //! use xlreg::registry::{Registry, RegistryLimits, Visitor};
 //! use xlreg::session::{
 //!     Client, ClientConfig, ClientEvent, Instant, Server, ServerConfig, ServerEvent, Session,
@@ -51,6 +51,7 @@
 //! let mut client = Session::<Client>::new(now, ClientConfig::new(&credential), rng)?;
 //!
 //! let mut members = None;
+//! let mut cluster = None;
 //! while !client.is_finished() {
 //!     // "The network": what one side has to send, the other receives, in whatever pieces.
 //!     let n = server.receive(now, client.output());
@@ -73,24 +74,37 @@
 //!         _ => {}
 //!     }
 //!
-//!     // The client's side.
+//!     // The client's side. One request at a time, as deployed servers want it.
 //!     match client.poll_event()? {
 //!         Some(ClientEvent::Connected { .. }) => {
-//!             // A whole errand in one flight. (Deployed servers want one at a time.)
-//!             let name = "alpha".parse()?;
 //!             client.identify(now, token.clone())?;
-//!             client.create(now, Create { name, max_size: 3, attrs: Default::default(), end_point_count: 1 })?;
-//!             client.join(now, ClusterRef::CURRENT)?;
-//!             client.get_members(now, GetCluster::default())?;
-//!             client.bye(now)?;
 //!         }
-//!         Some(ClientEvent::Reply { reply: Reply::Members(list), .. }) => members = Some(list),
+//!         Some(ClientEvent::Reply { reply, .. }) => match reply {
+//!             Reply::MemberOk { .. } => {
+//!                 let (name, attrs) = ("alpha".parse()?, Default::default());
+//!                 client.create(now, Create { name, max_size: 3, attrs, end_point_count: 1 })?;
+//!             }
+//!             // What Create answers is what is joined: a Join of another cluster can end a deployed server.
+//!             Reply::Create(info) => {
+//!                 cluster = Some(info.id);
+//!                 client.join(now, info.id.into())?;
+//!             }
+//!             Reply::Join(info) => {
+//!                 client.get_members(now, GetCluster::of(info.id, Which::first(info.max_size)))?;
+//!             }
+//!             Reply::Members(list) => {
+//!                 members = Some(list);
+//!                 client.bye(now)?;
+//!             }
+//!             _ => {}
+//!         },
 //!         Some(ClientEvent::Refused { reason, .. }) => panic!("refused: {reason}"),
 //!         _ => {}
 //!     }
 //! }
 //!
 //! let members = members.expect("the registry answered");
+//! assert_eq!(Some(members.cluster()), cluster);
 //! let (index, alice) = members.iter().next().expect("alice joined");
 //! assert_eq!((index, alice.name.as_str()), (0, "alice"));
 //! assert_eq!(alice.ends[0].as_str(), "10.0.0.1:4000");

@@ -31,21 +31,26 @@ fn an_errand_goes_its_way_and_asks_only_for_who_is_missing() {
         assert_eq!((&get.cluster, get.which), (&cluster.into(), Some(Which::first(3))));
 
         assert_eq!(tick(&mut wire, &mut desk), TimerKind::Poll);
-        assert_eq!(polls(&mut wire), [0b110]);
+        assert_eq!(polls(&mut wire), [0b111], "Bob and Carol, and whether Alice is still Alice");
         assert_eq!(wire.client_saw, []);
 
         let bob = seat(&mut desk, "bob", 1);
         tick(&mut wire, &mut desk);
-        assert_eq!(polls(&mut wire), [0b110]);
+        assert_eq!(polls(&mut wire), [0b111]);
         wire.expect([Ok(EnrollEvent::Member { index: 1, token: bob.clone() })], []);
 
         tick(&mut wire, &mut desk);
-        assert_eq!(polls(&mut wire), [0b100]);
+        assert_eq!(polls(&mut wire), [0b101]);
         assert!(!wire.client.is_finished());
         let carol = seat(&mut desk, "carol", 2);
         tick(&mut wire, &mut desk);
-        let ops: Vec<_> = asked(&mut wire).iter().map(Request::op).collect();
-        assert_eq!(ops, [Op::GetCluster, Op::Bye]);
+        let [Request::GetCluster(missing), Request::GetCluster(all), Request::Bye] =
+            &asked(&mut wire)[..]
+        else {
+            panic!()
+        };
+        assert_eq!(missing.which, Some(Which::from_bits(0b101)));
+        assert_eq!(all.which, Some(Which::first(3)), "the last look is at all of them");
         let last = EnrollEvent::Member { index: 2, token: carol.clone() };
         wire.expect([Ok(last), Ok(EnrollEvent::Done)], []);
         assert!(wire.client.is_finished() && wire.server.is_finished());
@@ -93,7 +98,7 @@ fn a_late_look_at_the_clock_polls_once() {
             wire.advance(late);
             wire.settle(&mut desk);
         }
-        assert_eq!(polls(&mut wire), [0b110]);
+        assert_eq!(polls(&mut wire), [0b111]);
         let due = after(late, Duration::from_millis(200));
         assert_eq!(wire.client.poll_timeout(), Some((due, TimerKind::Poll)));
     }
@@ -309,7 +314,7 @@ fn a_cluster_is_joined_by_name_by_id_or_after_create() {
         let id = desk.registry.clusters().next().unwrap().info().id;
         let name = trio().name;
         let plans = [
-            (Plan::join(alice(), name.clone().into()), ClusterRef::from(name)),
+            (Plan::join(alice(), name.into()), ClusterRef::from(id)),
             (Plan::join(alice(), id.into()), id.into()),
             (Plan::create_and_join(alice(), trio()), id.into()),
         ];

@@ -9,7 +9,8 @@ use common::pair::errand::{
 };
 use common::pair::{Backend, DIALECTS, Desk, Setup, Wire, after};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
-use xlreg::message::{Op, Reply, Request};
+use xlreg::identity::NodeId;
+use xlreg::message::{ClusterRef, GetCluster, Op, Refusal, Reply, Request, Which};
 use xlreg::registry::Visitor;
 use xlreg::session::{Machine, TimerKind};
 
@@ -28,7 +29,12 @@ impl Backend for Deployed {
             Op::Member => self.ops.is_empty(),
             Op::Create => had(Op::Member) && !had(Op::Create) && !had(Op::Join),
             Op::Join => had(Op::Member) && !had(Op::Join),
-            Op::GetCluster => had(Op::Join),
+            // Refused, and survived.
+            Op::GetCluster if !had(Op::Join) => {
+                self.ops.push(op);
+                return Reply::Error(Refusal::WrongState.into());
+            }
+            Op::GetCluster => true,
             Op::Bye => had(Op::Member),
             _ => false,
         };
@@ -46,40 +52,72 @@ impl Backend for Deployed {
 fn a_deployed_server_is_satisfied() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
-        for plan in [alice_s_plan(), Plan::join(alice(), trio().name.into())] {
-            let mut desk = setup.desk();
-            seat(&mut desk, "bob", 1);
-            let mut server = Deployed { desk: Some(desk), ops: Vec::new() };
-            let creates = plan.create.is_some();
-            let mut wire = enroll(&setup, plan, 1);
-            wire.answers = false;
-            let mut polled = 0;
-            while !wire.client.is_finished() {
-                wire.settle(&mut server);
-                if !wire.pending.is_empty() {
-                    // Whatever one read returns is one record there, so there must not be two.
-                    assert_eq!(wire.pending.len(), 1);
-                    wire.answer(&mut server);
-                    assert_eq!(wire.client.output(), [0u8; 0], "nothing before the reply");
-                } else if !wire.client.is_finished() {
-                    polled += 1;
-                    if polled == 2 {
-                        seat(server.desk.as_mut().unwrap(), "carol", 2);
-                    }
-                    tick(&mut wire, &mut server);
+        let mut desk = setup.desk();
+        seat(&mut desk, "bob", 1);
+        let mut server = Deployed { desk: Some(desk), ops: Vec::new() };
+        let mut wire = enroll(&setup, alice_s_plan(), 1);
+        wire.answers = false;
+        let mut polled = 0;
+        while !wire.client.is_finished() {
+            wire.settle(&mut server);
+            if !wire.pending.is_empty() {
+                // Whatever one read returns is one record there, so there must not be two.
+                assert_eq!(wire.pending.len(), 1);
+                wire.answer(&mut server);
+                assert_eq!(wire.client.output(), [0u8; 0], "nothing before the reply");
+            } else if !wire.client.is_finished() {
+                polled += 1;
+                if polled == 2 {
+                    seat(server.desk.as_mut().unwrap(), "carol", 2);
                 }
+                tick(&mut wire, &mut server);
             }
-            assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
-            assert!(joined(&wire).is_complete());
-            let head = if creates { vec![Op::Create] } else { vec![] };
-            let tail = [Op::Join, Op::GetCluster, Op::GetCluster, Op::GetCluster, Op::Bye];
-            assert_eq!(server.ops, [vec![Op::Member], head, tail.to_vec()].concat());
         }
+        assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
+        assert!(joined(&wire).is_complete());
+        // A look, one without news, one with the last member, and one at all of them.
+        let looks = [Op::GetCluster; 4];
+        let ops = [&[Op::Member, Op::Create, Op::Join][..], &looks, &[Op::Bye]].concat();
+        assert_eq!(server.ops, ops);
     }
 }
 
 #[test]
-fn members_that_were_not_asked_for_again_are_not_told_again() {
+fn a_deployed_server_is_asked_before_it_would_be_ended() {
+    for dialect in DIALECTS {
+        let setup = Setup::new(dialect);
+        let id = NodeId::from_bytes(&[7; 20]).unwrap();
+        for cluster in [ClusterRef::from(trio().name), id.into()] {
+            for hangs_up in [false, true] {
+                let mut server = Deployed { desk: Some(setup.desk()), ops: Vec::new() };
+                let mut wire = enroll(&setup, Plan::join(alice(), cluster.clone()), 1);
+                wire.answers = false;
+                wire.settle(&mut server);
+                wire.answer(&mut server);
+                wire.settle(&mut server);
+                let asked = asked(&mut wire);
+                let question = GetCluster { cluster: cluster.clone(), which: Some(Which::NONE) };
+                assert_eq!(asked[1..], [Request::GetCluster(question)]);
+                match hangs_up {
+                    true => wire.close_down(),
+                    false => wire.answer(&mut server),
+                }
+                wire.settle(&mut server);
+                assert_eq!(wire.client_saw.last(), Some(&Err(EnrollError::Deployed)));
+                assert!(wire.client.is_finished() && wire.client.roster().is_none());
+            }
+        }
+        // Whoever means it.
+        let plan = Plan { may_end_server: true, ..Plan::join(alice(), id.into()) };
+        let mut wire = enroll(&setup, plan, 1);
+        wire.settle(&mut setup.desk());
+        let ops: Vec<_> = asked(&mut wire).iter().map(Request::op).collect();
+        assert_eq!(ops, [Op::Member, Op::Join]);
+    }
+}
+
+#[test]
+fn members_that_were_not_asked_for_are_an_error() {
     for dialect in DIALECTS {
         // A server that answers every GetCluster with all there are.
         let setup = Setup::new(dialect);
@@ -94,14 +132,12 @@ fn members_that_were_not_asked_for_again_are_not_told_again() {
             _ => usual,
         };
         let mut odd = Odd(desk, everyone);
-        for _ in 0..4 {
-            tick(&mut wire, &mut odd);
-        }
+        // Bob is news. Then only Carol is asked for, and whether Alice is still Alice.
+        tick(&mut wire, &mut odd);
+        tick(&mut wire, &mut odd);
         let told = wire.client_saw.iter().filter(|e| matches!(e, Ok(EnrollEvent::Member { .. })));
-        assert_eq!(told.count(), 1, "only Bob is news");
-        // Bob was news at the first poll; three without news have doubled the pause three times, up to the longest.
-        let due = after(wire.now, Duration::from_millis(500));
-        assert_eq!(wire.client.poll_timeout(), Some((due, TimerKind::Poll)));
+        assert_eq!(told.count(), 1);
+        assert_eq!(wire.client_saw.last(), Some(&Err(EnrollError::NotAskedFor { index: 1 })));
     }
 }
 

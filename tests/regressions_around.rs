@@ -468,7 +468,12 @@ fn a_transport_is_not_armed_with_a_deadline_that_has_passed() {
     let credential = pair::credential(Dialect::Prefixed);
     let limits = Limits { hello_time: shortest, ..Limits::client() };
     let config = ClientConfig { provider: &NoRsa, limits, ..ClientConfig::new(&credential) };
-    let enroll = Enroll::new(NOW, config, Plan::join(alice(), ClusterRef::CURRENT), Seeded::new(4));
+    let enroll = Enroll::new(
+        NOW,
+        config,
+        Plan::join(alice(), cluster("trio", 3, 1).name.into()),
+        Seeded::new(4),
+    );
     let mut line = Line::new();
     let error = Driver::new(enroll.unwrap(), &mut line, clock).next_event().unwrap_err();
     let expected = EnrollError::Session(Error::Timeout(TimerKind::Hello));

@@ -268,7 +268,7 @@ fn no_debug_text_of_a_session_has_its_keys() {
         says_nothing(&debug_of!(OpenedHello::from_plaintext(Some(&plain))), &secrets);
         says_nothing(&debug_of!(Secret::new(plain)), &secrets);
         says_nothing(&debug_of!(client_config(dialect)), &secrets);
-        let plan = Plan::join(pair::token("m", 1, &["h:1"]), Default::default());
+        let plan = Plan::join(pair::token("m", 1, &["h:1"]), pair::cluster("c", 2, 1).name.into());
         let rng = Seeded::new(seeds.client);
         let enroll = Enroll::new(NOW, client_config(dialect), plan, rng).unwrap();
         says_nothing(&debug_of!(enroll), &secrets);

@@ -100,8 +100,12 @@ fn requests(
     for _ in 0..n {
         client.machine().get_members(now, GetCluster::default()).unwrap();
     }
-    let bytes = client.machine().output().to_vec();
-    client.machine().consume_output(bytes.len());
+    let mut bytes = Vec::new();
+    while !client.machine().output().is_empty() {
+        let record = client.machine().output().to_vec();
+        client.machine().consume_output(record.len());
+        bytes.extend(record);
+    }
     bytes
 }
 

@@ -357,10 +357,13 @@ where
     }
 
     fn drain(&mut self) -> bool {
-        let output = self.session.output();
-        self.output.extend_from_slice(output);
-        let some = !output.is_empty();
-        self.session.consume_output(usize::MAX);
+        let some = !self.session.output().is_empty();
+        while !self.session.output().is_empty() {
+            let record = self.session.output();
+            let n = record.len();
+            self.output.extend_from_slice(record);
+            self.session.consume_output(n);
+        }
         some
     }
 

@@ -128,7 +128,7 @@ impl Run {
 
     fn command(&mut self, asked: Request) {
         let look = |client: &Session<Client>| {
-            let output = client.output().len();
+            let output = client.all_output().len();
             (output, client.poll_timeout(), client.recv_room(), client.state())
         };
         let (state, op, now) = (self.client.state(), asked.op(), self.watch.now());
@@ -148,7 +148,7 @@ impl Run {
                 assert!(reasons.is_empty(), "{op} was taken in spite of {reasons:?}");
                 assert_eq!(id.index(), self.model.asked, "requests are numbered in order");
                 self.model.ask(id, op, now);
-                let record = &self.client.output()[before.0..];
+                let record = &self.client.all_output()[before.0..];
                 assert!(record.len() <= MAX_REQUEST + 32, "too large, and taken");
                 if self.in_step {
                     let plain = self.peer.open(record).expect("a record");

@@ -57,7 +57,8 @@ pub struct ClusterRef {
 }
 
 impl ClusterRef {
-    /// The cluster this session created or joined last.
+    /// The cluster this session created or joined last. As a registry it must be understood; as a client do not send it,
+    /// since a Join of it can end a deployed server (PROTOCOL 6).
     pub const CURRENT: Self = Self { id: None, name: None };
 }
 
@@ -78,6 +79,13 @@ impl From<Name> for ClusterRef {
 pub struct GetCluster {
     /// The cluster. Deployed servers do not know the name here (our extension).
     pub cluster: ClusterRef,
-    /// The members wanted; all of them if absent.
+    /// The members wanted; all of them if absent. Deployed servers then answer none.
     pub which: Option<Which>,
+}
+
+impl GetCluster {
+    /// These members of the cluster with this ID: the form that every registry understands.
+    pub fn of(cluster: NodeId, which: Which) -> Self {
+        Self { cluster: cluster.into(), which: Some(which) }
+    }
 }

@@ -51,6 +51,12 @@ impl Which {
         Self(self.0 & !other.0)
     }
 
+    /// What is in one of the sets or in both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// What is in both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {

@@ -52,6 +52,14 @@ impl Buffer {
         }
     }
 
+    /// Drops all but the first `n` bytes.
+    pub(super) fn truncate(&mut self, n: usize) {
+        match n {
+            0 => self.clear(),
+            _ => self.bytes.truncate(self.start.saturating_add(n)),
+        }
+    }
+
     /// Drops everything.
     pub(super) fn clear(&mut self) {
         self.start = 0;

@@ -3,8 +3,7 @@
 //! 1. [`Session::new`] queues the Hello.
 //! 2. The HelloReply is checked: [`ClientEvent::Connected`].
 //! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command returned.
-//!    The order of requests is that of [`flow`](super::flow); towards deployed servers keep to Member,
-//!    Create?, Join, GetCluster*, Bye, one at a time.
+//!    The order of requests is that of [`flow`](super::flow).
 //! 4. A refusal ([`ClientEvent::Refused`]) or the Ack to a Bye ends the session.
 
 use alloc::boxed::Box;
@@ -100,6 +99,21 @@ pub enum ClientEvent {
 }
 
 /// The role of a cluster member.
+///
+/// # Towards deployed servers
+///
+/// A session sends what it is told to. Some of it ends a deployed server, and with it every cluster (PROTOCOL 6). What
+/// may be one (a credential with a version below 2.0) should get
+///
+/// * Member, Create, Join, GetCluster and Bye only, in this order and one at a time;
+/// * a Join only of what this session's CreateReply named, by the ID in it. An unknown cluster, or
+///   [`ClusterRef::CURRENT`], ends the server;
+/// * a GetCluster with the cluster's ID and a `which`;
+/// * no [`registry_credential`](Session::registry_credential);
+/// * each record in one segment: one of more than 1,200 bytes may not fit. A record that is cut short ends the server,
+///   too: leave a session that is not over by [`abandon`](Session::abandon).
+///
+/// [`Enroll`](crate::enroll::Enroll) keeps to all of this by itself.
 pub struct Client {
     /// The secrets of the handshake, until it is complete.
     hello: Option<ClientHello>,
@@ -109,6 +123,49 @@ pub struct Client {
     next_id: u64,
     /// When the last reply came.
     last_reply: Instant,
+    unsent: Unsent,
+}
+
+/// How the output divides into records. The Hello counts as one.
+#[derive(Default)]
+struct Unsent {
+    /// Bytes left of the record that is written next.
+    front: usize,
+    /// Whether a part of it has been written.
+    begun: bool,
+    /// The lengths of the records after it.
+    later: VecDeque<usize>,
+}
+
+impl Unsent {
+    /// A record of so many bytes has been queued.
+    fn push(&mut self, len: usize) {
+        match self.front {
+            0 => self.front = len,
+            _ => self.later.push_back(len),
+        }
+    }
+
+    /// So many bytes have been written.
+    fn consume(&mut self, mut written: usize) {
+        while written > 0 && self.front > 0 {
+            if let Some(left) = self.front.checked_sub(written).filter(|left| *left > 0) {
+                (self.front, self.begun) = (left, true);
+                return;
+            }
+            written = written.saturating_sub(self.front);
+            (self.front, self.begun) = (self.later.pop_front().unwrap_or(0), false);
+        }
+    }
+
+    /// Forgets all records but one that has been begun; how many bytes of it are left.
+    fn keep_begun(&mut self) -> usize {
+        self.later = VecDeque::new();
+        if !self.begun {
+            self.front = 0;
+        }
+        self.front
+    }
 }
 
 impl Role for Client {}
@@ -136,14 +193,26 @@ impl Session<Client> {
             &mut *link.rng,
             link.output.tail(),
         )?;
+        let mut unsent = Unsent::default();
+        unsent.push(link.output.len());
         let role = Client {
             hello: Some(hello),
             phase: Phase::Anonymous,
             outstanding: VecDeque::new(),
             next_id: 0,
             last_reply: now,
+            unsent,
         };
         Ok(Self { link, role })
+    }
+
+    /// Ends the session here and now. What is queued is dropped, but a record that has been begun is kept to its end:
+    /// one that is cut short ends a deployed server (PROTOCOL 6). So write what is left in
+    /// [`output`](Self::output), then close.
+    pub fn abandon(&mut self, now: Instant) {
+        self.link.advance(now);
+        self.role.drop_unsent(&mut self.link);
+        self.link.finish();
     }
 
     /// Says who the client is. The token must be signed. Answered by [`Reply::MemberOk`].
@@ -164,7 +233,8 @@ impl Session<Client> {
         self.request(now, &Request::Create(create))
     }
 
-    /// Joins a cluster. Answered by [`Reply::Join`].
+    /// Joins a cluster. Answered by [`Reply::Join`]. One that does not exist ends a deployed server: see
+    /// [`Client`].
     ///
     /// # Errors
     ///
@@ -186,7 +256,7 @@ impl Session<Client> {
         self.request(now, &Request::GetCluster(get))
     }
 
-    /// Asks who the registry is. Answered by [`Reply::RegCred`]. Not every deployed server knows it.
+    /// Asks who the registry is. Answered by [`Reply::RegCred`]. It ends a deployed server: see [`Client`].
     ///
     /// # Errors
     ///
@@ -220,7 +290,9 @@ impl Session<Client> {
             return Err(CommandError::TooLarge { bytes: message.len(), limit: MAX_REQUEST });
         }
         self.link.advance(now);
+        let before = self.link.output.len();
         self.link.send(message.len(), |out| out.extend_from_slice(&message));
+        self.role.unsent.push(self.link.output.len().saturating_sub(before));
         let id = RequestId::next(&mut self.role.next_id);
         self.role.phase = phase;
         self.role.outstanding.push_back((id, op, self.link.now));
@@ -229,6 +301,12 @@ impl Session<Client> {
 }
 
 impl Client {
+    /// Drops all output but the rest of a record that has been begun.
+    fn drop_unsent(&mut self, link: &mut Link) {
+        self.hello = None;
+        link.output.truncate(self.unsent.keep_begun());
+    }
+
     fn accept_hello_reply(
         &mut self,
         hello: ClientHello,
@@ -308,7 +386,16 @@ impl Behaviour for Client {
 
     /// A registry is told nothing: it has no use for it, nor for requests that are still to go out.
     fn alert(&mut self, link: &mut Link, _: &Error) {
-        self.hello = None;
-        link.output.clear();
+        self.drop_unsent(link);
+    }
+
+    fn output<'a>(&self, link: &'a Link) -> &'a [u8] {
+        let all = link.output.as_slice();
+        all.get(..self.unsent.front).unwrap_or(all)
+    }
+
+    fn consume_output(&mut self, link: &mut Link, n: usize) {
+        self.unsent.consume(n.min(link.output.len()));
+        link.output.consume(n);
     }
 }

@@ -117,6 +117,16 @@ mod role {
 
         /// Queues what the peer is told of a failure.
         fn alert(&mut self, link: &mut Link, error: &Error);
+
+        /// What is to be written next.
+        fn output<'a>(&self, link: &'a Link) -> &'a [u8] {
+            link.output.as_slice()
+        }
+
+        /// So many bytes of the output have been written.
+        fn consume_output(&mut self, link: &mut Link, n: usize) {
+            link.output.consume(n);
+        }
     }
 }
 
@@ -184,16 +194,25 @@ impl<R: Role> Session<R> {
     }
 
     /// Bytes to write to the peer, oldest first. They stay until [`consume_output`](Self::consume_output) says
-    /// that they are written. Towards deployed peers write them with one call, so that they are likely to
-    /// arrive in one segment.
+    /// that they are written.
+    ///
+    /// A client's are one record, or what is left of it, and the next record comes when it is consumed: deployed
+    /// servers take what one read gives for one record, and end where it is less (PROTOCOL 6). So write them with one
+    /// call, without delay.
     pub fn output(&self) -> &[u8] {
+        self.role.output(&self.link)
+    }
+
+    /// All output there is, however it divides into records.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn all_output(&self) -> &[u8] {
         self.link.output.as_slice()
     }
 
     /// So many bytes of [`output`](Self::output) have been written. There may be events again after this: a
     /// session with much output waiting takes no requests.
     pub fn consume_output(&mut self, n: usize) {
-        self.link.output.consume(n);
+        self.role.consume_output(&mut self.link, n);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and what for; `None` if nothing is due.

@@ -313,17 +313,24 @@ fn carry(
     n: usize,
     carried: &mut Vec<u8>,
 ) -> usize {
-    let output = from.output();
-    let bytes = &output[..output.len().min(n)];
-    let taken = if to.is_finished() {
-        bytes.len()
-    } else {
-        let taken = to.receive(now, bytes);
-        carried.extend_from_slice(&bytes[..taken]);
-        taken
-    };
-    from.consume_output(taken);
-    taken
+    let mut all = 0;
+    loop {
+        // A client's output comes one record at a time.
+        let output = from.output();
+        let bytes = &output[..output.len().min(n - all)];
+        let taken = if to.is_finished() {
+            bytes.len()
+        } else {
+            let taken = to.receive(now, bytes);
+            carried.extend_from_slice(&bytes[..taken]);
+            taken
+        };
+        from.consume_output(taken);
+        all += taken;
+        if taken == 0 {
+            return all;
+        }
+    }
 }
 
 /// Polls once; a failure goes to `saw`, and from then on it must stay the same.

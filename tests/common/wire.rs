@@ -120,8 +120,13 @@ impl Peer {
 
 /// All output, consumed.
 pub fn drain<M: Machine>(machine: &mut M) -> Vec<u8> {
-    let output = machine.output().to_vec();
-    machine.consume_output(output.len());
+    let mut output = Vec::new();
+    // A client's comes one record at a time.
+    while !machine.output().is_empty() {
+        let record = machine.output().len();
+        output.extend_from_slice(machine.output());
+        machine.consume_output(record);
+    }
     output
 }
 

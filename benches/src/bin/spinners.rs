@@ -109,7 +109,13 @@ impl Spinner {
         for _ in 0..BATCH {
             session.machine().get_members(now, get.clone()).expect("they may wait");
         }
-        Self { stream, batch: session.machine().output().to_vec() }
+        let mut batch = Vec::new();
+        while !session.machine().output().is_empty() {
+            let record = session.machine().output().to_vec();
+            session.machine().consume_output(record.len());
+            batch.extend(record);
+        }
+        Self { stream, batch }
     }
 
     /// Until the registry ends it, or it is told to stop.

@@ -260,7 +260,7 @@ pub async fn enroll<T: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<Roster, DriveError<EnrollError>> {
     let clock = Clock::start();
     let failed = |error: EnrollError| DriveError::Machine(error);
-    let enroll = Enroll::new(clock.now(), config, plan, rng).map_err(|e| failed(e.into()))?;
+    let enroll = Enroll::new(clock.now(), config, plan, rng).map_err(failed)?;
     let mut driver = Driver::new(enroll, stream, clock);
     while driver.next_event().await?.is_some() {}
     let roster = driver.into_parts().0.into_roster();

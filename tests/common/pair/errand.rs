@@ -30,6 +30,7 @@ pub fn alice_s_plan() -> Plan {
     Plan {
         first_pause: Duration::from_millis(100),
         longest_pause: Duration::from_millis(500),
+        jitter: None,
         ..Plan::create_and_join(alice(), trio())
     }
 }

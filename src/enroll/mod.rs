@@ -1,0 +1,533 @@
+//! A member's whole errand, as a pure driver over [`Session<Client>`](Session).
+//!
+//! 1. The handshake, then Member: [`EnrollEvent::Connected`], [`EnrollEvent::Identified`].
+//! 2. Create, if the plan says so: [`EnrollEvent::Created`]. If not, the question whether the cluster exists. Then Join:
+//!    [`EnrollEvent::Joined`].
+//! 3. GetCluster for the members that are missing, with a growing pause between polls that comes out of
+//!    [`Machine::poll_timeout`]: one [`EnrollEvent::Member`] for each member as it becomes known.
+//! 4. When all are known, one more look at all of them, since some may have changed: [`EnrollEvent::Changed`].
+//! 5. Bye: [`EnrollEvent::Done`], and [`Enroll::roster`] is complete.
+//!
+//! # It never ends a server
+//!
+//! Deployed servers end, and all their clusters with them, by a Join of a cluster that they do not have, and by some
+//! other requests (PROTOCOL 6). A registry may be a deployed server unless [`Plan::registry`] or its version says
+//! otherwise. To such a one an errand sends Member, Create, Join, GetCluster and Bye, one at a time and each record as
+//! one piece of output, and
+//!
+//! * a Join only of the cluster that this session's CreateReply named, by the ID in it;
+//! * without [`Plan::create`] first a question, a GetCluster for no members, which a deployed server refuses and
+//!   survives: the errand ends with [`EnrollError::Deployed`]. A registry of this project answers it, and is joined;
+//! * a Member only if its record surely fits one segment of the network, else [`EnrollError::LargeMember`];
+//! * no part of a record without the rest, also when time runs out or by [`Enroll::abandon`]. Go on until
+//!   [`is_finished`](Machine::is_finished), as the adapters do.
+//!
+//! So an errand that failed is tried again from its beginning, by an `Enroll` of its own: the server may have been
+//! started anew meanwhile and have forgotten the cluster.
+//!
+//! # What it believes
+//!
+//! Every list of members passes [`Look::check`], or the errand ends with the error that says what is impossible in it.
+//! Each look asks for the member's own entry too: where it is another than the one it joined with, somebody runs a copy
+//! of it ([`EnrollError::Cloned`]). Two copies that say the same cannot be told apart.
+
+mod error;
+mod look;
+mod plan;
+mod roster;
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use rand_core::CryptoRng;
+
+pub use error::EnrollError;
+pub use look::Look;
+pub use plan::{Plan, RegistryKind};
+pub use roster::Roster;
+
+use crate::identity::{MemberAttrs, NodeId, Token, Version};
+use crate::message::{ClusterInfo, ClusterRef, GetCluster, MemberList, Op, Refusal, Reply, Which};
+use crate::session::{
+    Client, ClientConfig, ClientEvent, Dialect, EofAt, Error, Instant, Machine, Session, TimerKind,
+};
+use plan::Pauses;
+
+/// How the errand goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EnrollEvent {
+    /// The handshake is complete.
+    Connected {
+        /// The dialect spoken.
+        dialect: Dialect,
+        /// The registry's version.
+        version: Version,
+    },
+    /// The registry knows the member now. Keep the ID: with it, and the same sig key, the member is recognised
+    /// again.
+    Identified {
+        /// The member's ID.
+        id: NodeId,
+        /// Its flags, echoed.
+        attrs: MemberAttrs,
+    },
+    /// The cluster exists.
+    Created(ClusterInfo),
+    /// The member is in the cluster.
+    Joined(ClusterInfo),
+    /// A member of the cluster, this one included, has become known.
+    Member {
+        /// Its index in the order of joining.
+        index: u32,
+        /// What it says of itself.
+        token: Token,
+    },
+    /// A member that is known says other things of itself now: it came back with another name, other end points or
+    /// another comms key.
+    Changed {
+        /// Its index in the order of joining.
+        index: u32,
+        /// What it says of itself now.
+        token: Token,
+    },
+    /// A node has two places: a deployed server lets one join again under another name.
+    ListedTwice {
+        /// Its ID.
+        id: NodeId,
+        /// The index of one place.
+        first: u32,
+        /// The index of the other.
+        second: u32,
+    },
+    /// A member is listed beyond the cluster's size: a deployed server lets more join than there is room for. It is not
+    /// in the roster.
+    ListedBeyond {
+        /// Its index in the order of joining.
+        index: u32,
+        /// What it says of itself.
+        token: Token,
+    },
+    /// All members are known, or were not to be waited for, and good-byes are said.
+    Done,
+}
+
+/// Where the errand stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// A reply is due, or the HelloReply.
+    Asking(Option<Op>),
+    /// Not all members are known; ask again then.
+    Pausing(Instant),
+    /// Done, or failed.
+    Over,
+}
+
+/// The errand itself. Drive it as a [`Session`], through [`Machine`].
+pub struct Enroll {
+    session: Session<Client>,
+    plan: Plan,
+    registry: RegistryKind,
+    step: Step,
+    now: Instant,
+    give_up: Option<Instant>,
+    pauses: Pauses,
+    id: Option<NodeId>,
+    /// The cluster that was created, or found.
+    created: Option<ClusterInfo>,
+    /// The cluster joined, where it was asked for by ID.
+    asked: Option<NodeId>,
+    /// The members that the last GetCluster asked for.
+    which: Which,
+    roster: Option<Roster>,
+    /// The members beyond the cluster's size that have been told.
+    beyond: Which,
+    /// What is to be told, one at a time.
+    news: VecDeque<EnrollEvent>,
+    failure: Option<EnrollError>,
+}
+
+impl Enroll {
+    /// Bytes of a record that surely fit one segment: an Ethernet frame has room for 1,448, tunnels take some of it.
+    pub const SEGMENT: usize = 1200;
+
+    /// The oldest registry that an errand goes to, 1.5.0: servers before it write end points in another form.
+    pub const FIRST_VERSION: Version = Version::new(1, 5, 0, 0);
+
+    /// Starts the errand; the Hello is in the output already. `rng` is the session's.
+    ///
+    /// # Errors
+    ///
+    /// [`EnrollError::NoCluster`] if the plan names no cluster, [`EnrollError::Seal`] if the provider cannot seal to
+    /// the registry's key.
+    pub fn new(
+        now: Instant,
+        config: ClientConfig,
+        plan: Plan,
+        rng: impl CryptoRng + Send + 'static,
+    ) -> Result<Self, EnrollError> {
+        if plan.create.is_none() && plan.join == ClusterRef::CURRENT {
+            return Err(EnrollError::NoCluster);
+        }
+        Ok(Self {
+            session: Session::<Client>::new(now, config, rng)?,
+            registry: plan.registry,
+            step: Step::Asking(None),
+            now,
+            give_up: plan.give_up_after.map(|time| now.saturating_add(time)),
+            pauses: Pauses::new(&plan),
+            plan,
+            id: None,
+            created: None,
+            asked: None,
+            which: Which::NONE,
+            roster: None,
+            beyond: Which::NONE,
+            news: VecDeque::new(),
+            failure: None,
+        })
+    }
+
+    /// What is known of the cluster; `None` until the member is in it.
+    pub const fn roster(&self) -> Option<&Roster> {
+        self.roster.as_ref()
+    }
+
+    /// What is known of the cluster, for keeps.
+    pub fn into_roster(self) -> Option<Roster> {
+        self.roster
+    }
+
+    /// Ends the errand here and now, without a Bye. A record that has been begun is kept to its end, as
+    /// [`Session::abandon`] does, so go on until [`is_finished`](Machine::is_finished).
+    pub fn abandon(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.news.clear();
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.step = Step::Over;
+        self.session.abandon(self.now);
+    }
+
+    /// Steps the session until there is something to tell.
+    fn step(&mut self) -> Result<Option<EnrollEvent>, EnrollError> {
+        loop {
+            if self.step == Step::Over || !self.news.is_empty() {
+                return Ok(None);
+            }
+            match self.session.poll_event() {
+                Ok(Some(event)) => {
+                    if let Some(event) = self.on_event(event)? {
+                        return Ok(Some(event));
+                    }
+                }
+                Ok(None) => return self.on_time(),
+                // All is known: that the registry closes without an Ack takes nothing away.
+                Err(_) if self.step == Step::Asking(Some(Op::Bye)) => return Ok(Some(self.done())),
+                // Some deployed servers close without a word.
+                Err(Error::Eof(EofAt::Reply)) if self.is_question() => {
+                    return Err(EnrollError::Deployed);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Whether the request under way is the question whether the cluster exists.
+    fn is_question(&self) -> bool {
+        self.step == Step::Asking(Some(Op::GetCluster)) && self.roster.is_none()
+    }
+
+    fn on_time(&mut self) -> Result<Option<EnrollEvent>, EnrollError> {
+        if self.give_up.is_some_and(|deadline| self.now >= deadline) {
+            return match self.step {
+                Step::Asking(Some(Op::Bye)) => Ok(Some(self.done())),
+                _ => Err(EnrollError::GaveUp),
+            };
+        }
+        if let Step::Pausing(until) = self.step
+            && self.now >= until
+        {
+            self.fetch_missing()?;
+        }
+        Ok(None)
+    }
+
+    fn on_event(&mut self, event: ClientEvent) -> Result<Option<EnrollEvent>, EnrollError> {
+        match event {
+            ClientEvent::Connected { dialect, version } => {
+                self.identify(version)?;
+                Ok(Some(EnrollEvent::Connected { dialect, version }))
+            }
+            ClientEvent::Refused { reason, .. } => match self.step {
+                // All is known: what the registry thinks of the Bye takes nothing away.
+                Step::Asking(Some(Op::Bye)) => Ok(Some(self.done())),
+                _ if self.is_question() && reason.refusal() == Some(Refusal::WrongState) => {
+                    Err(EnrollError::Deployed)
+                }
+                Step::Asking(request) => Err(EnrollError::Refused { request, reason }),
+                _ => Err(EnrollError::Refused { request: None, reason }),
+            },
+            ClientEvent::Reply { reply, .. } => self.on_reply(reply),
+        }
+    }
+
+    fn on_reply(&mut self, reply: Reply) -> Result<Option<EnrollEvent>, EnrollError> {
+        match reply {
+            Reply::MemberOk { id, attrs } => {
+                if let Some(presented) = self.plan.token.id.filter(|presented| *presented != id) {
+                    return Err(EnrollError::WrongMember { presented, got: id });
+                }
+                self.id = Some(id);
+                self.find_cluster()?;
+                Ok(Some(EnrollEvent::Identified { id, attrs }))
+            }
+            Reply::Create(info) => {
+                self.created = Some(info);
+                self.join(info.id.into())?;
+                Ok(Some(EnrollEvent::Created(info)))
+            }
+            Reply::Join(cluster) => self.on_joined(cluster).map(Some),
+            Reply::Members(list) => {
+                match self.is_question() {
+                    true => self.on_found(&list)?,
+                    false => self.on_members(list)?,
+                }
+                Ok(None)
+            }
+            Reply::Ack => Ok(Some(self.done())),
+            // The session hands out neither: no credential was asked for, and an Error is a refusal.
+            Reply::RegCred(_) | Reply::Error(_) => {
+                Err(Error::Internal("reply not asked for").into())
+            }
+        }
+    }
+
+    fn identify(&mut self, version: Version) -> Result<(), EnrollError> {
+        let first = Self::FIRST_VERSION;
+        if version < first {
+            return Err(EnrollError::TooOld { version, first });
+        }
+        if RegistryKind::of(version) == RegistryKind::Xlreg {
+            self.registry = RegistryKind::Xlreg;
+        }
+        self.session.identify(self.now, self.plan.token.clone())?;
+        // The record is all that is queued; the error drops it unsent.
+        let (bytes, limit) = (self.session.output().len(), Self::SEGMENT);
+        if bytes > limit && !self.may_risk() {
+            return Err(EnrollError::LargeMember { bytes, limit });
+        }
+        self.step = Step::Asking(Some(Op::Member));
+        Ok(())
+    }
+
+    /// Whether what ends a deployed server may be sent.
+    fn may_risk(&self) -> bool {
+        self.plan.may_end_server || self.registry == RegistryKind::Xlreg
+    }
+
+    /// Creates the cluster, or asks whether it exists.
+    fn find_cluster(&mut self) -> Result<(), EnrollError> {
+        let cluster = self.plan.join.clone();
+        match self.plan.create.take() {
+            Some(create) => {
+                self.session.create(self.now, create)?;
+                self.step = Step::Asking(Some(Op::Create));
+                Ok(())
+            }
+            None if self.may_risk() => self.join(cluster),
+            None => self.get(cluster, Which::NONE),
+        }
+    }
+
+    /// The cluster exists, and the registry is one of this project.
+    fn on_found(&mut self, list: &MemberList) -> Result<(), EnrollError> {
+        self.registry = RegistryKind::Xlreg;
+        let id = self.plan.join.id.unwrap_or(list.cluster());
+        Look { registry: self.registry, ..Look::new(id, self.which) }.check(list)?;
+        self.join(id.into())
+    }
+
+    fn join(&mut self, cluster: ClusterRef) -> Result<(), EnrollError> {
+        self.asked = cluster.id;
+        self.session.join(self.now, cluster)?;
+        self.step = Step::Asking(Some(Op::Join));
+        Ok(())
+    }
+
+    fn on_joined(&mut self, cluster: ClusterInfo) -> Result<EnrollEvent, EnrollError> {
+        let id = self.id.ok_or(Error::Internal("joined before identified"))?;
+        let got = cluster.id;
+        if let Some(asked) = self.asked.filter(|asked| *asked != got) {
+            return Err(EnrollError::WrongCluster { asked, got });
+        }
+        if let Some(created) = self.created {
+            let (told, got) = (created.max_size, cluster.max_size);
+            if told != got {
+                return Err(EnrollError::SizeChanged { told, got });
+            }
+            let (told, got) = (created.end_point_count, cluster.end_point_count);
+            if told != got {
+                return Err(EnrollError::EndPointCountChanged { told, got });
+            }
+        }
+        let roster = Roster { cluster, id, members: BTreeMap::new() };
+        let places = roster.places();
+        self.roster = Some(roster);
+        self.get(cluster.id.into(), places)?;
+        Ok(EnrollEvent::Joined(cluster))
+    }
+
+    fn get(&mut self, cluster: ClusterRef, which: Which) -> Result<(), EnrollError> {
+        self.which = which;
+        self.session.get_members(self.now, GetCluster { cluster, which: Some(which) })?;
+        self.step = Step::Asking(Some(Op::GetCluster));
+        Ok(())
+    }
+
+    /// Asks for the members that are missing, and whether the member's own entry is still its own.
+    fn fetch_missing(&mut self) -> Result<(), EnrollError> {
+        let roster = self.roster.as_ref().ok_or(Error::Internal("fetch before join"))?;
+        self.get(roster.cluster.id.into(), roster.missing().or(roster.own()))
+    }
+
+    fn on_members(&mut self, list: MemberList) -> Result<(), EnrollError> {
+        let news = self.news.len();
+        self.believe(list)?;
+        let roster = self.roster.as_ref().ok_or(Error::Internal("members before join"))?;
+        let (places, id) = (roster.places(), roster.cluster.id);
+        let is_whole = self.which == places;
+        if is_whole && roster.self_index().is_none() {
+            return Err(EnrollError::NotListed);
+        }
+        if self.plan.wait && !roster.is_complete() {
+            let pause = self.pauses.after(self.news.len() > news);
+            self.step = Step::Pausing(self.now.saturating_add(pause));
+            return Ok(());
+        }
+        if !is_whole {
+            // Who was told earlier may have changed since. This look shows all of them at one moment.
+            return self.get(id.into(), places);
+        }
+        self.session.bye(self.now)?;
+        self.step = Step::Asking(Some(Op::Bye));
+        Ok(())
+    }
+
+    /// Takes a list into the roster, if it can be believed, and tells what is new in it.
+    fn believe(&mut self, list: MemberList) -> Result<(), EnrollError> {
+        let roster = self.roster.as_mut().ok_or(Error::Internal("members before join"))?;
+        let look = Look {
+            cluster: roster.cluster.id,
+            which: self.which,
+            registry: self.registry,
+            roster: Some(roster),
+            own: Some(&self.plan.token),
+        };
+        look.check(&list)?;
+        let asked = self.which;
+        for (index, token) in list.into_entries() {
+            if !asked.contains(index) {
+                if !self.beyond.contains(index) {
+                    self.beyond = self.beyond.with(index);
+                    self.news.push_back(EnrollEvent::ListedBeyond { index, token });
+                }
+                continue;
+            }
+            match roster.members.insert(index, token.clone()) {
+                Some(known) if known == token => {}
+                Some(_) => self.news.push_back(EnrollEvent::Changed { index, token }),
+                None => {
+                    let mut others = roster.members.range(..index);
+                    let twice = others.find(|(_, other)| other.id == token.id);
+                    let twice = twice.map(|(first, _)| *first).zip(token.id);
+                    self.news.push_back(EnrollEvent::Member { index, token });
+                    if let Some((first, id)) = twice {
+                        let second = index;
+                        self.news.push_back(EnrollEvent::ListedTwice { id, first, second });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn done(&mut self) -> EnrollEvent {
+        self.end();
+        EnrollEvent::Done
+    }
+}
+
+impl Machine for Enroll {
+    type Event = EnrollEvent;
+    type Error = EnrollError;
+
+    fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        self.now = self.now.max(now);
+        let taken = bytes.len().min(self.recv_room());
+        self.session.receive(now, bytes.get(..taken).unwrap_or_default())
+    }
+
+    fn receive_eof(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.session.receive_eof(now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.session.handle_timeout(now);
+    }
+
+    fn poll_event(&mut self) -> Result<Option<EnrollEvent>, EnrollError> {
+        if self.news.is_empty() && self.failure.is_none() {
+            match self.step() {
+                Ok(Some(event)) => return Ok(Some(event)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.end();
+                    self.failure = Some(error);
+                }
+            }
+        }
+        // What has become known is told first, whatever came after it.
+        match (self.news.pop_front(), &self.failure) {
+            (Some(event), _) => Ok(Some(event)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn output(&self) -> &[u8] {
+        self.session.output()
+    }
+
+    fn consume_output(&mut self, n: usize) {
+        self.session.consume_output(n);
+    }
+
+    fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
+        let session = self.session.poll_timeout();
+        let pause = match self.step {
+            Step::Over => return session,
+            Step::Pausing(until) => Some((until, TimerKind::Poll)),
+            Step::Asking(_) => None,
+        };
+        let give_up = self.give_up.map(|at| (at, TimerKind::GiveUp));
+        let timers = [pause, give_up, session];
+        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    fn recv_room(&self) -> usize {
+        match self.step {
+            // Nothing is due of the registry until it is asked again. A read would only block, on a stream that
+            // knows no deadlines for ever; that the registry is gone shows when it is asked.
+            Step::Pausing(_) | Step::Over => 0,
+            Step::Asking(_) => self.session.recv_room(),
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.step == Step::Over && self.news.is_empty() && self.session.is_finished()
+    }
+}
