@@ -28,6 +28,7 @@ Exit codes:
   3  timed out; 'join' prints what is known
   4  refused by the registry
   5  the registry could not be reached
+  130, 143  interrupted by SIGINT, SIGTERM
 
 With --json an error is one line of JSON on stderr: kind, message, advice, exit_code. Usage errors
 stay text.

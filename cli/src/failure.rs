@@ -21,6 +21,8 @@ pub enum FailureKind {
     Refused,
     /// The registry could not be reached.
     Unreachable,
+    /// A signal ended it.
+    Interrupted(u8),
 }
 
 impl FailureKind {
@@ -32,6 +34,8 @@ impl FailureKind {
             Self::TimedOut => 3,
             Self::Refused => 4,
             Self::Unreachable => 5,
+            // As shells have it.
+            Self::Interrupted(number) => 128 + number,
         }
     }
 
@@ -43,6 +47,7 @@ impl FailureKind {
             Self::TimedOut => "timed_out",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Interrupted(_) => "interrupted",
         }
     }
 }
@@ -81,6 +86,11 @@ impl Failure {
         Self::of(FailureKind::Unreachable, message)
     }
 
+    /// A signal ended it, of this number: exit code 128 and the number.
+    pub fn interrupted(number: u8) -> Self {
+        Self::of(FailureKind::Interrupted(number), "interrupted")
+    }
+
     fn of(kind: FailureKind, message: impl Display) -> Self {
         Self { kind, message: message.to_string(), advice: None }
     }
@@ -88,6 +98,11 @@ impl Failure {
     /// With what the user can do about it.
     pub fn advise(self, advice: impl Display) -> Self {
         Self { advice: Some(advice.to_string()), ..self }
+    }
+
+    /// The same with another message.
+    pub fn with_message(self, message: impl Display) -> Self {
+        Self { message: message.to_string(), ..self }
     }
 
     /// Tells it on stderr: for people, or as one line of JSON for programs that asked for JSON.
@@ -118,6 +133,12 @@ impl Failure {
             "exit_code": self.kind.exit_code(),
         });
         format!("{error}\n")
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 

@@ -9,6 +9,7 @@ mod daemon;
 mod failure;
 mod home;
 mod import;
+mod kept;
 mod node;
 mod progress;
 mod random;

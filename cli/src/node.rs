@@ -1,12 +1,17 @@
 //! The identity a command presents: kept in a directory, or made for the occasion.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+use xlreg::credential::Credential;
+use xlreg::enroll::Roster;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState};
-use xlreg::identity::{Identity, Name, NodeId};
+use xlreg::identity::{Identity, MemberAttrs, Name, NodeId, Token};
 
+use crate::client::Presence;
 use crate::failure::{Failure, note};
-use crate::random;
+use crate::{kept, random};
 
 /// A node that comes back.
 #[derive(Debug, clap::Args)]
@@ -86,6 +91,30 @@ impl Node {
         Ok(Self { identity, dir: None, lock: None })
     }
 
+    /// What the node says of itself now, signed.
+    pub fn token(&self, presence: &Presence) -> Result<Token, Failure> {
+        let Presence { attrs, ends } = presence;
+        let token = self.identity.token(*attrs, ends.clone(), &mut random::system());
+        token.map_err(Failure::new)
+    }
+
+    /// Keeps the roster of a complete cluster. Where the directory cannot be written there is none.
+    pub fn keep_roster(&self, name: Option<&Name>, known: &Roster) {
+        let Some(dir) = &self.dir else { return };
+        match kept::keep(dir, name, known) {
+            Err(error) if !is_read_only(&error) => note(format_args!(
+                "xlreg: who is in the cluster could not be kept in {}: {error}",
+                dir.display()
+            )),
+            _ => {}
+        }
+    }
+
+    /// The roster of a cluster that was kept when it was complete, as JSON.
+    pub fn kept_roster(&self, cluster: &NodeId) -> Option<Value> {
+        kept::load(self.dir.as_ref()?, cluster)
+    }
+
     /// Keeps the ID the registry knows the node by: with it, and only with it, the node is recognised again.
     pub fn keep(&mut self, id: NodeId) -> Result<(), Failure> {
         let known = self.identity.id.replace(id);
@@ -103,6 +132,18 @@ impl Node {
         self.lock = None;
         Ok(())
     }
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
+/// Flags of a node that only looks.
+pub const VISITOR_ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs::SOLO);
+
+/// The node that asks a harmless question before something that is not harmless with everybody.
+pub fn visitor(_: &Credential) -> Result<Node, Failure> {
+    Node::ephemeral("guest".parse().map_err(Failure::new)?)
 }
 
 /// Why a node's directory can't be used, and what to do: nobody is given another node for it in silence.

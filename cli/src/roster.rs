@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use xlreg::enroll::Roster;
-use xlreg::identity::{Name, NodeId, PublicKey, Token};
+use xlreg::identity::{Identity, MemberAttrs, Name, NodeId, PublicKey, Token};
 use xlreg::message::{ClusterInfo, MemberList};
 
 /// Digits of an ID in a table: enough to tell members apart.
@@ -74,6 +74,39 @@ pub fn outside_json(name: Option<&Name>, list: &MemberList) -> Value {
         "complete": null,
         "members": list.iter().map(|(index, token)| member(index, token)).collect::<Vec<_>>(),
     })
+}
+
+/// The entry of this node in a roster that was printed as JSON, if it stands there with the same ID, name and sig key.
+pub fn own_entry<'a>(roster: &'a Value, identity: &Identity) -> Option<&'a Value> {
+    let id = identity.id?.to_string();
+    let sig_key = identity.sig.public_key().to_openssh();
+    roster["members"].as_array()?.iter().find(|member| {
+        member["id"] == *id
+            && member["name"] == *identity.name.as_str()
+            && member["sig_key"] == *sig_key
+    })
+}
+
+/// The members of a roster that was printed as JSON, one a line under a head. What cannot be read is left out.
+pub fn table_of(roster: &Value) -> String {
+    let members = roster["members"].as_array().cloned().unwrap_or_default();
+    let read: Vec<_> = members.iter().filter_map(read_member).collect();
+    members_table(read.iter().map(|(index, token)| (*index, token)))
+}
+
+fn read_member(member: &Value) -> Option<(u32, Token)> {
+    let text = |key: &str| member[key].as_str();
+    let ends = member["end_points"].as_array()?.iter();
+    let token = Token {
+        name: text("name")?.parse().ok()?,
+        attrs: MemberAttrs::from_bits(member["attrs"].as_u64()?),
+        id: Some(text("id")?.parse().ok()?),
+        comms_key: text("comms_key")?.parse().ok()?,
+        sig_key: text("sig_key")?.parse().ok()?,
+        ends: ends.map(|end| end.as_str()?.parse().ok()).collect::<Option<_>>()?,
+        signature: None,
+    };
+    Some((u32::try_from(member["index"].as_u64()?).ok()?, token))
 }
 
 /// A cluster's properties; what is not known is null.

@@ -184,15 +184,19 @@ fn a_registry_that_is_gone_or_another_is_explained() {
     let output = place.run("members alpha --registry gone.dat");
     assert_eq!(code(&output), 5);
     assert!(stderr(&output).contains("cannot reach the registry xlReg (127.0.0.1:1: "));
-    // For programs the same, as one line of JSON.
+    // For programs the same, as lines of JSON: that it is tried again, and the error.
     let output = place.run("members alpha --registry gone.dat --json");
     assert_eq!(code(&output), 5);
-    let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    let said = stderr(&output);
+    let lines: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [waiting, error] = &lines[..] else { panic!("{said}") };
+    assert_eq!(waiting["kind"], "waiting");
+    assert!(waiting["message"].as_str().unwrap().ends_with("trying again for up to 10 seconds"));
     assert_eq!((&error["kind"], &error["exit_code"]), (&"unreachable".into(), &5.into()));
     let text = |key: &str| error[key].as_str().unwrap().to_owned();
     assert!(text("message").starts_with("cannot reach the registry xlReg (127.0.0.1:1: "));
     assert!(text("advice").starts_with("is the registry running"));
-    assert_eq!(stderr(&output).lines().count(), 1);
     assert!(output.stdout.is_empty());
 }
 

@@ -242,9 +242,10 @@ fn a_registry_that_is_gone_is_told_from_one_that_refuses() {
     let credential = temp.path().join("regCred.dat");
     std::fs::copy(registry.credential(), &credential).unwrap();
     drop(registry);
-    let output =
-        join(&credential, &temp.path().join("node"), "alpha", "a:1", &[]).output().unwrap();
-    assert_eq!(code(&output), 5);
+    let node = temp.path().join("node");
+    let wait = ["--timeout", "1"];
+    let output = join(&credential, &node, "alpha", "a:1", &wait).output().unwrap();
+    assert_eq!(code(&output), 3, "in the time that was given");
     assert!(stderr(&output).contains("cannot reach the registry"), "{}", stderr(&output));
 }
 

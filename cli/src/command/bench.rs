@@ -16,10 +16,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use xlreg::adapter::tokio::{Clock, Driver};
 use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, Token};
-use xlreg::message::{ClusterRef, Create, GetCluster};
+use xlreg::message::{ClusterRef, Create, GetCluster, Reply, Which};
 use xlreg::session::{Client, ClientConfig, ClientEvent, CommandError, RequestId, Session};
 
-use crate::client::RegistryArgs;
+use crate::client::advice::{Command, Peer, explain};
+use crate::client::{RegistryArgs, Stop, ask_kind, dial};
 use crate::failure::{Failure, print, print_json};
 use crate::random;
 
@@ -29,11 +30,13 @@ const GROUP: u64 = 8;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A registry bounds handshakes for one address: run it with a high --hello-rate for this.
+It is for a server of your own. A deployed one ends by it: so a question that it survives is asked first.
 
 Exit codes:
   0  every session succeeded
   1  some did not
   2  usage
+  4  refused, or the registry is a deployed server
   5  the registry could not be reached
 
 Examples:
@@ -134,13 +137,16 @@ struct Load {
 impl Load {
     async fn prepare(args: &BenchArgs) -> Result<Self, Failure> {
         let credential = args.registry.credential()?;
-        let end_point = credential.end_points.first().map_or("", |end| end.as_str());
+        if !args.registry.may_end_server {
+            let asked = ask_kind(&args.registry, &credential, &Stop::listen(None)).await;
+            asked.map_err(|e| explain(e, &args.registry, Command::Bench, Peer::Unknown))?;
+        }
         let unreachable = |error: &dyn std::fmt::Display| {
-            Failure::unreachable(format!("cannot reach the registry at {end_point}: {error}"))
+            Failure::unreachable(format!("cannot reach the registry {}: {error}", credential.name))
         };
-        let mut addresses =
-            tokio::net::lookup_host(end_point).await.map_err(|e| unreachable(&e))?;
-        let address = addresses.next().ok_or_else(|| unreachable(&"no such host"))?;
+        let reached = dial(&credential).await.map_err(|error| unreachable(&error))?;
+        let address = reached.peer_addr().map_err(|error| unreachable(&error))?;
+        drop(reached);
         let rng = &mut random::system();
         let node = Identity::generate("bench".parse().map_err(Failure::new)?, rng);
         let mut node = node.map_err(Failure::new)?;
@@ -211,10 +217,12 @@ impl Load {
         }
         if let Some(group) = join {
             let cluster: ClusterRef = self.cluster(group)?.into();
-            ask(&mut driver, |s, now| s.join(now, cluster)).await?;
-            ask(&mut driver, |s, now| s.get_members(now, GetCluster::default())).await?;
+            let joined = ask(&mut driver, |s, now| s.join(now, cluster)).await?;
+            let Some(Reply::Join(info)) = joined else { return Err("no JoinReply".into()) };
+            let get = GetCluster::of(info.id, Which::first(info.max_size));
+            ask(&mut driver, |s, now| s.get_members(now, get)).await?;
         }
-        ask(&mut driver, |s, now| s.bye(now)).await
+        ask(&mut driver, |s, now| s.bye(now)).await.map(drop)
     }
 
     fn cluster(&self, group: u64) -> Result<Name, String> {
@@ -230,16 +238,17 @@ async fn ask(
         &mut Session<Client>,
         xlreg::session::Instant,
     ) -> Result<RequestId, CommandError>,
-) -> Result<(), String> {
+) -> Result<Option<Reply>, String> {
     let now = driver.now();
     command(driver.machine(), now).map_err(|e| e.to_string())?;
     next(driver).await
 }
 
-async fn next(driver: &mut Connection) -> Result<(), String> {
+async fn next(driver: &mut Connection) -> Result<Option<Reply>, String> {
     match driver.next_event().await {
         Ok(Some(ClientEvent::Refused { reason, .. })) => Err(reason.to_string()),
-        Ok(Some(_)) => Ok(()),
+        Ok(Some(ClientEvent::Reply { reply, .. })) => Ok(Some(reply)),
+        Ok(Some(_)) => Ok(None),
         Ok(None) => Err("the session ended too early".into()),
         Err(error) => Err(error.to_string()),
     }

@@ -2,32 +2,30 @@
 
 use serde_json::json;
 use xlreg::identity::{ClusterAttrs, MemberAttrs, Name};
-use xlreg::message::{ClusterInfo, Create, Refusal};
+use xlreg::message::{ClusterInfo, Create};
 
-use crate::client::{Advice, Conversation, RegistryArgs, Trouble};
+use crate::client::advice::{Command, Peer, explain};
+use crate::client::{self, PatienceArgs, Presence, RegistryArgs, RegistryClient, persist};
 use crate::failure::{Failure, note, print, print_json};
 use crate::node::VisitorArgs;
 use crate::roster::{cluster_json, fields};
 
 const AFTER_HELP: &str = "\
 A cluster of that name that exists already stays as it is, and its properties are printed; where they are not those
-asked for, a note on stderr says so.
+asked for, a note on stderr says so. (Deployed servers make a cluster for 1 one for 2.)
+Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
   0  the cluster exists; its properties are printed
   1  failed; the message says what to do
   2  usage
+  3  timed out
   4  refused by the registry
   5  the registry could not be reached
 
 Examples:
   xlreg create alpha --size 3 --registry regCred.dat
   xlreg create alpha --size 3 --end-points 2 --registry regCred.dat --node ./admin --json";
-
-const ADVICE: Advice = Advice {
-    refused: refused_advice,
-    otherwise: "run the same command again: a cluster that was created is found",
-};
 
 /// What deployed administrators call themselves, and how they are flagged.
 const NAME: &str = "admin";
@@ -50,14 +48,19 @@ pub struct CreateArgs {
     pub registry: RegistryArgs,
     #[command(flatten)]
     pub visitor: VisitorArgs,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn run(args: &CreateArgs) -> Result<(), Failure> {
-    let cluster = create(args).map_err(|trouble| trouble.explain(&args.registry, &ADVICE))?;
-    compare(args, &cluster);
+    let cluster = create(args)?;
+    let asked = Asked { size: args.size, end_points: args.end_points };
+    if let Some(difference) = asked.difference(&args.cluster, &cluster) {
+        note(format_args!("xlreg: {difference}"));
+    }
     if args.json {
         let cluster = cluster_json(Some(&args.cluster), Some(cluster.id), Some(cluster));
         return print_json(&json!({ "cluster": cluster }));
@@ -70,48 +73,52 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
     ]))
 }
 
-fn create(args: &CreateArgs) -> Result<ClusterInfo, Trouble> {
+fn create(args: &CreateArgs) -> Result<ClusterInfo, Failure> {
     let credential = args.registry.credential()?;
-    let mut node = args.visitor.open(NAME)?;
-    let (mut registry, _) =
-        Conversation::open_as(&args.registry, &credential, &mut node, ATTRS, Vec::new())?;
-    let cluster = registry.create(Create {
-        name: args.cluster.clone(),
-        max_size: args.size,
-        attrs: ClusterAttrs::NONE,
-        end_point_count: args.end_points,
-    })?;
-    registry.bye();
-    Ok(cluster)
-}
-
-/// A registry answers with the cluster as it is, whatever was asked for.
-fn compare(args: &CreateArgs, cluster: &ClusterInfo) {
-    let mut others = Vec::new();
-    let properties = [
-        ("size", cluster.max_size, args.size),
-        ("end points", cluster.end_point_count, args.end_points),
-    ];
-    for (property, is, asked) in properties {
-        if is != asked {
-            others.push(format!("{property} {is} instead of {asked}"));
-        }
-    }
-    if !others.is_empty() {
-        note(format_args!(
-            "xlreg: {} existed before and stays as it is: {}",
-            args.cluster,
-            others.join(", ")
-        ));
-    }
-}
-
-fn refused_advice(refusal: Refusal) -> Option<&'static str> {
-    Some(match refusal {
-        Refusal::IdInUse => {
-            "the administrator's ID belongs to other keys; use the --node directory it was made in, or none"
-        }
-        Refusal::RegistryFull => "ask whoever runs the registry to make room",
-        _ => return None,
+    client::run(&args.patience, args.json, async |patience| {
+        let mut node = args.visitor.open(NAME)?;
+        let presence = Presence { attrs: ATTRS, ends: Vec::new() };
+        let created = persist(patience, async |stop| {
+            let opened =
+                RegistryClient::open_as(&args.registry, &credential, stop, &mut node, &presence);
+            let (mut registry, _) = opened.await?;
+            let create = Create {
+                name: args.cluster.clone(),
+                max_size: args.size,
+                attrs: ClusterAttrs::NONE,
+                end_point_count: args.end_points,
+            };
+            let cluster = registry.create(create).await?;
+            registry.bye().await;
+            Ok(cluster)
+        });
+        let created = created.await;
+        created.map_err(|e| explain(e, &args.registry, Command::Create, Peer::Unknown))
     })
+}
+
+/// What a Create asked for.
+pub struct Asked {
+    pub size: u32,
+    pub end_points: u32,
+}
+
+impl Asked {
+    /// A registry answers with the cluster as it is, and that is what counts: in what it is not as asked, if anything.
+    pub fn difference(&self, name: &Name, cluster: &ClusterInfo) -> Option<String> {
+        let properties = [
+            ("size", cluster.max_size, self.size),
+            ("end points", cluster.end_point_count, self.end_points),
+        ];
+        let others = properties.iter().filter(|(_, is, asked)| is != asked);
+        let others: Vec<_> = others
+            .map(|(property, is, asked)| format!("{property} {is} instead of {asked}"))
+            .collect();
+        let why = match (self.size, cluster.max_size) {
+            // Either is possible, and nobody can tell which.
+            (1, 2) => "existed before, or was made so by a deployed server",
+            _ => "existed before and stays as it is",
+        };
+        (!others.is_empty()).then(|| format!("{name} {why}: {}", others.join(", ")))
+    }
 }

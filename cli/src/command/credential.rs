@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, PublicKey};
-use xlreg::message::Refusal;
 use xlreg::session::Dialect;
 
-use crate::client::{Advice, Conversation, RegistryArgs, Trouble, read_credential};
+use crate::client::advice::{Command, Peer, explain};
+use crate::client::{
+    self, PatienceArgs, RegistryArgs, RegistryClient, ask_kind, persist, read_credential,
+};
 use crate::failure::{Failure, note, print, print_json};
 use crate::roster::{fields, ssh_line, texts};
 
@@ -37,27 +39,21 @@ Examples:
 
 const FETCH_HELP: &str = "\
 The registry proves that it holds the CommsPubKey in REGCRED; the rest is what it says of itself.
+Deployed servers end by this request, and all their clusters with them: so a question that they survive is asked first,
+and they are not asked for it.
+Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
   0  the registry's credential is printed, and REGCRED says the same
   1  REGCRED differs (the registry's credential is printed, the message says in what), or it failed
   2  usage
+  3  timed out
   4  refused by the registry
   5  the registry could not be reached
 
 Examples:
   xlreg credential fetch --registry regCred.dat
   xlreg credential fetch --registry regCred.dat > regCred.new";
-
-const ADVICE: Advice = Advice {
-    refused: |refusal| match refusal {
-        Refusal::WrongState | Refusal::UnknownOp | Refusal::UnexpectedOp => Some(UNKNOWN),
-        _ => None,
-    },
-    otherwise: UNKNOWN,
-};
-const UNKNOWN: &str = "\
-    not every deployed server can be asked for its credential; get its regCred.dat from whoever runs it";
 
 #[derive(Debug, clap::Subcommand)]
 pub enum CredentialCommand {
@@ -83,6 +79,8 @@ pub struct ShowArgs {
 pub struct FetchArgs {
     #[command(flatten)]
     pub registry: RegistryArgs,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -156,7 +154,7 @@ fn describe(credential: &Credential) -> Value {
 
 fn fetch(args: &FetchArgs) -> Result<(), Failure> {
     let known = args.registry.credential()?;
-    let told = ask(args, &known).map_err(|trouble| trouble.explain(&args.registry, &ADVICE))?;
+    let told = ask(args, &known)?;
     let differences = differences(&known, &told);
     if args.json {
         let differences = differences
@@ -184,11 +182,19 @@ fn fetch(args: &FetchArgs) -> Result<(), Failure> {
         .advise("if the change is known to whoever runs the registry, keep what was printed as the new regCred.dat"))
 }
 
-fn ask(args: &FetchArgs, known: &Credential) -> Result<Credential, Trouble> {
-    let mut registry = Conversation::open(&args.registry, known)?;
-    let told = registry.credential()?;
-    registry.bye();
-    Ok(told)
+fn ask(args: &FetchArgs, known: &Credential) -> Result<Credential, Failure> {
+    client::run(&args.patience, args.json, async |patience| {
+        let told = persist(patience, async |stop| {
+            if !args.registry.may_end_server {
+                ask_kind(&args.registry, known, stop).await?;
+            }
+            let mut registry = RegistryClient::open(&args.registry, known, stop).await?;
+            let told = registry.credential().await?;
+            registry.bye().await;
+            Ok(told)
+        });
+        told.await.map_err(|e| explain(e, &args.registry, Command::Fetch, Peer::Unknown))
+    })
 }
 
 /// Fields in which two credentials differ, with what each says; keys by their fingerprints.

@@ -1,21 +1,30 @@
 //! `xlreg join`: joins a cluster and waits until it is full.
 
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
-
-use xlreg::adapter::blocking::{Clock, DriveError, Driver};
+use tokio::time::{Instant, sleep_until};
+use xlreg::adapter::tokio::{Clock, Driver};
 use xlreg::credential::Credential;
-use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
+use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, RegistryKind, Roster};
 use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs};
-use xlreg::message::{Create, Refusal};
+use xlreg::message::{ClusterInfo, Create, Op, Refusal};
 
-use crate::client::{self, Advice, ClusterArgs, RegistryArgs, Trouble};
-use crate::failure::{Failure, print, print_json};
+use super::create::Asked;
+use crate::client::advice::{Command, Peer, explain};
+use crate::client::{
+    self, ClientError, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs, Stopped,
+    ask_kind, dial, finish,
+};
+use crate::failure::{Failure, note, print, print_json};
 use crate::node::{Node, NodeArgs};
 use crate::progress::Progress;
 use crate::{random, roster};
 
 const AFTER_HELP: &str = "\
+Without --timeout the registry is tried for 10 seconds, and one that is lost after the join for 60; waiting for members
+is for ever.
+A deployed server takes no node again under its name: then it refuses, and prints what was kept in DIR when the cluster
+was complete. Without --create it is not joined, since it would end, and all its clusters, by a join of a cluster that
+it does not have.
+
 Exit codes:
   0  the cluster is complete, or with --no-wait joined; its members are printed
   1  failed; the message says what to do
@@ -28,11 +37,6 @@ Examples:
   xlreg join alpha --registry regCred.dat --node ./node --name host1 --end-point 10.0.0.1:4000 --create 3
   xlreg join alpha --registry regCred.dat --node ./node --name host2 --end-point 10.0.0.2:4000 --json
   xlreg join alpha --registry regCred.dat --node ./node --name host2 --end-point 10.0.0.2:4000 --no-wait";
-
-const ADVICE: Advice = Advice {
-    refused: refused_advice,
-    otherwise: "run the same command again: the node is recognised and keeps its place",
-};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -52,146 +56,285 @@ pub struct JoinArgs {
     /// Print who is there after joining, and do not wait for the others
     #[arg(long)]
     pub no_wait: bool,
-    /// Give up waiting after so long
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_string())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
 pub fn run(args: &JoinArgs) -> Result<(), Failure> {
-    let deadline = args.timeout.and_then(|time| Instant::now().checked_add(time));
-    let mut errand = Errand::prepare(args)?;
-    let stream = client::connect(&errand.credential, deadline)?;
-    let (enroll, clock) = errand.enroll(args, deadline)?;
-    let mut driver = Driver::new(enroll, stream, clock);
-    let ended = follow(&mut driver, args, &mut errand.node);
-    let enroll = driver.into_machine();
-    let known = enroll.roster();
-    match ended {
-        Ok(()) => report(args, known),
-        Err(Trouble::Drive(DriveError::Machine(EnrollError::GaveUp))) => {
-            report(args, known)?;
-            Err(gave_up(args, known))
-        }
-        Err(trouble) => Err(trouble.explain(&args.registry, &ADVICE)),
+    if args.end_points.len() > 2 {
+        return Err(Failure::usage("--end-point may be given once or twice, not more"));
     }
+    if args.create.is_some() && args.cluster.name.is_none() {
+        return Err(Failure::usage("--create needs the cluster's name, not an ID"));
+    }
+    let credential = args.registry.credential()?;
+    client::run(&args.patience, args.json, async |patience| {
+        let mut errand = Errand::new(args, &credential)?;
+        let ended = errand.persist(patience).await;
+        errand.report(ended, patience).await
+    })
 }
 
-/// What is to be done, read from the arguments and files.
-struct Errand {
-    credential: Credential,
+/// A member's errand, in as many sessions as it takes.
+struct Errand<'a> {
+    args: &'a JoinArgs,
+    credential: &'a Credential,
     node: Node,
+    presence: Presence,
+    registry: RegistryKind,
+    /// The cluster as Create answered.
+    created: Option<ClusterInfo>,
+    /// What is known, from the last session that knew anything.
+    known: Option<Roster>,
+    progress: Option<Progress>,
 }
 
-impl Errand {
-    fn prepare(args: &JoinArgs) -> Result<Self, Failure> {
-        if args.end_points.len() > 2 {
-            return Err(Failure::usage("--end-point may be given once or twice, not more"));
-        }
-        if args.create.is_some() && args.cluster.name.is_none() {
-            return Err(Failure::usage("--create needs the cluster's name, not an ID"));
-        }
-        let credential = args.registry.credential()?;
+impl<'a> Errand<'a> {
+    fn new(args: &'a JoinArgs, credential: &'a Credential) -> Result<Self, Failure> {
         let node = args.node.open()?;
-        Ok(Self { credential, node })
+        let presence = Presence { attrs: MemberAttrs::NONE, ends: args.end_points.clone() };
+        let registry = RegistryKind::of(credential.version);
+        let (created, known, progress) = (None, None, None);
+        Ok(Self { args, credential, node, presence, registry, created, known, progress })
     }
 
-    fn enroll(
-        &self,
-        args: &JoinArgs,
-        deadline: Option<Instant>,
-    ) -> Result<(Enroll, Clock), Failure> {
-        let rng = &mut random::system();
-        let ends = args.end_points.clone();
-        let end_point_count = u32::try_from(ends.len()).map_err(Failure::new)?;
-        let token = self.node.identity.token(MemberAttrs::NONE, ends, rng).map_err(Failure::new)?;
-        let plan = match (args.create, &args.cluster.name) {
+    /// Goes on until the cluster is complete, or nothing more can be done.
+    async fn persist(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
+        loop {
+            match self.enroll(patience).await {
+                Ok(()) => return Ok(()),
+                Err(ClientError::Registry(EnrollError::LargeMember { bytes, limit })) => {
+                    // Only a registry that is no deployed server is told who has so much to say.
+                    let args = &self.args.registry;
+                    match ask_kind(args, self.credential, &patience.stop).await {
+                        Ok(()) => self.registry = RegistryKind::Xlreg,
+                        Err(ClientError::Registry(EnrollError::Deployed)) => {
+                            return Err(EnrollError::LargeMember { bytes, limit }.into());
+                        }
+                        Err(error) => patience.pause(error).await?,
+                    }
+                }
+                Err(error) => patience.pause(error).await?,
+            }
+        }
+    }
+
+    fn plan(&self, deadline: Option<Instant>) -> Result<Plan, ClientError> {
+        let token = self.node.token(&self.presence)?;
+        let plan = match (self.args.create, &self.args.cluster.name) {
             (Some(max_size), Some(name)) => Plan::create_and_join(
                 token,
-                Create { name: name.clone(), max_size, attrs: ClusterAttrs::NONE, end_point_count },
+                Create {
+                    name: name.clone(),
+                    max_size,
+                    attrs: ClusterAttrs::NONE,
+                    end_point_count: self.end_point_count(),
+                },
             ),
-            _ => Plan::join(token, args.cluster.cluster()),
+            _ => Plan::join(token, self.args.cluster.cluster()),
         };
-        let give_up_after = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        let plan = Plan { give_up_after, wait: !args.no_wait, ..plan };
-        let clock = Clock::start();
-        let config = args.registry.config(&self.credential);
-        let enroll =
-            Enroll::new(clock.now(), config, plan, random::system()).map_err(Failure::new)?;
-        Ok((enroll, clock))
+        Ok(Plan {
+            registry: self.registry,
+            may_end_server: self.args.registry.may_end_server,
+            give_up_after: deadline.map(|at| at.saturating_duration_since(Instant::now())),
+            wait: !self.args.no_wait,
+            ..plan
+        })
     }
-}
 
-/// Follows the errand to its end, keeping what must be kept on the way.
-fn follow(
-    driver: &mut Driver<Enroll, TcpStream>,
-    args: &JoinArgs,
-    node: &mut Node,
-) -> Result<(), Trouble> {
-    let mut progress = None;
-    while let Some(event) = driver.next_event()? {
+    fn end_point_count(&self) -> u32 {
+        u32::try_from(self.args.end_points.len()).unwrap_or(u32::MAX)
+    }
+
+    /// One session.
+    async fn enroll(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
+        let mut stop = patience.stop.clone();
+        self.args.registry.check(self.credential)?;
+        let stream = stop.or(dial(self.credential)).await?.map_err(|why| {
+            let name = &self.credential.name;
+            ClientError::Unreachable(format!("cannot reach the registry {name} ({why})"))
+        })?;
+        let (clock, plan) = (Clock::start(), self.plan(stop.deadline())?);
+        let config = self.args.registry.config(self.credential);
+        let enroll = Enroll::new(clock.now(), config, plan, random::system())?;
+        let mut driver = Driver::new(enroll, stream, clock);
+        let ended = loop {
+            let word = self.progress.as_ref().map(Progress::next_word);
+            let event = tokio::select! {
+                biased;
+                event = driver.next_event() => event,
+                number = stop.signalled() => {
+                    let now = driver.now();
+                    driver.machine().abandon(now);
+                    finish(&mut driver, &mut stop).await;
+                    break Err(Stopped::Signal(number).into());
+                }
+                () = sleep_until(word.unwrap_or_else(Instant::now)), if word.is_some() => {
+                    if let Some(text) = self.progress.as_mut().and_then(Progress::word) {
+                        patience.say(&text);
+                    }
+                    continue;
+                }
+            };
+            match event {
+                Ok(Some(event)) => self.on_event(event, patience)?,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.known = driver.into_parts().0.into_roster().or(self.known.take());
+        ended
+    }
+
+    fn on_event(&mut self, event: EnrollEvent, patience: &mut Patience) -> Result<(), Failure> {
+        let cluster = self.args.cluster.to_string();
         match event {
             // Kept before anything else: a node that is not recognised would lose its place.
-            EnrollEvent::Identified { id, .. } => node.keep(id)?,
-            EnrollEvent::Joined(cluster) if !args.no_wait => {
-                progress = Some(Progress::start(&args.cluster.to_string(), cluster.max_size));
-            }
-            EnrollEvent::Member { token, .. } => {
-                if let Some(progress) = &progress {
-                    progress.arrived(&token.name);
+            EnrollEvent::Identified { id, .. } => self.node.keep(id)?,
+            EnrollEvent::Created(info) => self.on_created(info),
+            EnrollEvent::Joined(info) => {
+                patience.reached();
+                if !self.args.no_wait && self.progress.is_none() {
+                    self.progress = Some(Progress::start(&cluster, info.max_size));
                 }
             }
+            EnrollEvent::Member { index, token } => {
+                if let Some(progress) = &mut self.progress {
+                    progress.arrived(index, &token.name);
+                }
+            }
+            EnrollEvent::ListedTwice { id, first, second } => note(format_args!(
+                "xlreg: node {id} has two places in {cluster}, {first} and {second}: it joined a deployed server under \
+                 two names"
+            )),
+            EnrollEvent::ListedBeyond { index, token } => note(format_args!(
+                "xlreg: {} is member {index} of {cluster}, for which it has no room: a deployed server let it join",
+                token.name
+            )),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What Create answers is what counts, and a difference is said once.
+    fn on_created(&mut self, info: ClusterInfo) {
+        let (first, end_points) = (self.created.is_none(), self.end_point_count());
+        self.created = Some(info);
+        let Some((name, size)) = self.args.cluster.name.as_ref().zip(self.args.create) else {
+            return;
+        };
+        match (Asked { size, end_points }).difference(name, &info) {
+            Some(difference) if first => note(format_args!("xlreg: {difference}")),
             _ => {}
         }
     }
-    Ok(())
-}
 
-/// Prints what is known of the cluster.
-fn report(args: &JoinArgs, known: Option<&Roster>) -> Result<(), Failure> {
-    if args.json {
-        return print_json(&roster::json(args.cluster.name.as_ref(), known));
+    /// Prints what is known of the cluster, and says how it ended.
+    async fn report(
+        mut self,
+        ended: Result<(), ClientError>,
+        patience: &Patience,
+    ) -> Result<(), Failure> {
+        drop(self.progress.take());
+        let known = self.known.as_ref();
+        let error = match ended {
+            Ok(()) => {
+                if let Some(known) = known.filter(|known| known.is_complete()) {
+                    self.node.keep_roster(self.args.cluster.name.as_ref(), known);
+                }
+                return self.print(known);
+            }
+            Err(error) => error,
+        };
+        if is_name_in_use(&error) {
+            return Err(self.name_in_use(error, patience).await?);
+        }
+        if matches!(error, ClientError::Registry(EnrollError::GaveUp)) {
+            self.print(known)?;
+            let advice = explain(error, &self.args.registry, Command::Join, self.peer());
+            return Err(advice.with_message(self.gave_up()));
+        }
+        if matches!(error, ClientError::TimedOut(_) | ClientError::Stopped(Stopped::Deadline)) {
+            self.print(known)?;
+        }
+        Err(explain(error, &self.args.registry, Command::Join, self.peer()))
     }
-    match known {
-        Some(known) => print(&roster::table(known)),
-        None => Ok(()),
+
+    fn peer(&self) -> Peer {
+        match self.registry {
+            RegistryKind::Xlreg => Peer::Ours,
+            RegistryKind::Unknown => Peer::Unknown,
+        }
+    }
+
+    fn print(&self, known: Option<&Roster>) -> Result<(), Failure> {
+        if self.args.json {
+            return print_json(&roster::json(self.args.cluster.name.as_ref(), known));
+        }
+        match known {
+            Some(known) => print(&roster::table(known)),
+            None => Ok(()),
+        }
+    }
+
+    fn gave_up(&self) -> String {
+        let cluster = &self.args.cluster;
+        match &self.known {
+            Some(known) => format!(
+                "timed out: {} of {} members of {cluster} are known",
+                known.members.len(),
+                known.cluster.max_size,
+            ),
+            None => format!("timed out before {cluster} was joined"),
+        }
+    }
+
+    /// The registry has somebody of this name in the cluster: another node, or this one, which a deployed server takes
+    /// no second time. Which of the two, it is asked in a way that does no harm.
+    async fn name_in_use(
+        &self,
+        error: ClientError,
+        patience: &Patience,
+    ) -> Result<Failure, Failure> {
+        let args = &self.args.registry;
+        let peer = match ask_kind(args, self.credential, &patience.stop).await {
+            Ok(()) => Peer::Ours,
+            Err(ClientError::Registry(EnrollError::Deployed)) => Peer::Deployed,
+            Err(_) => Peer::Unknown,
+        };
+        let failure = explain(error, args, Command::Join, peer);
+        let kept = self.created.and_then(|cluster| self.node.kept_roster(&cluster.id));
+        let (Peer::Deployed, Some(mut kept)) = (peer, kept) else { return Ok(failure) };
+        let Some(own) = roster::own_entry(&kept, &self.node.identity) else { return Ok(failure) };
+        let ends = own["end_points"].as_array().cloned().unwrap_or_default();
+        let ends: Vec<_> = ends.iter().filter_map(|end| end.as_str()).collect();
+        let (name, cluster) = (&self.node.identity.name, &self.args.cluster);
+        kept["kept"] = true.into();
+        match self.args.json {
+            true => print_json(&kept)?,
+            false => print(&roster::table_of(&kept))?,
+        }
+        Ok(Failure::refused(format!(
+            "the deployed server does not take {name} into {cluster} again; its place there is kept, with the end points \
+             it had when the cluster was complete: {}",
+            ends.join(" ")
+        ))
+        .advise(
+            "what is printed was kept in the --node directory when the cluster was complete, and may have changed since; \
+             another --name would take a second place",
+        ))
     }
 }
 
-fn gave_up(args: &JoinArgs, known: Option<&Roster>) -> Failure {
-    let message = match known {
-        Some(known) => format!(
-            "timed out: {} of {} members of {} are known",
-            known.members.len(),
-            known.cluster.max_size,
-            args.cluster
-        ),
-        None => format!("timed out before {} was joined", args.cluster),
-    };
-    Failure::timeout(message)
-        .advise("run the same command again to go on waiting: the node keeps its place")
-}
-
-fn refused_advice(refusal: Refusal) -> Option<&'static str> {
-    Some(match refusal {
-        Refusal::NoClusterWithName | Refusal::NoClusterWithId => {
-            "check the spelling (an ID is given by --id), or create the cluster with --create SIZE"
+/// Whether a Join was refused for its name.
+fn is_name_in_use(error: &ClientError) -> bool {
+    match error {
+        ClientError::Registry(EnrollError::Refused { request: Some(Op::Join), reason }) => {
+            reason.refusal() == Some(Refusal::MemberNameInUse)
         }
-        Refusal::ClusterFull => {
-            "it has all its members; join another, or create one with --create SIZE"
-        }
-        Refusal::MemberNameInUse => "another node has this --name in the cluster; choose another",
-        Refusal::IdInUse => {
-            "this node's ID belongs to other keys; use the --node directory it was made in, or a new one"
-        }
-        Refusal::NoEnd | Refusal::TooFewEnds => "give --end-point as often as the cluster asks for",
-        _ => return None,
-    })
+        _ => false,
+    }
 }

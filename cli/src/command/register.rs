@@ -1,33 +1,29 @@
 //! `xlreg register`: makes a node known to a registry without joining any cluster.
 
 use serde_json::json;
-use xlreg::credential::Credential;
-use xlreg::identity::{EndPoint, MemberAttrs, Token, Version};
-use xlreg::message::Refusal;
+use xlreg::identity::{EndPoint, MemberAttrs};
 
-use crate::client::{Advice, Conversation, RegistryArgs, Trouble};
+use crate::client::advice::{Command, Peer, explain};
+use crate::client::{self, PatienceArgs, Presence, RegistryArgs, RegistryClient, persist};
 use crate::failure::{Failure, print, print_json};
 use crate::node::NodeArgs;
 use crate::roster::{fields, ssh_line, texts, token_json};
 
 const AFTER_HELP: &str = "\
 The registry issues an ID the first time; keys and ID are kept in DIR, and a node that registers again has the same.
+Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
   0  the registry knows the node; its ID is printed
   1  failed; the message says what to do
   2  usage
+  3  timed out
   4  refused by the registry
   5  the registry could not be reached
 
 Examples:
   xlreg register --registry regCred.dat --node ./node --name host1
   xlreg register --registry regCred.dat --node ./node --name host1 --end-point 10.0.0.1:4000 --json";
-
-const ADVICE: Advice = Advice {
-    refused: refused_advice,
-    otherwise: "run the same command again: a node that has its ID keeps it",
-};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -39,6 +35,8 @@ pub struct RegisterArgs {
     /// Where this node listens; may be given several times
     #[arg(long = "end-point", value_name = "HOST:PORT")]
     pub end_points: Vec<EndPoint>,
+    #[command(flatten)]
+    pub patience: PatienceArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -46,8 +44,20 @@ pub struct RegisterArgs {
 
 pub fn run(args: &RegisterArgs) -> Result<(), Failure> {
     let credential = args.registry.credential()?;
-    let (token, version) =
-        register(args, &credential).map_err(|trouble| trouble.explain(&args.registry, &ADVICE))?;
+    let (token, version) = client::run(&args.patience, args.json, async |patience| {
+        let mut node = args.node.open()?;
+        let presence = Presence { attrs: MemberAttrs::SOLO, ends: args.end_points.clone() };
+        let registered = persist(patience, async |stop| {
+            let opened =
+                RegistryClient::open_as(&args.registry, &credential, stop, &mut node, &presence);
+            let (registry, token) = opened.await?;
+            let version = registry.version;
+            registry.bye().await;
+            Ok((token, version))
+        });
+        let registered = registered.await;
+        registered.map_err(|e| explain(e, &args.registry, Command::Register, Peer::Unknown))
+    })?;
     if args.json {
         let mut value = token_json(&token);
         value["registry"] = json!({
@@ -65,30 +75,4 @@ pub fn run(args: &RegisterArgs) -> Result<(), Failure> {
         ("sig key", ssh_line(&token.sig_key)),
         ("registry", format!("{} {version} {}", credential.name, credential.id)),
     ]))
-}
-
-/// Registers the node: what it says of itself, with the ID it is known by, and the registry's version.
-fn register(args: &RegisterArgs, credential: &Credential) -> Result<(Token, Version), Trouble> {
-    let mut node = args.node.open()?;
-    let ends = args.end_points.clone();
-    let (registry, token) =
-        Conversation::open_as(&args.registry, credential, &mut node, MemberAttrs::SOLO, ends)?;
-    let version = registry.version;
-    registry.bye();
-    Ok((token, version))
-}
-
-fn refused_advice(refusal: Refusal) -> Option<&'static str> {
-    Some(match refusal {
-        Refusal::IdInUse => {
-            "this node's ID belongs to other keys; use the --node directory it was made in, or a new one"
-        }
-        Refusal::MemberWithoutEnd => {
-            "give an --end-point; port 0 says that the node does not listen yet"
-        }
-        Refusal::BadEnd => {
-            "a registry takes eight --end-point at most, unless it was set up otherwise"
-        }
-        _ => return None,
-    })
 }

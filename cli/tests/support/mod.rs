@@ -1,5 +1,7 @@
 //! What tests of the real binary share: running it, a registry that runs, output pinned by snapshots.
 
+#![allow(dead_code, reason = "each test crate uses its own part of this")]
+
 pub mod deployed;
 
 use std::fs;
@@ -25,7 +27,12 @@ pub struct Registry {
 impl Registry {
     /// Starts one in a directory and waits for the line that says where it listens.
     pub fn start(dir: &Path) -> Self {
-        let mut command = xlreg(&["serve", "--listen", "127.0.0.1:0", "--dir"]);
+        Self::start_at("127.0.0.1:0", dir)
+    }
+
+    /// Starts one that listens there.
+    pub fn start_at(address: &str, dir: &Path) -> Self {
+        let mut command = xlreg(&["serve", "--listen", address, "--dir"]);
         // Nobody reads its log.
         let mut process = command.arg(dir).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
@@ -45,13 +52,13 @@ impl Drop for Registry {
 /// A directory to run commands in.
 pub struct Place {
     pub temp: TempDir,
-    _registry: Option<Registry>,
+    registry: Option<Registry>,
 }
 
 impl Place {
     /// With nothing in it.
     pub fn bare() -> Self {
-        Self { temp: tempfile::tempdir().unwrap(), _registry: None }
+        Self { temp: tempfile::tempdir().unwrap(), registry: None }
     }
 
     /// With a registry, and its regCred.dat.
@@ -60,7 +67,20 @@ impl Place {
         let registry = Registry::start(&temp.path().join("registry"));
         fs::copy(temp.path().join("registry/regCred.dat"), temp.path().join("regCred.dat"))
             .unwrap();
-        Self { temp, _registry: Some(registry) }
+        Self { temp, registry: Some(registry) }
+    }
+
+    /// Ends the registry, as a power cut would.
+    pub fn stop_registry(&mut self) {
+        self.registry = None;
+    }
+
+    /// Starts the registry again, at the address it had.
+    pub fn start_registry(&mut self) {
+        let credential = fs::read_to_string(self.path("regCred.dat")).unwrap();
+        let credential: xlreg::credential::Credential = credential.parse().unwrap();
+        let address = credential.end_points[0].as_str();
+        self.registry = Some(Registry::start_at(address, &self.path("registry")));
     }
 
     pub fn path(&self, file: &str) -> PathBuf {

@@ -1,0 +1,541 @@
+//! What the user can do when talking to a registry fails: a table of what went wrong, in which command, and with whom
+//! the advice is true.
+//!
+//! Deployed servers are not like the registries of this project. Some requests end them, and all their clusters with
+//! them. So no advice is given to somebody whose peer may be a deployed server unless it is true and harmless there.
+
+use xlreg::enroll::EnrollError;
+use xlreg::message::{Op, Refusal};
+use xlreg::session::{EofAt, Error, TimerKind};
+
+use super::{ClientError, RegistryArgs, Stopped};
+use crate::failure::Failure;
+
+/// Which command failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Join,
+    Create,
+    Members,
+    Register,
+    Fetch,
+    Bench,
+}
+
+/// Who the registry is, as far as it has shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Peer {
+    /// It may be a deployed server.
+    #[default]
+    Unknown,
+    /// One of this project.
+    Ours,
+    /// A deployed server.
+    Deployed,
+}
+
+/// For whom a piece of advice is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Peers {
+    Any,
+    Ours,
+    Deployed,
+}
+
+impl Peers {
+    /// Whether the advice may be given where the peer is this one.
+    const fn include(self, peer: Peer) -> bool {
+        matches!(
+            (self, peer),
+            (Self::Any, _) | (Self::Ours, Peer::Ours) | (Self::Deployed, Peer::Deployed)
+        )
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The registry refused with these words.
+    Refused(Refusal),
+    /// No address of it answered.
+    Unreachable,
+    /// It does not hold the key in the regCred.
+    WrongKey,
+    /// It hung up, or was silent, in the handshake.
+    NoHandshake,
+    /// It was lost after it had been reached.
+    Lost,
+    /// It is a deployed server, which what was wanted would end.
+    Deployed,
+    /// The Member may not fit a segment.
+    LargeMember,
+    /// It is too old.
+    TooOld,
+    /// The cluster was not complete in time.
+    GaveUp,
+    /// A copy of the node runs elsewhere.
+    Cloned,
+    /// The cluster has no place for the node.
+    NotListed,
+    /// What the registry says cannot be true.
+    Lie,
+}
+
+/// One piece of advice.
+struct Row {
+    cause: Cause,
+    commands: &'static [Command],
+    peers: Peers,
+    advice: &'static str,
+}
+
+const fn row(
+    cause: Cause,
+    commands: &'static [Command],
+    peers: Peers,
+    advice: &'static str,
+) -> Row {
+    Row { cause, commands, peers, advice }
+}
+
+use Command::{Bench, Create, Fetch, Join, Members, Register};
+
+const ALL: &[Command] = &[Join, Create, Members, Register, Fetch, Bench];
+const NODES: &[Command] = &[Join, Create, Members, Register];
+
+/// The first row that fits is taken.
+const TABLE: &[Row] = &[
+    row(
+        Cause::Refused(Refusal::NoClusterWithName),
+        &[Join],
+        Peers::Ours,
+        "check the spelling (an ID is given by --id), or create the cluster with --create SIZE",
+    ),
+    row(
+        Cause::Refused(Refusal::NoClusterWithId),
+        &[Join],
+        Peers::Ours,
+        "check the ID (a name is given without --id), or create the cluster by its name with --create SIZE",
+    ),
+    row(
+        Cause::Refused(Refusal::NoClusterWithName),
+        &[Members],
+        Peers::Ours,
+        "check the spelling (an ID is given by --id), or create the cluster with 'xlreg create'",
+    ),
+    row(
+        Cause::Refused(Refusal::NoClusterWithId),
+        &[Members],
+        Peers::Ours,
+        "check the ID (a name is given without --id), or create the cluster with 'xlreg create'",
+    ),
+    row(
+        Cause::Refused(Refusal::ClusterFull),
+        &[Join],
+        Peers::Any,
+        "it has all its members; join another, or create one with --create SIZE",
+    ),
+    row(
+        Cause::Refused(Refusal::MemberNameInUse),
+        &[Join],
+        Peers::Ours,
+        "another node has this --name in the cluster; choose another",
+    ),
+    row(
+        Cause::Refused(Refusal::MemberNameInUse),
+        &[Join],
+        Peers::Deployed,
+        "this server takes nobody under a name that is in the cluster, and no node again: if this node has joined \
+         before, its place is kept with the end points that it had then, and another --name would take a second place; \
+         if it has not, choose another --name",
+    ),
+    row(
+        Cause::Refused(Refusal::MemberNameInUse),
+        &[Join],
+        Peers::Any,
+        "the name is in the cluster: of another node, or of this one if it has joined a deployed server before, which \
+         takes no node again and keeps its place",
+    ),
+    row(
+        Cause::Refused(Refusal::MemberIdInUse),
+        &[Join],
+        Peers::Any,
+        "this node's ID is in the cluster with other keys; use the --node directory it was made in, or a new one",
+    ),
+    row(
+        Cause::Refused(Refusal::IdInUse),
+        NODES,
+        Peers::Any,
+        "this node's ID belongs to other keys; use the --node directory it was made in, or a new one",
+    ),
+    row(
+        Cause::Refused(Refusal::NoEnd),
+        &[Join],
+        Peers::Any,
+        "give --end-point as often as the cluster asks for",
+    ),
+    row(
+        Cause::Refused(Refusal::TooFewEnds),
+        &[Join],
+        Peers::Any,
+        "give --end-point as often as the cluster asks for",
+    ),
+    row(
+        Cause::Refused(Refusal::MemberWithoutEnd),
+        &[Register],
+        Peers::Any,
+        "give an --end-point; port 0 says that the node does not listen yet",
+    ),
+    row(
+        Cause::Refused(Refusal::BadEnd),
+        &[Join, Register],
+        Peers::Ours,
+        "a registry takes eight --end-point at most, unless it was set up otherwise",
+    ),
+    row(
+        Cause::Refused(Refusal::NameInUse),
+        &[Create, Join],
+        Peers::Any,
+        "of many who create a cluster at the same moment a deployed server refuses some: run the same command again",
+    ),
+    row(
+        Cause::Refused(Refusal::RegistryFull),
+        NODES,
+        Peers::Any,
+        "ask whoever runs the registry to make room",
+    ),
+    row(
+        Cause::Refused(Refusal::Unavailable),
+        ALL,
+        Peers::Any,
+        "the registry cannot store anything now; its log says why",
+    ),
+    row(
+        Cause::Unreachable,
+        ALL,
+        Peers::Any,
+        "is the registry running, and is the address in its regCred the one to reach it at?",
+    ),
+    row(
+        Cause::WrongKey,
+        ALL,
+        Peers::Any,
+        "get the current regCred.dat from whoever runs the registry",
+    ),
+    row(
+        Cause::NoHandshake,
+        ALL,
+        Peers::Any,
+        "get the current regCred.dat from whoever runs the registry; if it is the right one, the registry may be \
+         overloaded: try again later",
+    ),
+    row(
+        Cause::Lost,
+        &[Join],
+        Peers::Ours,
+        "run the same command again: the node is recognised and keeps its place",
+    ),
+    row(
+        Cause::Lost,
+        &[Join],
+        Peers::Any,
+        "run the same command again; a deployed server keeps the place of a node that has joined, but does not take \
+         it again under its name",
+    ),
+    row(
+        Cause::Lost,
+        &[Create],
+        Peers::Any,
+        "run the same command again: a cluster that was created is found",
+    ),
+    row(
+        Cause::Lost,
+        &[Register],
+        Peers::Any,
+        "run the same command again: a node that has its ID keeps it",
+    ),
+    row(Cause::Lost, &[Members, Fetch, Bench], Peers::Any, "run the same command again"),
+    row(
+        Cause::GaveUp,
+        &[Join],
+        Peers::Ours,
+        "run the same command again to go on waiting: the node keeps its place",
+    ),
+    row(
+        Cause::GaveUp,
+        &[Join],
+        Peers::Any,
+        "the node keeps its place; a registry of this project takes the same command again to go on waiting, a \
+         deployed server takes no node again under its name",
+    ),
+    row(
+        Cause::Deployed,
+        &[Join],
+        Peers::Any,
+        "--create SIZE is what is safe there: a cluster that exists keeps its own size; --may-end-server is for a server \
+         of your own",
+    ),
+    row(
+        Cause::Deployed,
+        &[Members],
+        Peers::Any,
+        "deployed servers tell members only to members: 'xlreg join CLUSTER --create SIZE ...' takes a place in it, and \
+         prints them; a cluster that exists keeps its own size",
+    ),
+    row(
+        Cause::Deployed,
+        &[Fetch],
+        Peers::Any,
+        "get its regCred.dat from whoever runs it; --may-end-server is for a server of your own",
+    ),
+    row(
+        Cause::Deployed,
+        &[Bench],
+        Peers::Any,
+        "measure a server of your own, and say --may-end-server if it is a deployed one",
+    ),
+    row(
+        Cause::Deployed,
+        &[Create, Register],
+        Peers::Any,
+        "leave out --dialect; --may-end-server is for a server of your own",
+    ),
+    row(
+        Cause::LargeMember,
+        NODES,
+        Peers::Any,
+        "use a node with keys of 2048 bits and fewer or shorter end points; --may-end-server is for a server of your own",
+    ),
+    row(
+        Cause::TooOld,
+        ALL,
+        Peers::Any,
+        "ask whoever runs the registry for a newer one; deployed servers from 1.5.0 on and all of this project work",
+    ),
+    row(
+        Cause::Cloned,
+        &[Join],
+        Peers::Any,
+        "give each host a --node directory of its own, made there; if this node was only started again, the one that \
+         was started last goes on",
+    ),
+    row(
+        Cause::NotListed,
+        &[Join],
+        Peers::Any,
+        "a deployed server lets more join than there is room for, and lists the first; create another cluster with \
+         --create SIZE",
+    ),
+    row(
+        Cause::Lie,
+        &[Join, Members, Create, Register, Bench],
+        Peers::Any,
+        "do not trust what this registry says: somebody changes it on the way, or it does not tell the truth; compare \
+         IDs and fingerprints with the other members by another way",
+    ),
+];
+
+/// What can be done about it, if anything is known.
+fn advise(cause: Cause, command: Command, peer: Peer) -> Option<&'static str> {
+    let fits = |row: &&Row| {
+        row.cause == cause && row.commands.contains(&command) && row.peers.include(peer)
+    };
+    TABLE.iter().find(fits).map(|row| row.advice)
+}
+
+impl Cause {
+    fn of(error: &ClientError) -> Option<Self> {
+        let error = match error {
+            ClientError::Unreachable(_) => return Some(Self::Unreachable),
+            ClientError::Io(_) => return Some(Self::Lost),
+            ClientError::TimedOut(last) => return Self::of(last),
+            ClientError::Stopped(_) | ClientError::Failed(_) => return None,
+            ClientError::Registry(error) => error,
+        };
+        Some(match error {
+            EnrollError::Refused { reason, .. } => Self::Refused(reason.refusal()?),
+            EnrollError::Session(Error::Handshake) => Self::WrongKey,
+            EnrollError::Session(
+                Error::Eof(EofAt::Handshake) | Error::Timeout(TimerKind::Hello),
+            ) => Self::NoHandshake,
+            EnrollError::Session(Error::Eof(_) | Error::Timeout(_)) => Self::Lost,
+            EnrollError::GaveUp => Self::GaveUp,
+            EnrollError::Deployed => Self::Deployed,
+            EnrollError::LargeMember { .. } => Self::LargeMember,
+            EnrollError::TooOld { .. } => Self::TooOld,
+            EnrollError::Cloned { .. } => Self::Cloned,
+            EnrollError::NotListed => Self::NotListed,
+            EnrollError::Seal(_) | EnrollError::Command(_) | EnrollError::NoCluster => return None,
+            EnrollError::Session(Error::Internal(_)) => return None,
+            _ => Self::Lie,
+        })
+    }
+}
+
+/// What happened, to what, and what to do about it.
+pub fn explain(error: ClientError, args: &RegistryArgs, command: Command, peer: Peer) -> Failure {
+    let cause = Cause::of(&error);
+    let peer = shown_by(&error).unwrap_or(peer);
+    let failure = match error {
+        ClientError::Failed(failure) => return failure,
+        ClientError::Stopped(Stopped::Signal(number)) => return Failure::interrupted(number),
+        ClientError::Stopped(Stopped::Deadline) | ClientError::TimedOut(_) => {
+            Failure::timeout(&error)
+        }
+        error => describe(error, args, command, cause),
+    };
+    match cause.and_then(|cause| advise(cause, command, peer)) {
+        Some(advice) => failure.advise(advice),
+        None => failure,
+    }
+}
+
+/// Who the registry is, where an error shows it.
+fn shown_by(error: &ClientError) -> Option<Peer> {
+    let ClientError::Registry(error) = error else { return None };
+    match error {
+        EnrollError::Deployed => Some(Peer::Deployed),
+        EnrollError::Refused { request: Some(Op::GetCluster), reason } => match reason.refusal()? {
+            // A deployed server refuses the question for its time.
+            Refusal::NoClusterWithName | Refusal::NoClusterWithId => Some(Peer::Ours),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn describe(
+    error: ClientError,
+    args: &RegistryArgs,
+    command: Command,
+    cause: Option<Cause>,
+) -> Failure {
+    let registry = args.registry.display();
+    match (cause, &error) {
+        (Some(Cause::Unreachable | Cause::Lost), _) => Failure::unreachable(error),
+        (Some(Cause::WrongKey), _) => Failure::new(format!(
+            "the handshake failed: the registry does not hold the key in {registry}, or it is no xlReg registry"
+        )),
+        (Some(Cause::NoHandshake), error) if error.is_hang_up() => Failure::new(format!(
+            "the handshake failed: the registry closed the connection, most likely because it does not hold the key in \
+             {registry}"
+        )),
+        (Some(Cause::NoHandshake), _) => {
+            Failure::unreachable("the handshake failed: the registry did not answer in time")
+        }
+        (Some(Cause::Deployed), _) => Failure::refused(match command {
+            Join => format!("{error}"),
+            Members => "the registry is a deployed server, which does not tell who is in a cluster".into(),
+            Fetch => "the registry is a deployed server, which ends, and all its clusters with it, when it is asked for \
+                      its credential; it was not asked"
+                .into(),
+            Bench => "the registry is a deployed server, which ends, and all its clusters with it, by being measured; it \
+                      was not"
+                .into(),
+            Create | Register => "the registry is a deployed server, which may end, and all its clusters with it, by a \
+                                  Hello of a newer generation; nothing was sent"
+                .into(),
+        }),
+        (Some(Cause::GaveUp), _) => Failure::timeout(error),
+        (Some(Cause::Refused(_) | Cause::LargeMember | Cause::TooOld), _) => Failure::refused(error),
+        _ => match &error {
+            ClientError::Registry(EnrollError::Refused { .. }) => Failure::refused(error),
+            _ => Failure::new(error),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEERS: [Peer; 3] = [Peer::Unknown, Peer::Ours, Peer::Deployed];
+
+    /// Every advice that somebody may get whose peer is, or may be, a deployed server.
+    fn for_deployed() -> impl Iterator<Item = &'static Row> {
+        TABLE.iter().filter(|row| row.peers != Peers::Ours)
+    }
+
+    #[test]
+    fn no_advice_leads_into_what_ends_a_deployed_server() {
+        for row in for_deployed() {
+            let advice = row.advice;
+            // A join without --create, by ID, and what asks for a credential or makes many sessions.
+            for (risky, unless) in [
+                ("xlreg join", "--create SIZE"),
+                ("credential fetch", "never"),
+                ("xlreg bench", "never"),
+                ("--id", "never"),
+                ("--dialect prefixed", "never"),
+                ("--may-end-server", "of your own"),
+            ] {
+                assert!(!advice.contains(risky) || advice.contains(unless), "{advice}");
+            }
+            assert!(!advice.contains("another node has"), "not looked at: {advice}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_promised_by_name_only_where_it_is_kept() {
+        for row in for_deployed() {
+            let promises =
+                row.advice.contains("keeps its place") && row.advice.contains("recognised");
+            assert!(!promises, "{}", row.advice);
+            if row.commands.contains(&Join) && row.advice.contains("run the same command again") {
+                let says = row.advice.contains("does not take it again")
+                    || matches!(row.cause, Cause::Refused(Refusal::NameInUse));
+                assert!(says, "{}", row.advice);
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_is_reached_and_advice_for_an_unknown_peer_is_true_for_all() {
+        for row in TABLE {
+            for command in row.commands {
+                let reached =
+                    PEERS.iter().any(|peer| advise(row.cause, *command, *peer) == Some(row.advice));
+                assert!(reached, "{:?} in {command:?}: {}", row.cause, row.advice);
+                if let Some(advice) = advise(row.cause, *command, Peer::Unknown) {
+                    let row =
+                        TABLE.iter().find(|row| row.advice == advice && row.peers == Peers::Any);
+                    assert!(row.is_some(), "{advice}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_every_command_meets_has_advice_for_everybody() {
+        for cause in [
+            Cause::Unreachable,
+            Cause::WrongKey,
+            Cause::NoHandshake,
+            Cause::Lost,
+            Cause::Deployed,
+            Cause::TooOld,
+        ] {
+            for command in ALL {
+                for peer in PEERS {
+                    assert!(
+                        advise(cause, *command, peer).is_some(),
+                        "{cause:?} {command:?} {peer:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_that_are_of_our_words_only_show_who_speaks() {
+        let refused = |refusal: Refusal| {
+            ClientError::from(EnrollError::Refused {
+                request: Some(Op::GetCluster),
+                reason: refusal.into(),
+            })
+        };
+        assert_eq!(shown_by(&refused(Refusal::NoClusterWithName)), Some(Peer::Ours));
+        assert_eq!(shown_by(&refused(Refusal::WrongState)), None);
+        assert_eq!(shown_by(&EnrollError::Deployed.into()), Some(Peer::Deployed));
+    }
+}

@@ -1,0 +1,89 @@
+//! The way to a registry: all addresses of all its end points are tried, a new one every quarter of a second, and the
+//! first that answers is taken, in the manner of RFC 8305.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use xlreg::credential::Credential;
+
+/// How long one address is waited for before the next is tried too: RFC 8305, 8.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// How long to try one address.
+const CONNECT_TIME: Duration = Duration::from_secs(20);
+
+/// What came of a part of the work.
+enum Part {
+    /// A name has these addresses.
+    Resolved(String, io::Result<Vec<SocketAddr>>),
+    /// An address of an end point was tried.
+    Tried(String, SocketAddr, io::Result<TcpStream>),
+}
+
+/// Connects to whichever address of the registry answers first.
+///
+/// # Errors
+///
+/// What went wrong with each, as one text.
+pub async fn dial(credential: &Credential) -> Result<TcpStream, String> {
+    let mut parts = JoinSet::new();
+    for end_point in &credential.end_points {
+        let end_point = end_point.to_string();
+        parts.spawn(async move {
+            let addresses = lookup_host(&end_point).await.map(Iterator::collect);
+            Part::Resolved(end_point, addresses)
+        });
+    }
+    let (mut waiting, mut problems) = (VecDeque::new(), Vec::new());
+    let mut next = Instant::now();
+    loop {
+        if let Some((end_point, address)) = waiting.front().cloned()
+            && Instant::now() >= next
+        {
+            waiting.pop_front();
+            next = Instant::now() + STAGGER;
+            parts.spawn(async move {
+                let tried = timeout(CONNECT_TIME, TcpStream::connect(address)).await;
+                let tried = tried.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+                Part::Tried(end_point, address, tried)
+            });
+            continue;
+        }
+        let part = tokio::select! {
+            part = parts.join_next() => part,
+            () = sleep_until(next), if !waiting.is_empty() => continue,
+        };
+        match part {
+            None if waiting.is_empty() => return Err(problems.join("; ")),
+            None => next = Instant::now(),
+            // A task that was not cancelled and does not panic ends with a part.
+            Some(Err(error)) => problems.push(error.to_string()),
+            Some(Ok(Part::Resolved(end_point, Ok(addresses)))) => {
+                if addresses.is_empty() {
+                    problems.push(format!("{end_point}: no such host"));
+                }
+                waiting.extend(addresses.into_iter().map(|address| (end_point.clone(), address)));
+            }
+            Some(Ok(Part::Resolved(end_point, Err(error)))) => {
+                problems.push(format!("{end_point}: {error}"));
+            }
+            Some(Ok(Part::Tried(_, _, Ok(stream)))) => {
+                // A record that waits for another would arrive in the same segment.
+                return stream.set_nodelay(true).map(|()| stream).map_err(|e| e.to_string());
+            }
+            Some(Ok(Part::Tried(end_point, address, Err(error)))) => {
+                // The next need not wait for one that has failed.
+                next = Instant::now();
+                problems.push(match end_point == address.to_string() {
+                    true => format!("{end_point}: {error}"),
+                    false => format!("{end_point} ({address}): {error}"),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Why talking to a registry did not end as it should, and whether it may go well another time.
+
+use std::fmt;
+use std::io;
+
+use xlreg::adapter::tokio::DriveError;
+use xlreg::enroll::EnrollError;
+use xlreg::message::{Op, Refusal};
+use xlreg::session::{EofAt, Error};
+
+use super::stop::Stopped;
+use crate::failure::Failure;
+
+/// Why talking to a registry did not end as it should.
+#[derive(Debug)]
+pub enum ClientError {
+    /// No address of it answered; why.
+    Unreachable(String),
+    /// The connection failed.
+    Io(io::Error),
+    /// The registry, or what it said.
+    Registry(EnrollError),
+    /// The command is to stop.
+    Stopped(Stopped),
+    /// The time was over while this was tried again.
+    TimedOut(Box<ClientError>),
+    /// What was to be done beside talking, explained already.
+    Failed(Failure),
+}
+
+impl ClientError {
+    /// Whether the same may go well a little later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Io(_) => true,
+            Self::Registry(EnrollError::Session(Error::Eof(_) | Error::Timeout(_))) => true,
+            Self::Registry(EnrollError::Refused { request, reason }) => match reason.refusal() {
+                Some(Refusal::RegistryFull | Refusal::Unavailable) => true,
+                // Of many that create one cluster at the same moment a deployed server refuses some, and then has it.
+                Some(Refusal::NameInUse) => *request == Some(Op::Create),
+                _ => false,
+            },
+            Self::Registry(_) | Self::Stopped(_) | Self::TimedOut(_) | Self::Failed(_) => false,
+        }
+    }
+
+    /// Whether the registry hung up in the handshake.
+    pub const fn is_hang_up(&self) -> bool {
+        matches!(self, Self::Registry(EnrollError::Session(Error::Eof(EofAt::Handshake))))
+    }
+}
+
+/// What happened, in one line.
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable(why) => f.write_str(why),
+            Self::Io(error) => write!(f, "the connection to the registry failed: {error}"),
+            Self::Registry(error) => error.fmt(f),
+            Self::Stopped(Stopped::Deadline) => f.write_str("timed out"),
+            Self::Stopped(Stopped::Signal(_)) => f.write_str("interrupted"),
+            Self::TimedOut(last) => write!(f, "timed out: {last}"),
+            Self::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl From<Failure> for ClientError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Stopped> for ClientError {
+    fn from(stopped: Stopped) -> Self {
+        Self::Stopped(stopped)
+    }
+}
+
+impl From<EnrollError> for ClientError {
+    fn from(error: EnrollError) -> Self {
+        Self::Registry(error)
+    }
+}
+
+impl From<DriveError<EnrollError>> for ClientError {
+    fn from(error: DriveError<EnrollError>) -> Self {
+        match error {
+            DriveError::Machine(error) => Self::Registry(error),
+            DriveError::Io(error) => Self::Io(error),
+            DriveError::Command(error) => EnrollError::Command(error).into(),
+            _ => Error::Internal("the session owes its driver an answer").into(),
+        }
+    }
+}
+
+impl From<DriveError<Error>> for ClientError {
+    fn from(error: DriveError<Error>) -> Self {
+        match error {
+            DriveError::Machine(error) => error.into(),
+            DriveError::Io(error) => Self::Io(error),
+            DriveError::Command(error) => EnrollError::Command(error).into(),
+            _ => Error::Internal("the session owes its driver an answer").into(),
+        }
+    }
+}
+
+impl From<Error> for ClientError {
+    fn from(error: Error) -> Self {
+        EnrollError::Session(error).into()
+    }
+}

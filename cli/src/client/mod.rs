@@ -1,0 +1,158 @@
+//! What the commands that talk to a registry share: its credential, the way to it, a conversation with it, how long to
+//! try, and what the user is told when one of these fails.
+//!
+//! 1. [`run`] makes a command's event loop, and stops it by its deadline or by a signal, between two records.
+//! 2. [`persist`] tries again what may yet succeed: every time the whole session anew, since a registry that was
+//!    restarted may have forgotten what it said.
+//! 3. [`RegistryClient`] is one session; [`dial`] is the way there.
+//! 4. [`Advice`](advice) is what the user can do when it fails.
+
+pub mod advice;
+mod dial;
+mod error;
+mod patience;
+mod registry_client;
+mod stop;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use tokio::runtime::Builder;
+use xlreg::credential::Credential;
+use xlreg::enroll::{Enroll, EnrollError};
+use xlreg::identity::{Name, NodeId};
+use xlreg::message::ClusterRef;
+use xlreg::session::{ClientConfig, Dialect};
+
+pub use dial::dial;
+pub use error::ClientError;
+pub use patience::{Patience, PatienceArgs, whole_seconds};
+pub use registry_client::{Presence, RegistryClient, ask_kind, finish};
+pub use stop::{Stop, Stopped};
+
+use crate::failure::Failure;
+
+/// Which registry, and how to speak to it.
+#[derive(Debug, clap::Args)]
+pub struct RegistryArgs {
+    /// The registry's credential, its regCred.dat
+    #[arg(long, value_name = "REGCRED")]
+    pub registry: PathBuf,
+    /// The generation of servers to speak to
+    #[arg(long, value_enum, default_value_t)]
+    pub dialect: DialectChoice,
+    /// Send also what ends a deployed server, and all its clusters with it; for a server of your own
+    #[arg(long)]
+    pub may_end_server: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum DialectChoice {
+    /// What goes with the version in the credential
+    #[default]
+    Auto,
+    /// Servers from 1.9.0 on
+    Prefixed,
+    /// Servers up to 1.8.4
+    Chained,
+}
+
+impl RegistryArgs {
+    pub fn credential(&self) -> Result<Credential, Failure> {
+        read_credential(&self.registry)
+    }
+
+    /// How a client is to speak to the registry of this credential.
+    pub fn config(&self, credential: &Credential) -> ClientConfig {
+        let config = ClientConfig::new(credential);
+        let dialect = match self.dialect {
+            DialectChoice::Auto => config.dialect,
+            DialectChoice::Prefixed => Dialect::Prefixed,
+            DialectChoice::Chained => Dialect::Chained,
+        };
+        ClientConfig { dialect, ..config }
+    }
+
+    /// Whether a Hello to this registry is harmless, and understood.
+    pub fn check(&self, credential: &Credential) -> Result<(), EnrollError> {
+        let (version, first) = (credential.version, Enroll::FIRST_VERSION);
+        if version < first {
+            return Err(EnrollError::TooOld { version, first });
+        }
+        let too_short = matches!(self.dialect, DialectChoice::Prefixed)
+            && Dialect::of_registry(version) == Dialect::Chained;
+        match too_short && !self.may_end_server {
+            true => Err(EnrollError::Deployed),
+            false => Ok(()),
+        }
+    }
+}
+
+pub fn read_credential(path: &Path) -> Result<Credential, Failure> {
+    let advice = "what is needed is the regCred.dat that the registry wrote in its --dir";
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::new(format!("cannot read {}: {error}", path.display())).advise(advice)
+    })?;
+    text.parse()
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())).advise(advice))
+}
+
+/// Which cluster. A text may be both a name and an ID, so what is meant is said, not guessed.
+#[derive(Debug, clap::Args)]
+pub struct ClusterArgs {
+    /// The cluster's name
+    #[arg(id = "cluster", value_name = "CLUSTER", required_unless_present = "id")]
+    pub name: Option<Name>,
+    /// The cluster's ID instead of its name: 40 or 64 hex digits
+    #[arg(long, value_name = "ID", conflicts_with = "cluster")]
+    pub id: Option<NodeId>,
+}
+
+impl ClusterArgs {
+    /// The cluster as a request names it.
+    pub fn cluster(&self) -> ClusterRef {
+        ClusterRef { id: self.id, name: self.name.clone() }
+    }
+}
+
+impl fmt::Display for ClusterArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, &self.id) {
+            (Some(name), _) => name.fmt(f),
+            (None, Some(id)) => id.fmt(f),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// Runs a command's work on an event loop of its own.
+pub fn run<T>(
+    args: &PatienceArgs,
+    json: bool,
+    work: impl AsyncFnOnce(&mut Patience) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+    let done = runtime.block_on(async {
+        let mut patience = Patience::start(args, json);
+        work(&mut patience).await
+    });
+    // A name that is being resolved cannot be called off, and nobody waits for it any more.
+    runtime.shutdown_background();
+    done
+}
+
+/// Does something until it is done, or until it cannot get done any more, or in time.
+pub async fn persist<T>(
+    patience: &mut Patience,
+    mut once: impl AsyncFnMut(&Stop) -> Result<T, ClientError>,
+) -> Result<T, ClientError> {
+    loop {
+        let stop = patience.stop.clone();
+        match once(&stop).await {
+            Ok(done) => return Ok(done),
+            Err(error) => patience.pause(error).await?,
+        }
+    }
+}
