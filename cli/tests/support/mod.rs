@@ -1,5 +1,7 @@
 //! What tests of the real binary share: running it, a registry that runs, output pinned by snapshots.
 
+#![allow(dead_code, reason = "each test crate uses its own part of this")]
+
 pub mod deployed;
 
 use std::fs;
