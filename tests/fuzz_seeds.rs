@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use common::key_forms::{self, OpenSshFile};
 use common::vectors::{self, Capture, Captured, KeyPairs, Step};
 use common::wire::{Msg, Value, pad};
 use xlreg::credential::Credential;
@@ -256,6 +257,12 @@ fn key_pairs(capture: &Capture, seeds: &mut Seeds) {
     add("pkcs8", &[&[1], der.expose()]);
     add("pkcs1", &[&[2], pkcs1]);
     add("numbers", &[&[3], &scripted]);
+    let [n, e, d, p, q, _, _, coefficient] = numbers(pkcs1)[..] else { panic!("eight") };
+    let openssh = OpenSshFile::new([n, e, d, coefficient, p, q], b"a comment").bytes();
+    add("pem-openssh", &[&[0], key_forms::pem("OPENSSH PRIVATE KEY", &openssh).as_bytes()]);
+    add("pem-pkcs1", &[&[0], key_forms::pem("RSA PRIVATE KEY", pkcs1).as_bytes()]);
+    add("openssh", &[&[5], &openssh]);
+    add("numbers-openssh", &[&[6], &scripted, b"a comment"]);
     add("numbers-pkcs8", &[&[4], &scripted]);
     // n = 61 * 53: small, but they fit together.
     let tiny = [&[0x0c, 0xa1][..], &[17], &[0x01, 0x9d], &[61], &[53], &[53], &[49], &[38]];

@@ -5,17 +5,15 @@ mod common;
 
 use std::fmt::Debug;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use common::spellings::{spellings, without_blanks};
 use common::wire::{self, DIALECTS};
-use common::{KEYS, Seeded, identity, vectors};
+use common::{KEYS, Seeded, identity, run_tool, vectors};
 use xlreg::crypto::{Open, Sign};
 use xlreg::identity::directory::DirectoryError;
 use xlreg::identity::{
-    ClusterAttrs, CommsKeyPair, EndPoint, EndPointError, Identity, KeyError, KeyPairError,
+    ClusterAttrs, CommsKeyPair, EndPoint, EndPointError, Identity, KeyError, KeyForm, KeyPairError,
     MemberAttrs, Name, NameError, NodeId, NodeIdError, OpenSshError, PublicKey, SigKeyPair,
     Version, VersionError,
 };
@@ -253,14 +251,15 @@ fn what_is_no_private_key_is_refused() {
     let key = &KEYS.sig[0];
     let (pem, der) = (key.to_pem().unwrap(), key.to_pkcs8_der().unwrap());
     let (pem, der) = (pem.expose(), der.expose());
-    for text in [
-        "",
-        "x",
-        &pem[..pem.len() / 2],
-        &pem.replace("PRIVATE", "PUBLIC"),
-        &pem.replace("PRIVATE", "RSA PRIVATE"),
+    let pkcs1 = KeyPairError::Encoding(KeyForm::Pkcs1);
+    for (text, error) in [
+        ("", KeyPairError::NoKey),
+        ("x", KeyPairError::NoKey),
+        (&pem[..pem.len() / 2], KeyPairError::Armor),
+        (&pem.replace("PRIVATE", "PUBLIC"), KeyPairError::PublicKey),
+        (&pem.replace("PRIVATE", "RSA PRIVATE"), pkcs1),
     ] {
-        assert_eq!(SigKeyPair::from_pem(text).err(), Some(KeyPairError::Malformed));
+        assert_eq!(SigKeyPair::from_pem(text).err(), Some(error));
     }
     // The parts of a key must fit together. Damage that is not seen must not matter either: a wrong CRT part
     // would give signatures from which anyone could compute the key.
@@ -276,11 +275,11 @@ fn what_is_no_private_key_is_refused() {
     }
     assert_eq!(
         SigKeyPair::from_pkcs8_der(&der[..der.len() - 1]).err(),
-        Some(KeyPairError::Malformed)
+        Some(KeyPairError::Encoding(KeyForm::Pkcs8))
     );
     assert_eq!(
         SigKeyPair::from_pkcs8_der(key.public_key().spki_der()).err(),
-        Some(KeyPairError::Malformed)
+        Some(KeyPairError::PublicKey)
     );
     for bits in [0, 512, 1023, 8193] {
         let made = CommsKeyPair::generate(bits, &mut Seeded::new(1)).err();
@@ -288,22 +287,6 @@ fn what_is_no_private_key_is_refused() {
     }
     let made = CommsKeyPair::generate(1024, &mut Seeded::new(1)).unwrap();
     assert_eq!(made.public_key().bits(), 1024);
-}
-
-/// Runs ssh-keygen; `None`, loudly, where there is none.
-fn ssh_keygen(arguments: &[&str], file: &Path) -> Option<String> {
-    match Command::new("ssh-keygen").args(arguments).arg(file).output() {
-        Ok(output) => {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            Some(String::from_utf8(output.stdout).unwrap())
-        }
-        Err(error) => {
-            // Past the capture of the test harness, so that it shows when the test passes.
-            let skipped = format!("SKIPPED: no comparison with ssh-keygen, not here: {error}\n");
-            std::io::stderr().write_all(skipped.as_bytes()).unwrap();
-            None
-        }
-    }
 }
 
 #[test]
@@ -317,11 +300,11 @@ fn openssh_text_and_fingerprint_are_those_of_ssh_keygen() {
         {
             let text = key.to_openssh();
             assert_eq!(PublicKey::from_openssh(&text).as_ref(), Ok(key));
-            let Some(theirs) = ssh_keygen(&["-y", "-f"], &dir.path().join(file)) else { return };
+            let theirs = run_tool(dir.path(), &format!("ssh-keygen -y -f {file}"));
+            let Some(theirs) = theirs else { return };
             assert_eq!(theirs.trim_end(), text);
-            let public = dir.path().join("key.pub");
-            fs::write(&public, &text).unwrap();
-            let theirs = ssh_keygen(&["-l", "-f"], &public).unwrap();
+            fs::write(dir.path().join("key.pub"), &text).unwrap();
+            let theirs = run_tool(dir.path(), "ssh-keygen -l -f key.pub").unwrap();
             let words: Vec<&str> = theirs.split(' ').collect();
             assert_eq!(words[..2], [key.bits().to_string(), key.fingerprint().to_string()]);
         }

@@ -9,7 +9,7 @@ use common::wire::{
     feed, identified, is_over, member, next_request, token,
 };
 use common::{KEYS, Seeded};
-use xlreg::identity::{CommsKeyPair, KeyError, KeyPairError, NodeIdError, Token, Version};
+use xlreg::identity::{CommsKeyPair, KeyError, KeyForm, KeyPairError, NodeIdError, Token, Version};
 use xlreg::message::{Field, MessageError, Op, Refusal, Reply, Request};
 use xlreg::registry::Visitor;
 use xlreg::session::{
@@ -396,6 +396,15 @@ fn a_hello_opened_elsewhere_is_as_good_as_one_opened_here() {
 fn a_private_key_longer_than_any_is_not_parsed() {
     let pem = KEYS.comms[0].to_pem().unwrap();
     let spaces = |n| " ".repeat(n) + pem.expose();
-    assert!(CommsKeyPair::from_pem(&spaces(10_000)).is_ok());
-    assert_eq!(CommsKeyPair::from_pem(&spaces(20_000)).err(), Some(KeyPairError::Malformed));
+    assert!(CommsKeyPair::from_pem(spaces(60_000)).is_ok());
+    assert_eq!(CommsKeyPair::from_pem(spaces(70_000)).err(), Some(KeyPairError::TooLong));
+    // What would be decoded has a bound of its own.
+    let base64 = format!("-----BEGIN PRIVATE KEY-----\n{}", "AAAA".repeat(6_000));
+    let base64 = format!("{base64}\n-----END PRIVATE KEY-----\n");
+    assert_eq!(CommsKeyPair::from_pem(base64).err(), Some(KeyPairError::TooLong));
+    // And so has what is parsed.
+    let zeros = format!("-----BEGIN PRIVATE KEY-----\n{}", "AAAA".repeat(4_000));
+    let zeros = format!("{zeros}\n-----END PRIVATE KEY-----\n");
+    let damaged = KeyPairError::Encoding(KeyForm::Pkcs8);
+    assert_eq!(CommsKeyPair::from_pem(zeros).err(), Some(damaged));
 }

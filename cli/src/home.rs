@@ -363,8 +363,11 @@ fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
         DirectoryError::Changed { .. } => {
             format!("restore it from a backup; {}", accept_advice(dir))
         }
+        DirectoryError::Key { .. } => format!("put a key there that can be used, or {anew}"),
+        DirectoryError::Given { .. } => {
+            format!("to begin anew, move it out of {} first", dir.display())
+        }
         DirectoryError::Incomplete { .. }
-        | DirectoryError::Key { .. }
         | DirectoryError::Name { .. }
         | DirectoryError::Id { .. }
         | DirectoryError::Manifest { .. } => anew,

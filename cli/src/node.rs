@@ -153,13 +153,20 @@ fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
         DirectoryError::Lost { .. } => format!(
             "write that line into it, or restore it from a backup; for a new node, use another --node than {dir}"
         ),
+        DirectoryError::Key { .. } => format!(
+            "put a key there that can be used, or restore it from a backup; for a new node, use another --node than {dir}"
+        ),
         DirectoryError::Incomplete { .. }
         | DirectoryError::Changed { .. }
-        | DirectoryError::Key { .. }
         | DirectoryError::Name { .. }
         | DirectoryError::Id { .. }
         | DirectoryError::Manifest { .. } => {
             format!("restore it from a backup; for a new node, use another --node than {dir}")
+        }
+        DirectoryError::Given { .. } => {
+            format!(
+                "the making of {dir} was cut short before that; move the key away, or use another --node"
+            )
         }
         error if error.is_read_only() => format!(
             "this user must be able to read {dir}, and to write it unless a whole node with its ID is kept there"

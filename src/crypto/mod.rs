@@ -14,6 +14,7 @@
 
 #[cfg(feature = "aws-lc-rs")]
 mod aws_lc;
+mod private_key;
 mod provider;
 mod rust_crypto;
 #[cfg(feature = "getrandom")]
@@ -25,9 +26,9 @@ use zeroize::Zeroizing;
 
 #[cfg(feature = "aws-lc-rs")]
 pub use aws_lc::AwsLc;
+pub(crate) use private_key::{MAX_DER, PrivateKey, PrivateKeyError, PrivateParts};
 pub use provider::{KeyRefused, Provider, SelfTestFailed, self_test};
 pub use rust_crypto::RustCrypto;
-pub(crate) use rust_crypto::{PrivateKey, PrivateKeyError};
 #[cfg(feature = "getrandom")]
 pub use system::SystemRng;
 

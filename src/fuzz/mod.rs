@@ -24,6 +24,8 @@ mod corpus;
 mod hello;
 mod hello_rsa;
 mod input;
+#[path = "../../tests/common/key_forms.rs"]
+mod key_forms;
 mod key_pairs;
 mod keys;
 mod pair;

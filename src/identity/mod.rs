@@ -23,11 +23,15 @@ mod attrs;
 #[cfg(feature = "std")]
 pub mod directory;
 mod end_point;
-mod keys;
+mod key_error;
+mod key_file;
+mod key_pair;
 mod name;
 mod node;
 mod node_id;
 mod openssh;
+mod openssh_private;
+mod public_key;
 mod spki;
 mod token;
 mod version;
@@ -35,13 +39,13 @@ mod version;
 pub(crate) use attrs::hex_bits;
 pub use attrs::{AttrsError, ClusterAttrs, MemberAttrs};
 pub use end_point::{EndPoint, EndPointError};
-pub use keys::{
-    CommsKeyPair, Fingerprint, FingerprintError, KeyError, KeyPairError, Pem, PublicKey, SigKeyPair,
-};
+pub use key_error::{KeyAlgorithm, KeyForm, KeyPairError};
+pub use key_pair::{CommsKeyPair, Pem, SigKeyPair};
 pub use name::{Name, NameError};
 pub use node::Identity;
 pub use node_id::{NodeId, NodeIdError};
 pub use openssh::OpenSshError;
+pub use public_key::{Fingerprint, FingerprintError, KeyError, PublicKey};
 #[cfg(test)]
 pub(crate) use spki::PARSED;
 pub(crate) use spki::Spki;

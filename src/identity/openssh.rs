@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use base64ct::{Base64, Encoding};
 
-use super::keys::{KeyError, PublicKey};
+use super::public_key::{KeyError, PublicKey};
 
 const ALGORITHM: &str = "ssh-rsa";
 
@@ -78,7 +78,7 @@ fn mpint(out: &mut Vec<u8>, magnitude: &[u8]) {
     string(out, &[sign, magnitude]);
 }
 
-fn next_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn next_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (len, tail) = rest.split_first_chunk::<4>()?;
     let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
     let (string, tail) = tail.split_at_checked(len)?;
@@ -86,7 +86,7 @@ fn next_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(string)
 }
 
-fn next_mpint<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn next_mpint<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     match next_string(rest)? {
         [0, magnitude @ ..] if magnitude.first().is_some_and(|b| b & 0x80 != 0) => Some(magnitude),
         magnitude @ [first, ..] if *first != 0 && first & 0x80 == 0 => Some(magnitude),

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
+pub mod key_forms;
 pub mod mutants;
 mod no_rsa;
 pub mod pair;
@@ -12,6 +13,9 @@ pub mod wire;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 
 use rand_core::{TryCryptoRng, TryRng};
@@ -112,5 +116,24 @@ pub fn identity(name: &str, n: usize) -> Identity {
         id: None,
         comms: KEYS.comms[n % KEYS.comms.len()].clone(),
         sig: KEYS.sig[n % KEYS.sig.len()].clone(),
+    }
+}
+
+/// What a tool says that is run in a directory; `None`, loudly, where there is none. CI has them all. A word `''` is empty.
+pub fn run_tool(dir: &Path, command: &str) -> Option<String> {
+    let mut words = command.split(' ').map(|word| word.trim_matches('\''));
+    let mut tool = Command::new(words.next()?);
+    match tool.args(words).current_dir(dir).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{command}: {output:?}");
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{command}: {error}; ci/install installs it");
+            // Past the capture of the test harness, so that it shows when the test passes.
+            let skipped = format!("SKIPPED: not here: {command}: {error}\n");
+            std::io::stderr().write_all(skipped.as_bytes()).unwrap();
+            None
+        }
     }
 }

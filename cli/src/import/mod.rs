@@ -204,12 +204,16 @@ impl<K> Private<K> {
         let Value::Pem(body) = value else { return Err("a PEM block is expected here".into()) };
         let der = der(body)?;
         let [pkcs1, pkcs8] = forms.map(|form| form(der.expose()));
+        let damaged = |error: &KeyPairError| {
+            matches!(error, KeyPairError::Encoding(_) | KeyPairError::Inconsistent)
+        };
         let pair = match (pkcs1, pkcs8) {
             (Ok(pair), _) | (_, Ok(pair)) => pair,
-            (Err(KeyPairError::Malformed), Err(KeyPairError::Malformed)) => {
+            (Err(one), Err(other)) if damaged(&one) && damaged(&other) => {
                 return Err("not an RSA private key whose parts fit together".into());
             }
-            (Err(KeyPairError::Malformed), Err(error)) | (Err(error), _) => {
+            (Err(one), Err(other)) => {
+                let error = if damaged(&one) { other } else { one };
                 return Err(error.to_string());
             }
         };
@@ -433,11 +437,14 @@ mod tests {
                 let Ok(other) = String::from_utf8(bytes) else { continue };
                 if let Ok(said) = said(&other) {
                     assert_eq!(said.2, known.2, "byte {at}");
+                    // Every number of a key is looked at, also those that could be computed.
+                    let inside = text[..at].rfind("-----BEGIN") > text[..at].rfind("-----END");
+                    assert!(!inside, "byte {at}");
                     taken += 1;
                 }
             }
             println!("{version}: {taken} of {} taken", text.len() / 7);
-            assert!((100..500).contains(&taken), "{taken}");
+            assert!((30..100).contains(&taken), "{taken}");
         }
     }
 }

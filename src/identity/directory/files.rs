@@ -170,8 +170,13 @@ fn parent(path: &Path) -> &Path {
 
 /// Makes what was done in a directory durable, where directories can be flushed.
 pub fn sync_directory(dir: &Path) -> Result<(), DirectoryError> {
+    sync(dir)
+}
+
+/// Makes durable what somebody else wrote, where what is open for reading can be flushed.
+pub fn sync(path: &Path) -> Result<(), DirectoryError> {
     if cfg!(unix) {
-        File::open(dir).and_then(|d| d.sync_all()).map_err(io_error(dir))?;
+        File::open(path).and_then(|file| file.sync_all()).map_err(io_error(path))?;
     }
     Ok(())
 }

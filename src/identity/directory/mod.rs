@@ -2,7 +2,7 @@
 //!
 //! | File | What it holds |
 //! |------|---------------|
-//! | `comms_key.pem`, `sig_key.pem` | the private keys, PKCS#8 PEM, mode 0600 |
+//! | `comms_key.pem`, `sig_key.pem` | the private keys, mode 0600; PKCS#8 PEM, unless somebody gave them in another form |
 //! | `name` | the node's name, one line |
 //! | `id` | the node's ID in hex, one line; absent until there is one |
 //! | `manifest` | what the others held when they were whole: name, ID, fingerprints of the keys |
@@ -19,6 +19,7 @@
 //! directory.
 
 mod files;
+mod given;
 mod lock;
 mod manifest;
 
@@ -29,7 +30,8 @@ use std::string::String;
 use rand_core::CryptoRng;
 
 use super::{
-    CommsKeyPair, Identity, KeyPairError, Name, NameError, NodeId, NodeIdError, SigKeyPair,
+    CommsKeyPair, Identity, KeyPairError, Name, NameError, NodeId, NodeIdError, Pem, PublicKey,
+    SigKeyPair,
 };
 use files::{PRIVATE, PUBLIC, io_error};
 use manifest::{Facts, Manifest};
@@ -133,6 +135,12 @@ pub enum DirectoryError {
         /// What is wrong with the ID.
         source: NodeIdError,
     },
+    /// Somebody put another key there than the one that is saved; it may be the only copy.
+    #[error("{}: another key than the one to be kept here, put there by somebody; move it away", path.display())]
+    Given {
+        /// The file.
+        path: PathBuf,
+    },
     /// New keys could not be generated.
     #[error("no keys could be generated: {0}")]
     Generate(KeyPairError),
@@ -151,13 +159,17 @@ impl Identity {
     /// already are left alone: where nothing has changed, nothing is written. Another identity that is there is
     /// replaced; if that is cut short, loading says which file is not what it was.
     ///
+    /// A key file is never written anew for its form: one that has this key stays as it is. One that somebody else than
+    /// this library wrote, and that has another key or none that can be used, is not replaced either.
+    ///
     /// Two that save at once are not kept apart: who may not be alone holds a [`DirectoryLock`].
     ///
     /// # Errors
     ///
-    /// [`DirectoryError`] names the file that could not be written.
+    /// [`DirectoryError`] names the file that could not be written; [`DirectoryError::Given`] if it is somebody's key.
     pub fn save(&self, dir: &Path) -> Result<(), DirectoryError> {
         files::make_directory(dir)?;
+        self.respect_given(dir)?;
         let facts = match Manifest::read(dir)? {
             Some(Manifest::Whole(facts)) => Some(facts),
             // From a version without manifests: from now on it is known what it was.
@@ -180,11 +192,32 @@ impl Identity {
         Manifest::Whole(Facts::of(self, store)).write(dir)
     }
 
+    /// Refuses before anything is written or removed, if that would cost somebody a key.
+    fn respect_given(&self, dir: &Path) -> Result<(), DirectoryError> {
+        for (file, key) in self.key_files() {
+            let path = dir.join(file);
+            if !given::may_be_replaced(&path, key)? {
+                return Err(DirectoryError::Given { path });
+            }
+        }
+        Ok(())
+    }
+
+    fn key_files(&self) -> [(&'static str, &PublicKey); 2] {
+        [(COMMS_KEY, self.comms.public_key()), (SIG_KEY, self.sig.public_key())]
+    }
+
     /// Writes every file where it belongs, in a directory that is unfinished.
     fn begin(&self, dir: &Path) -> Result<(), DirectoryError> {
-        for part in PARTS {
-            files::remove_if_there(&dir.join(part))?;
+        for (file, key) in self.key_files() {
+            let path = dir.join(file);
+            match given::has(&path, key) {
+                true => files::sync(&path)?,
+                false => files::remove_if_there(&path)?,
+            }
         }
+        files::remove_if_there(&dir.join(NAME))?;
+        files::remove_if_there(&dir.join(ID))?;
         self.each_part(dir, files::write_new)?;
         files::sync_directory(dir)
     }
@@ -203,12 +236,16 @@ impl Identity {
         dir: &Path,
         write: fn(&Path, &[u8], u32) -> Result<(), DirectoryError>,
     ) -> Result<(), DirectoryError> {
-        let pem = |path: PathBuf, pem: Result<super::Pem, KeyPairError>| match pem {
-            Ok(pem) => write(&path, pem.expose().as_bytes(), PRIVATE),
-            Err(source) => Err(DirectoryError::Key { path, source }),
+        let pem = |file, pem: Result<Pem, KeyPairError>, key| {
+            let path = dir.join(file);
+            match pem {
+                _ if given::has(&path, key) => files::make_private(&path, PRIVATE),
+                Ok(pem) => write(&path, pem.expose().as_bytes(), PRIVATE),
+                Err(source) => Err(DirectoryError::Key { path, source }),
+            }
         };
-        pem(dir.join(COMMS_KEY), self.comms.to_pem())?;
-        pem(dir.join(SIG_KEY), self.sig.to_pem())?;
+        pem(COMMS_KEY, self.comms.to_pem(), self.comms.public_key())?;
+        pem(SIG_KEY, self.sig.to_pem(), self.sig.public_key())?;
         write(&dir.join(NAME), files::line(&self.name).as_bytes(), PUBLIC)?;
         match self.id {
             Some(id) => write(&dir.join(ID), files::line(&id).as_bytes(), PUBLIC),
@@ -271,8 +308,7 @@ impl Identity {
             Some(line) => DirectoryError::Lost { path: dir.join(file), line },
             None => missing(file),
         };
-        let key =
-            |file| files::read(&dir.join(file))?.map(Secret::new).ok_or_else(|| missing(file));
+        let key = |file| given::read(&dir.join(file))?.ok_or_else(|| missing(file));
         let (comms, sig) = (key(COMMS_KEY)?, key(SIG_KEY)?);
         let unusable = |file, source| DirectoryError::Key { path: dir.join(file), source };
         let name = files::read(&dir.join(NAME))?
@@ -287,8 +323,8 @@ impl Identity {
                 .map(|text| text.trim_end().parse::<NodeId>())
                 .transpose()
                 .map_err(|source| DirectoryError::Id { path: dir.join(ID), source })?,
-            comms: CommsKeyPair::from_pem(&comms).map_err(|e| unusable(COMMS_KEY, e))?,
-            sig: SigKeyPair::from_pem(&sig).map_err(|e| unusable(SIG_KEY, e))?,
+            comms: CommsKeyPair::from_pem(&*comms).map_err(|e| unusable(COMMS_KEY, e))?,
+            sig: SigKeyPair::from_pem(&*sig).map_err(|e| unusable(SIG_KEY, e))?,
         })
     }
 
@@ -307,8 +343,6 @@ impl Identity {
         DirectoryLock::wait(dir)?.load_or_generate(name, rng)
     }
 }
-
-type Secret = zeroize::Zeroizing<String>;
 
 /// Writes the manifest of a directory that has none. Where what is there can't be loaded there is nothing to say of it.
 fn mark(dir: &Path) -> Result<Option<Facts>, DirectoryError> {

@@ -1,4 +1,4 @@
-//! RSA keys by what they are for: public keys as peers send them, and the two kinds of key pair.
+//! RSA public keys as peers send them, and their fingerprints.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -15,14 +15,10 @@ use rsa::pkcs8::der::Encode;
 use rsa::pkcs8::der::asn1::{AnyRef, BitStringRef};
 use rsa::pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use super::openssh::{self, OpenSshError};
 use super::spki::{self, Spki};
-use crate::crypto::{
-    Open, OpenError, PrivateKey, PrivateKeyError, PublicComponents, RustCrypto, Seal, SealError,
-    Secret, Sign, SignError,
-};
+use crate::crypto::{PublicComponents, RustCrypto, Seal, SealError};
 
 /// An RSA public key that this protocol accepts: 1024 to 8192 bits, odd modulus, odd exponent of at least 3.
 ///
@@ -242,146 +238,4 @@ pub enum KeyError {
     /// The exponent is even, below 3 or above 2^33 - 1.
     #[error("the public exponent of the key is not an odd number from 3 to 2^33 - 1")]
     Exponent,
-}
-
-/// Why a key pair could not be made, read or written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyPairError {
-    /// Not PKCS#8 with an RSA private key whose parts fit together.
-    #[error("not a PKCS#8 RSA private key (a PEM block headed 'BEGIN PRIVATE KEY' is expected)")]
-    Malformed,
-    /// The public half is not acceptable.
-    #[error(transparent)]
-    Public(#[from] KeyError),
-    /// No key could be generated.
-    #[error("no key of this size could be generated")]
-    Generate,
-}
-
-impl From<PrivateKeyError> for KeyPairError {
-    fn from(error: PrivateKeyError) -> Self {
-        match error {
-            PrivateKeyError::Malformed => Self::Malformed,
-            PrivateKeyError::Bits(bits) => Self::Public(KeyError::Bits(bits)),
-            PrivateKeyError::Generate => Self::Generate,
-        }
-    }
-}
-
-/// PEM text of a private key: wiped when dropped, never printed by accident.
-pub struct Pem(Zeroizing<String>);
-
-impl Pem {
-    /// The text itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-macro_rules! key_pair {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        ///
-        /// The private half is wiped when dropped and is not in the `Debug` text.
-        #[derive(Clone)]
-        pub struct $name {
-            private: PrivateKey,
-            public: PublicKey,
-        }
-
-        impl $name {
-            /// Generates a key pair of `bits`, 1024 to 8192; 2048 is what deployed nodes have.
-            ///
-            /// # Errors
-            ///
-            /// [`KeyPairError::Public`] for another size, [`KeyPairError::Generate`] if the generator fails.
-            pub fn generate(bits: usize, rng: &mut dyn CryptoRng) -> Result<Self, KeyPairError> {
-                Self::new(PrivateKey::generate(rng, bits, PublicKey::BITS)?)
-            }
-
-            /// Reads PKCS#8 PEM, the block headed `BEGIN PRIVATE KEY`.
-            ///
-            /// # Errors
-            ///
-            /// [`KeyPairError`] says what is wrong with it.
-            pub fn from_pem(pem: &str) -> Result<Self, KeyPairError> {
-                Self::new(PrivateKey::from_pem(pem, PublicKey::BITS)?)
-            }
-
-            /// Reads PKCS#8 DER.
-            ///
-            /// # Errors
-            ///
-            /// [`KeyPairError`] says what is wrong with it.
-            pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyPairError> {
-                Self::new(PrivateKey::from_der(der, PublicKey::BITS)?)
-            }
-
-            /// Reads PKCS#1 DER, as deployed nodes keep their keys.
-            ///
-            /// # Errors
-            ///
-            /// [`KeyPairError`] says what is wrong with it.
-            pub fn from_pkcs1_der(der: &[u8]) -> Result<Self, KeyPairError> {
-                Self::new(PrivateKey::from_pkcs1_der(der, PublicKey::BITS)?)
-            }
-
-            fn new(private: PrivateKey) -> Result<Self, KeyPairError> {
-                let (modulus, exponent) = private.public_components();
-                Ok(Self { private, public: PublicKey::from_components(&modulus, &exponent)? })
-            }
-
-            /// The private key as PKCS#8 PEM with LF line ends.
-            ///
-            /// # Errors
-            ///
-            /// [`KeyPairError::Malformed`] if the key cannot be encoded.
-            pub fn to_pem(&self) -> Result<Pem, KeyPairError> {
-                Ok(Pem(self.private.to_pem()?))
-            }
-
-            /// The private key as PKCS#8 DER.
-            ///
-            /// # Errors
-            ///
-            /// [`KeyPairError::Malformed`] if the key cannot be encoded.
-            pub fn to_pkcs8_der(&self) -> Result<Secret, KeyPairError> {
-                Ok(Secret::new(self.private.to_der()?.to_vec()))
-            }
-
-            /// The public half.
-            pub fn public_key(&self) -> &PublicKey {
-                &self.public
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).field("public", &self.public).finish_non_exhaustive()
-            }
-        }
-    };
-}
-
-key_pair! {
-    /// A comms key pair: opens the small secrets that others seal to it.
-    CommsKeyPair
-}
-
-key_pair! {
-    /// A sig key pair: signs, and does nothing else.
-    SigKeyPair
-}
-
-impl Open for CommsKeyPair {
-    fn open(&self, ciphertext: &[u8], rng: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
-        self.private.open(ciphertext, rng)
-    }
-}
-
-impl Sign for SigKeyPair {
-    fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, SignError> {
-        self.private.sign(message, rng)
-    }
 }
