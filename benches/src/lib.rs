@@ -1,6 +1,7 @@
 //! The work that is measured: sessions without sockets, and the same bytes by the crates below them.
 
 mod daemon;
+mod errands;
 #[path = "../../tests/common/no_rsa.rs"]
 mod no_rsa;
 mod raw;
@@ -10,6 +11,7 @@ mod seeded;
 mod sessions;
 
 pub use daemon::{Connection, Daemon, ask};
+pub use errands::{Errand, Errands};
 pub use raw::Raw;
 pub use registries::Registries;
 pub use seeded::Seeded;
