@@ -1,11 +1,12 @@
 //! What the tests share: the captures, generators with known draws, keys that need not be generated.
 
-#![allow(dead_code, reason = "each test crate uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test crate uses its own part of this")]
 
 pub mod key_forms;
 pub mod mutants;
 mod no_rsa;
 pub mod pair;
+pub mod raw;
 mod seeded;
 pub mod spellings;
 pub mod vectors;

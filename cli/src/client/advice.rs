@@ -67,6 +67,8 @@ enum Cause {
     Lost,
     /// It is a deployed server, which what was wanted would end.
     Deployed,
+    /// It is a deployed server, which the Hello of the dialect that was chosen would end.
+    NewerHello,
     /// The Member may not fit a segment.
     LargeMember,
     /// It is too old.
@@ -295,8 +297,8 @@ const TABLE: &[Row] = &[
         "measure a server of your own, and say --may-end-server if it is a deployed one",
     ),
     row(
-        Cause::Deployed,
-        &[Create, Register],
+        Cause::NewerHello,
+        ALL,
         Peers::Any,
         "leave out --dialect; --may-end-server is for a server of your own",
     ),
@@ -347,6 +349,7 @@ impl Cause {
     fn of(error: &ClientError) -> Option<Self> {
         let error = match error {
             ClientError::Unreachable(_) => return Some(Self::Unreachable),
+            ClientError::NewerHello => return Some(Self::NewerHello),
             ClientError::Io(_) => return Some(Self::Lost),
             ClientError::TimedOut(last) => return Self::of(last),
             ClientError::Stopped(_) | ClientError::Failed(_) => return None,
@@ -392,7 +395,11 @@ pub fn explain(error: ClientError, args: &RegistryArgs, command: Command, peer: 
 
 /// Who the registry is, where an error shows it.
 fn shown_by(error: &ClientError) -> Option<Peer> {
-    let ClientError::Registry(error) = error else { return None };
+    let error = match error {
+        ClientError::Registry(error) => error,
+        ClientError::NewerHello => return Some(Peer::Deployed),
+        _ => return None,
+    };
     match error {
         EnrollError::Deployed => Some(Peer::Deployed),
         EnrollError::Refused { request: Some(Op::GetCluster), reason } => match reason.refusal()? {
@@ -424,7 +431,8 @@ fn describe(
             Failure::unreachable("the handshake failed: the registry did not answer in time")
         }
         (Some(Cause::Deployed), _) => Failure::refused(match command {
-            Join => format!("{error}"),
+            // The other two never ask what shows it.
+            Join | Create | Register => format!("{error}"),
             Members => "the registry is a deployed server, which does not tell who is in a cluster".into(),
             Fetch => "the registry is a deployed server, which ends, and all its clusters with it, when it is asked for \
                       its credential; it was not asked"
@@ -432,12 +440,9 @@ fn describe(
             Bench => "the registry is a deployed server, which ends, and all its clusters with it, by being measured; it \
                       was not"
                 .into(),
-            Create | Register => "the registry is a deployed server, which may end, and all its clusters with it, by a \
-                                  Hello of a newer generation; nothing was sent"
-                .into(),
         }),
         (Some(Cause::GaveUp), _) => Failure::timeout(error),
-        (Some(Cause::Refused(_) | Cause::LargeMember | Cause::TooOld), _) => Failure::refused(error),
+        (Some(Cause::Refused(_) | Cause::NewerHello | Cause::LargeMember | Cause::TooOld), _) => Failure::refused(error),
         _ => match &error {
             ClientError::Registry(EnrollError::Refused { .. }) => Failure::refused(error),
             _ => Failure::new(error),
@@ -512,7 +517,7 @@ mod tests {
             Cause::WrongKey,
             Cause::NoHandshake,
             Cause::Lost,
-            Cause::Deployed,
+            Cause::NewerHello,
             Cause::TooOld,
         ] {
             for command in ALL {
@@ -522,6 +527,11 @@ mod tests {
                         "{cause:?} {command:?} {peer:?}"
                     );
                 }
+            }
+        }
+        for command in [Join, Members, Fetch, Bench] {
+            for peer in PEERS {
+                assert!(advise(Cause::Deployed, command, peer).is_some(), "{command:?} {peer:?}");
             }
         }
     }

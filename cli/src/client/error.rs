@@ -20,6 +20,8 @@ pub enum ClientError {
     Io(io::Error),
     /// The registry, or what it said.
     Registry(EnrollError),
+    /// The Hello would end the registry, which is a deployed server of an older generation. Nothing was sent.
+    NewerHello,
     /// The command is to stop.
     Stopped(Stopped),
     /// The time was over while this was tried again.
@@ -40,7 +42,11 @@ impl ClientError {
                 Some(Refusal::NameInUse) => *request == Some(Op::Create),
                 _ => false,
             },
-            Self::Registry(_) | Self::Stopped(_) | Self::TimedOut(_) | Self::Failed(_) => false,
+            Self::Registry(_)
+            | Self::NewerHello
+            | Self::Stopped(_)
+            | Self::TimedOut(_)
+            | Self::Failed(_) => false,
         }
     }
 
@@ -57,6 +63,10 @@ impl fmt::Display for ClientError {
             Self::Unreachable(why) => f.write_str(why),
             Self::Io(error) => write!(f, "the connection to the registry failed: {error}"),
             Self::Registry(error) => error.fmt(f),
+            Self::NewerHello => f.write_str(
+                "the registry is a deployed server, which may end, and all its clusters with it, by a Hello of a newer \
+                 generation; nothing was sent",
+            ),
             Self::Stopped(Stopped::Deadline) => f.write_str("timed out"),
             Self::Stopped(Stopped::Signal(_)) => f.write_str("interrupted"),
             Self::TimedOut(last) => write!(f, "timed out: {last}"),

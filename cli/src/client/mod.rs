@@ -76,15 +76,15 @@ impl RegistryArgs {
     }
 
     /// Whether a Hello to this registry is harmless, and understood.
-    pub fn check(&self, credential: &Credential) -> Result<(), EnrollError> {
+    pub fn check(&self, credential: &Credential) -> Result<(), ClientError> {
         let (version, first) = (credential.version, Enroll::FIRST_VERSION);
         if version < first {
-            return Err(EnrollError::TooOld { version, first });
+            return Err(EnrollError::TooOld { version, first }.into());
         }
         let too_short = matches!(self.dialect, DialectChoice::Prefixed)
             && Dialect::of_registry(version) == Dialect::Chained;
         match too_short && !self.may_end_server {
-            true => Err(EnrollError::Deployed),
+            true => Err(ClientError::NewerHello),
             false => Ok(()),
         }
     }
