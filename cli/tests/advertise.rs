@@ -16,14 +16,21 @@ fn directory() -> TempDir {
     temp
 }
 
-/// Starts with these flags and stops again: what regCred.dat says, and what was told at the strictest filter.
+/// Starts with these flags and stops again: what regCred.dat says, and what was told at the strictest filter, which stands
+/// beside "listening" too.
 fn start(dir: &Path, flags: &[&str]) -> Result<(Vec<String>, String), Failed> {
     let mut command = serve(dir, flags);
     command.env("RUST_LOG", "error");
-    let daemon = Daemon::launch(command, dir, 1)?;
+    let mut daemon = Daemon::launch(command, dir, 1)?;
+    let output = daemon.output.take().unwrap();
     let told = daemon.credential().end_points.iter().map(|end| end.as_str().into()).collect();
     let (status, _, log) = daemon.terminate();
     assert_eq!(status.code(), Some(0), "{log}");
+    let beside: Vec<_> = output.iter().collect();
+    assert_eq!(beside.len(), log.lines().count(), "{beside:?}");
+    for (notice, line) in beside.iter().zip(log.lines()) {
+        assert!(line.contains(notice.as_str()), "{notice} in {line}");
+    }
     Ok((told, log))
 }
 

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use common::client::{Client, Failure, Way, token};
-use common::http::{Samples, ask, get};
+use common::http::Samples;
 use common::{Daemon, HANG, KEYS, Seeded, furnish, identity, serve, until};
 use rand_core::Rng;
 use serde_json::Value;
@@ -245,33 +245,6 @@ fn metrics_tell_what_happened() {
     assert!((1.0..=8.0).contains(&commits), "{commits} commits for 8 changes");
     assert!(samples.value("xlreg_commit_seconds_sum", &[]) > 0.0);
     assert!(samples.0.ends_with("# EOF\n"), "complete");
-}
-
-#[test]
-fn the_observer_answers_little_http_and_no_more() {
-    let (_temp, _daemon, way, metrics) = start_observed(&[]);
-    let health = get(&metrics, "/healthz");
-    assert_eq!(health.status, "HTTP/1.1 200 OK");
-    assert_eq!(health.body.trim_end(), "ok");
-    let shown = get(&metrics, "/metrics");
-    assert_eq!(shown.status, "HTTP/1.1 200 OK");
-    assert!(shown.head.contains("Content-Type: application/openmetrics-text"), "{}", shown.head);
-    assert!(shown.head.contains(&format!("Content-Length: {}", shown.body.len())));
-    for path in ["/", "/metricsx", "/healthz/", "metrics", "/../id"] {
-        assert_eq!(get(&metrics, path).status, "HTTP/1.1 404 Not Found", "{path}");
-    }
-    for method in ["POST", "HEAD", "get", "\0"] {
-        let request = format!("{method} /metrics HTTP/1.1\r\n\r\n");
-        let status = ask(&metrics, request.as_bytes()).status;
-        assert_eq!(status, "HTTP/1.1 405 Method Not Allowed", "{method:?}");
-    }
-    let huge = [b"GET /metrics HTTP/1.1\r\nX: ".as_slice(), &vec![b'x'; 1 << 20]].concat();
-    assert_eq!(ask(&metrics, &huge).status, "", "dropped");
-    // More of them at a time than are answered: the rest is hung up on, and in the end it answers again.
-    let crowd: Vec<_> = (0..64).map(|_| TcpStream::connect(&metrics).unwrap()).collect();
-    drop(crowd);
-    until("it answers again", || get(&metrics, "/healthz").status == "HTTP/1.1 200 OK");
-    errand(&way, "node", "served", &mut Seeded(8)).unwrap();
 }
 
 /// Pieces of bytes as somebody might write them: in hex, and as a list of numbers.

@@ -12,7 +12,7 @@ use crate::daemon::advertise::{self, Advertise};
 use crate::daemon::log::{self, LogFormat, NOTICE};
 use crate::daemon::manager::{Manager, Told};
 use crate::daemon::signals::{self, Signals};
-use crate::daemon::{self, Daemon, Limits, Metrics, listen, observe};
+use crate::daemon::{self, Daemon, Limits, Metrics, Observer, listen};
 use crate::failure::Failure;
 use crate::home::{self, CREDENTIAL_FILE, Home, Tenant};
 use crate::store::{Local, Store};
@@ -40,7 +40,7 @@ pub struct ServeArgs {
     /// Keep nodes and clusters in memory only: they are gone when the registry stops
     #[arg(long)]
     pub memory: bool,
-    /// Serve /metrics (Prometheus) and /healthz here
+    /// Serve /metrics (Prometheus), /livez, /readyz and /healthz here
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<EndPoint>,
     /// Connections open at a time; more are closed at once
@@ -111,10 +111,14 @@ async fn serve(
     manager: Manager,
 ) -> Result<(), Failure> {
     let listeners = listen::all(&args.listen).await?;
-    let observer = match &args.metrics {
-        Some(end_point) => Some(listen::listen(end_point).await?),
-        None => None,
-    };
+    let metrics = Arc::new(Metrics::new());
+    let observer = Observer::new(Arc::clone(&metrics));
+    if let Some(end_point) = &args.metrics {
+        let listener = listen::listen(end_point).await?;
+        let address = listener.local_addr().map_err(Failure::new)?;
+        info!("metrics on http://{address}/metrics");
+        tokio::spawn(Arc::clone(&observer).observe(listener));
+    }
     let advertise = Advertise {
         listen: &args.listen,
         advertise: &args.advertise,
@@ -123,7 +127,6 @@ async fn serve(
     let end_points = advertise.end_points()?;
     let credential = home::credential(&home.identity, end_points.clone())?;
 
-    let metrics = Arc::new(Metrics::new());
     let registry = Registry::new(credential.clone(), registry_limits(args));
     let store = Arc::new(match args.memory {
         true => Local::ephemeral(registry),
@@ -134,17 +137,14 @@ async fn serve(
     home.publish(&credential)?;
     let size = store.size();
     info!(nodes = size.nodes, clusters = size.clusters, "ready");
-    if let Some(listener) = observer {
-        let address = listener.local_addr().map_err(Failure::new)?;
-        info!("metrics on http://{address}/metrics");
-        tokio::spawn(observe(listener, Arc::clone(&metrics), Arc::clone(&store)));
-    }
     tokio::spawn(log::tell_losses());
-    for notice in advertise.notices(CREDENTIAL_FILE, &before, &end_points) {
+    let notices = advertise.notices(CREDENTIAL_FILE, &before, &end_points);
+    for notice in &notices {
         warn!(target: NOTICE, "{notice}");
     }
     signals.serving();
-    listen::announce(&advertise.listening);
+    observer.ready(&store);
+    listen::announce(&advertise.listening, &notices);
     manager.tell(Told::Ready);
     tokio::spawn(manager.clone().feed_watchdog());
 
@@ -162,6 +162,7 @@ async fn serve(
         None => info!("stopping: finishing what is in flight"),
         Some(_) => error!("stopping: nothing can be made durable any more"),
     }
+    observer.stopping();
     manager.tell(Told::Stopping);
     stop.send_replace(true);
     running.await.map_err(Failure::new)?;

@@ -1,6 +1,6 @@
 //! Where the daemon listens, and how many may come.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
@@ -44,10 +44,15 @@ pub fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, Failure> 
     listeners.iter().map(|listener| listener.local_addr().map_err(Failure::new)).collect()
 }
 
-/// Tells on stdout where the daemon listens. Where that can't be written, or nobody reads it, it serves all the same.
-pub fn announce(addresses: &[SocketAddr]) {
-    let text: String =
+/// Tells on stdout where the daemon listens, and beside that what the operator should know of it. Where that can't be written,
+/// or nobody reads it, it serves all the same.
+pub fn announce(addresses: &[SocketAddr], notices: &[String]) {
+    let mut text: String =
         addresses.iter().map(|address| format!("listening on {address}\n")).collect();
+    // They are in the log as well, so a terminal that shows the log has them.
+    if !io::stderr().is_terminal() {
+        text.extend(notices.iter().map(|notice| format!("{notice}\n")));
+    }
     let (done, told) = mpsc::sync_channel(1);
     let thread = thread::Builder::new().name("stdout".into());
     let failed = match thread.spawn(move || done.send(print(&text))) {

@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use xlreg::message::{Op, Reply};
 use xlreg::session::Dialect;
 
+use super::exposition::Format;
 use crate::stderr;
 use crate::store::Size;
 
@@ -122,7 +123,7 @@ impl Metrics {
     }
 
     /// Everything, with the store as large as this.
-    pub fn text(&self, size: Size) -> Result<String, std::fmt::Error> {
+    pub fn text(&self, size: Size, format: Format) -> Result<String, std::fmt::Error> {
         let gauge =
             |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         gauge(&self.nodes, size.nodes);
@@ -130,7 +131,7 @@ impl Metrics {
         gauge(&self.memberships, size.memberships);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
-        Ok(text)
+        Ok(format.of_open_metrics(text))
     }
 }
 

@@ -8,12 +8,14 @@
 
 mod admission;
 pub mod advertise;
+mod exposition;
 mod fair;
 pub mod listen;
 pub mod log;
 pub mod manager;
 mod metrics;
 mod observe;
+mod places;
 mod registrar;
 mod rsa;
 pub mod signals;
@@ -38,7 +40,7 @@ use xlreg::session::{Error, ServerConfig};
 
 pub use admission::Limits;
 pub use metrics::Metrics;
-pub use observe::observe;
+pub use observe::Observer;
 
 use crate::failure::Failure;
 use crate::random;
@@ -262,7 +264,7 @@ mod tests {
     use super::*;
     use crate::store::Local;
 
-    fn daemon() -> Arc<Daemon<Local>> {
+    pub(super) fn daemon() -> Arc<Daemon<Local>> {
         let rng = &mut random::system();
         let comms = CommsKeyPair::generate(1024, rng).unwrap();
         let credential = Credential {

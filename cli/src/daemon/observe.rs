@@ -1,71 +1,216 @@
-//! `/metrics` and `/healthz`: just enough HTTP for a scraper and a load balancer, on a listener of their own.
+//! `/metrics`, `/livez`, `/readyz` and `/healthz`, for scrapers and load balancers, on a listener of their own.
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::task::yield_now;
+use tokio::time::sleep;
 
+use super::exposition::Format;
 use super::metrics::Metrics;
+use super::places::Places;
 use crate::store::Store;
 
-/// Requests answered at a time.
+/// Connections at a time; whoever comes then takes the place of the one that has asked for nothing for longest.
 const AT_ONCE: usize = 16;
-/// Time for one request.
-const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// Time for the head of a request, and between two requests: a scraper that comes every minute keeps its connection. No
+/// less, since whoever is slow gives way where places are short.
+const HEAD_TIME: Duration = Duration::from_secs(90);
 /// The longest request head worth reading.
 const MAX_HEAD: usize = 8 * 1024;
 
-/// Answers for ever.
-pub async fn observe<S: Store>(listener: TcpListener, metrics: Arc<Metrics>, store: Arc<S>) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(super::ACCEPT_PAUSE).await;
-            continue;
-        };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let (metrics, store) = (Arc::clone(&metrics), Arc::clone(&store));
-        tokio::spawn(async move {
-            // A scraper that does not take its answer comes again.
-            let _ = timeout(REQUEST_TIME, answer(stream, &metrics, &*store)).await;
-            drop(place);
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// What is shown of a daemon, and how far that has come.
+pub struct Observer<S> {
+    metrics: Arc<Metrics>,
+    /// There once it is open.
+    store: OnceLock<Arc<S>>,
+    stopping: AtomicBool,
+}
+
+impl<S: Store> Observer<S> {
+    /// Of a daemon that starts.
+    pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { metrics, store: OnceLock::new(), stopping: AtomicBool::new(false) })
+    }
+
+    /// Clients can come.
+    pub fn ready(&self, store: &Arc<S>) {
+        // It is told once.
+        let _ = self.store.set(Arc::clone(store));
+    }
+
+    /// No more clients are let in.
+    pub fn stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers for ever.
+    pub async fn observe(self: Arc<Self>, listener: TcpListener) {
+        let places = Arc::new(Places::new(AT_ONCE));
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                sleep(super::ACCEPT_PAUSE).await;
+                continue;
+            };
+            let (number, must_go) = places.take();
+            let (observer, places) = (Arc::clone(&self), Arc::clone(&places));
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = must_go => {}
+                    () = observer.serve(stream, || places.active(number)) => {}
+                }
+                places.leave(number);
+            });
+            // Whoever came is heard before the next one comes.
+            yield_now().await;
+        }
+    }
+
+    async fn serve<T>(&self, stream: T, active: impl Fn())
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        let service = service_fn(async |request: Request<Incoming>| {
+            // Each request is a turn: those that come behind it wait until others have had theirs.
+            yield_now().await;
+            active();
+            Ok::<_, Infallible>(self.answer(
+                request.method(),
+                request.uri().path(),
+                request.headers(),
+            ))
         });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(MAX_HEAD)
+            // Some ask, and say at once that it was all.
+            .half_close(true)
+            .title_case_headers(true)
+            .serve_connection(TokioIo::new(stream), service);
+        // Whoever does not keep to HTTP, or goes, comes again if there is anything to be had.
+        let _ = connection.await;
+    }
+
+    fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut answer =
+                response(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "GET or HEAD\n".into());
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return answer;
+        }
+        match path {
+            "/metrics" => self.metrics(headers),
+            "/livez" => response(StatusCode::OK, PLAIN, "ok\n".into()),
+            "/readyz" | "/healthz" => match self.unready() {
+                None => response(StatusCode::OK, PLAIN, "ok\n".into()),
+                Some(why) => response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")),
+            },
+            _ => {
+                let paths = "/metrics, /livez, /readyz or /healthz\n";
+                response(StatusCode::NOT_FOUND, PLAIN, paths.into())
+            }
+        }
+    }
+
+    /// Why clients should not come, if they should not.
+    fn unready(&self) -> Option<&'static str> {
+        match (self.stopping.load(Ordering::Relaxed), self.store.get()) {
+            (true, _) => Some("stopping"),
+            (false, None) => Some("starting"),
+            (false, Some(_)) => None,
+        }
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let Some(store) = self.store.get() else {
+            return response(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "starting\n".into());
+        };
+        let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let format = Format::wanted(accept);
+        match self.metrics.text(store.size(), format) {
+            Ok(text) => response(StatusCode::OK, format.content_type(), text),
+            Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "no metrics\n".into()),
+        }
     }
 }
 
-async fn answer<S: Store>(
-    mut stream: TcpStream,
-    metrics: &Metrics,
-    store: &S,
-) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if head.len() > MAX_HEAD || stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
+/// With its length also where a HEAD leaves the body out.
+fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let length = HeaderValue::from(body.len());
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_LENGTH, length);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::task::unconstrained;
+
+    use super::super::tests::daemon;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_load_balancer_is_told_when_nobody_should_come() {
+        let daemon = daemon();
+        let observer = Observer::new(Arc::clone(&daemon.metrics));
+        let answer = |path: &str| {
+            let answer = observer.answer(&Method::GET, path, &HeaderMap::new());
+            answer.status().as_u16()
+        };
+        let all = || ["/livez", "/readyz", "/healthz", "/metrics"].map(answer);
+        assert_eq!(all(), [200, 503, 503, 503], "it starts");
+        observer.ready(&daemon.store);
+        assert_eq!(all(), [200; 4]);
+        observer.stopping();
+        assert_eq!(all(), [200, 503, 503, 200], "it stops");
     }
-    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let (status, kind, body) = match line {
-        [b'G', b'E', b'T', b' ', rest @ ..] => match rest.split(|byte| *byte == b' ').next() {
-            Some(b"/metrics") => match metrics.text(store.size()) {
-                Ok(text) => {
-                    ("200 OK", "application/openmetrics-text; version=1.0.0; charset=utf-8", text)
-                }
-                Err(_) => ("500 Internal Server Error", "text/plain", "no metrics\n".into()),
-            },
-            Some(b"/healthz") => ("200 OK", "text/plain", "ok\n".into()),
-            _ => ("404 Not Found", "text/plain", "/metrics or /healthz\n".into()),
-        },
-        _ => ("405 Method Not Allowed", "text/plain", "GET only\n".into()),
-    };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
-    stream.shutdown().await
+
+    /// A runtime of one thread: between two looks everybody who is ready has their turn.
+    #[tokio::test]
+    async fn requests_that_come_together_leave_others_their_turn() {
+        const REQUESTS: usize = 200;
+        let daemon = daemon();
+        let observer = Observer::new(Arc::clone(&daemon.metrics));
+        observer.ready(&daemon.store);
+        let (mut near, far) = duplex(16 << 20);
+        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+        near.write_all(&request.repeat(REQUESTS)).await.unwrap();
+        let (asked, most) = (Cell::new(0), Cell::new(0));
+        let bystander = async {
+            let mut seen = 0;
+            while asked.get() < REQUESTS {
+                yield_now().await;
+                most.set(most.get().max(asked.get() - seen));
+                seen = asked.get();
+            }
+        };
+        let serving = unconstrained(observer.serve(far, || asked.set(asked.get() + 1)));
+        tokio::select! {
+            () = serving => panic!("it goes on"),
+            () = bystander => {}
+        }
+        assert_eq!(most.get(), 1);
+        assert!(near.read_u8().await.is_ok());
+    }
 }

@@ -29,7 +29,15 @@ pub fn ask(address: &str, request: &[u8]) -> Answer {
 }
 
 pub fn get(address: &str, path: &str) -> Answer {
-    ask(address, format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())
+    request(address, "GET", path, "")
+}
+
+/// One request, with these headers too, on a connection of its own.
+pub fn request(address: &str, method: &str, path: &str, headers: &str) -> Answer {
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n"
+    );
+    ask(address, request.as_bytes())
 }
 
 /// Every sample of `/metrics`, by name and labels as they are written.

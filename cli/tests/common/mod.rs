@@ -103,6 +103,8 @@ pub struct Daemon {
     process: Child,
     /// The addresses of its `listening on` lines.
     pub addresses: Vec<String>,
+    /// What comes after those lines on stdout, to be taken.
+    pub output: Option<Receiver<String>>,
     dir: PathBuf,
     log: Arc<Mutex<String>>,
     logger: Option<JoinHandle<()>>,
@@ -127,7 +129,7 @@ impl Daemon {
     /// read.
     pub fn launch(mut command: Command, dir: &Path, listeners: usize) -> Result<Self, Failed> {
         let mut process = command.spawn().unwrap();
-        let lines = process.stdout.take().map(lines);
+        let output = process.stdout.take().map(lines);
         let log = Arc::new(Mutex::new(String::new()));
         let logger = process.stderr.take().map(|stderr| {
             let log = Arc::clone(&log);
@@ -138,9 +140,10 @@ impl Daemon {
                 }
             })
         });
-        let mut daemon = Self { process, addresses: Vec::new(), dir: dir.into(), log, logger };
+        let addresses = Vec::new();
+        let mut daemon = Self { process, addresses, output, dir: dir.into(), log, logger };
         while daemon.addresses.len() < listeners {
-            match lines.as_ref().expect("a pipe for stdout").recv_timeout(HANG) {
+            match daemon.output.as_ref().expect("a pipe for stdout").recv_timeout(HANG) {
                 Ok(line) => {
                     let address = line.strip_prefix("listening on ").expect(&line);
                     daemon.addresses.push(address.into());
