@@ -16,6 +16,7 @@ mod random;
 mod roster;
 mod stderr;
 mod store;
+mod visitor;
 
 use std::process::ExitCode;
 

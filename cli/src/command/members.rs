@@ -7,13 +7,13 @@ use crate::client::{
     self, ClusterArgs, PatienceArgs, Presence, RegistryArgs, RegistryClient, persist,
 };
 use crate::failure::{Failure, print, print_json};
-use crate::node::{VISITOR_ATTRS, VisitorArgs};
 use crate::roster::{members_table, outside_json};
+use crate::visitor::{VISITOR_ATTRS, VisitorArgs};
 
 const AFTER_HELP: &str = "\
 Nothing is joined. Deployed xlReg servers tell members only to members: there it refuses, with exit code 4.
 Without --timeout the registry is tried for 10 seconds.
-Every run presents a node of its own to the registry; to ask often, give it a --node, which also saves making keys.
+Whoever asks is a node to the registry: this user always the same one, or the one in --node.
 The JSON is that of 'join'; what a registry does not tell someone outside (the cluster's size, whether it is complete)
 is null.
 
@@ -61,7 +61,7 @@ pub fn run(args: &MembersArgs) -> Result<(), Failure> {
 fn ask(args: &MembersArgs) -> Result<MemberList, Failure> {
     let credential = args.registry.credential()?;
     client::run(&args.patience, args.json, async |patience| {
-        let mut node = args.visitor.open(NAME)?;
+        let mut node = args.visitor.open(NAME, &credential)?;
         let presence = Presence { attrs: VISITOR_ATTRS, ends: Vec::new() };
         let listed = persist(patience, async |stop| {
             let opened =

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
+#[path = "../common/bare.rs"]
+mod bare;
 pub mod deployed;
 
 use std::fs;
@@ -14,7 +16,7 @@ use tempfile::TempDir;
 
 /// The binary with these arguments, its output caught.
 pub fn xlreg(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
+    let mut command = bare::binary();
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -87,10 +89,17 @@ impl Place {
         self.temp.path().join(file)
     }
 
+    /// The binary with these arguments in the directory, where it also keeps what it keeps for its user.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = xlreg(args);
+        command.current_dir(self.temp.path()).env("XDG_STATE_HOME", self.path("state"));
+        command
+    }
+
     /// Runs a command line in the directory.
     pub fn run(&self, line: &str) -> Output {
         let args: Vec<_> = line.split(' ').collect();
-        xlreg(&args).current_dir(self.temp.path()).output().unwrap()
+        self.command(&args).output().unwrap()
     }
 
     /// Runs a command line and adds it and all it said to a transcript, what went to stderr marked.
