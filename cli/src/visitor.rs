@@ -18,8 +18,8 @@ use crate::random;
 
 /// Where the identities are, below the user's state directory.
 const FOLDER: &str = "xlreg/visitors";
-/// What a lasting identity is called where it is kept; each command presents it under a name of its own.
-const KEPT_NAME: &str = "guest";
+/// What it is called where it is kept. A command may present it under another name: a registry goes by the ID.
+const NAME: &str = "guest";
 
 /// Flags of a node that only looks.
 pub const VISITOR_ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs::SOLO);
@@ -40,26 +40,32 @@ impl VisitorArgs {
         let name = name.parse().map_err(Failure::new)?;
         match &self.node {
             Some(dir) => Node::open(dir, name),
-            None => visitor(name, credential),
+            None => {
+                let mut node = visitor(credential)?;
+                node.identity.name = name;
+                Ok(node)
+            }
         }
     }
 }
 
-/// Who this user is to the registry of this credential. Its keys have 2048 bits, so that without end points its Member
-/// fits into a segment.
+/// Who this user is to the registry of this credential: for whoever asks without being a node of their own, and for a
+/// question that shall not be asked as one. Its keys have 2048 bits, so that without end points its Member fits into a
+/// segment.
 ///
 /// Where it can't be kept it is made for this time only, and that is told: somebody wants to look.
 ///
 /// # Errors
 ///
 /// [`Failure`] if what is kept is damaged.
-pub fn visitor(name: Name, credential: &Credential) -> Result<Node, Failure> {
+pub fn visitor(credential: &Credential) -> Result<Node, Failure> {
+    let name: Name = NAME.parse().map_err(Failure::new)?;
     let Some(folder) = state_home().map(|home| home.join(FOLDER)) else {
         return for_this_time(name, "no home directory is known");
     };
     let dir = folder.join(hex(credential.sig_key.fingerprint()));
-    match keep(&dir) {
-        Ok(identity) => Ok(Node::unkept(Identity { name, ..identity })),
+    match keep(&dir, &name) {
+        Ok(identity) => Ok(Node::unkept(identity)),
         Err(error @ DirectoryError::Io { .. }) => for_this_time(name, error),
         Err(error) => Err(Failure::new(error).advise(format_args!(
             "this identity only asks: if {} can't be restored, remove it, and the next command makes another one",
@@ -92,7 +98,7 @@ fn hex(fingerprint: Fingerprint) -> String {
 ///
 /// It gives itself an ID, as deployed clients do, and has it before the registry hears of it. Were it to wait to be issued
 /// one, a command that is cut off in between would leave a node behind, and two at once had to wait for each other.
-fn keep(dir: &Path) -> Result<Identity, DirectoryError> {
+fn keep(dir: &Path, name: &Name) -> Result<Identity, DirectoryError> {
     match Identity::load(dir) {
         Ok(identity) if identity.id.is_some() => return Ok(identity),
         Ok(_) | Err(DirectoryError::Absent { .. } | DirectoryError::Unfinished { .. }) => {}
@@ -111,9 +117,7 @@ fn keep(dir: &Path) -> Result<Identity, DirectoryError> {
     let rng = &mut random::system();
     let mut identity = match lock.load() {
         Err(DirectoryError::Absent { .. } | DirectoryError::Unfinished { .. }) => {
-            let name = KEPT_NAME.parse();
-            let name = name.map_err(|source| DirectoryError::Name { path: dir.into(), source })?;
-            Identity::generate(name, rng).map_err(DirectoryError::Generate)?
+            Identity::generate(name.clone(), rng).map_err(DirectoryError::Generate)?
         }
         loaded => loaded?,
     };
