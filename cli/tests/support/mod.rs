@@ -5,6 +5,7 @@
 #[path = "../common/bare.rs"]
 mod bare;
 pub mod deployed;
+pub mod schema;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -176,6 +177,8 @@ fn placeholder(word: &str) -> &str {
     // As long as what they stand for where they are in a table, so that its columns stay.
     match word.len() {
         64 if hex => "ID",
+        // A port by itself, in JSON.
+        5 if word.bytes().all(|b| b.is_ascii_digit()) => "PORT",
         8 if hex => "SHORT-ID",
         19 if word.starts_with("SHA256:") => "SHA256:FINGERPRINTS",
         _ if word.starts_with("SHA256:") => "SHA256:WHOLE",
