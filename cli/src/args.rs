@@ -93,6 +93,15 @@ Examples:
 }
 
 impl Command {
+    /// Whether the command was asked to tell how it comes along as JSON: then all that is on stderr is JSON.
+    pub fn tells_json(&self) -> bool {
+        match self {
+            Self::Join(args) => args.progress.for_programs(),
+            Self::Members(args) => args.progress.for_programs(),
+            _ => false,
+        }
+    }
+
     /// Whether the command was asked for JSON, so that its error is told as JSON too.
     pub const fn asks_for_json(&self) -> bool {
         match self {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
@@ -127,6 +128,7 @@ impl Failure {
 
     fn to_json(&self) -> String {
         let error = json!({
+            "event": "error",
             "kind": self.kind.name(),
             "message": self.message,
             "advice": self.advice,
@@ -158,7 +160,22 @@ pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
 
+/// Whether notes are one JSON object a line too.
+static NOTES_ARE_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on whatever is noted is JSON, for programs that read stderr.
+pub fn note_as_json() {
+    NOTES_ARE_JSON.store(true, Ordering::Relaxed);
+}
+
 /// Tells the operator something on stderr; where nobody reads it, that is no reason to stop.
 pub fn note(text: impl Display) {
-    stderr::write(&format!("{text}\n"));
+    let text = text.to_string();
+    stderr::write(&match NOTES_ARE_JSON.load(Ordering::Relaxed) {
+        true => {
+            let message = text.strip_prefix("xlreg: ").unwrap_or(&text);
+            format!("{}\n", json!({ "event": "note", "message": message }))
+        }
+        false => format!("{text}\n"),
+    });
 }

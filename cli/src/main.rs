@@ -12,10 +12,13 @@ mod import;
 mod kept;
 mod node;
 mod progress;
+mod progress_lines;
 mod random;
 mod roster;
 mod stderr;
 mod store;
+mod visitor;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -25,7 +28,10 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let command = Args::parse().command;
-    let json = command.asks_for_json();
+    if command.tells_json() {
+        failure::note_as_json();
+    }
+    let json = command.asks_for_json() || command.tells_json();
     let done = match command {
         Command::Demo(args) => command::demo::run(&args),
         Command::Serve(args) => command::serve::run(&args),

@@ -1,13 +1,12 @@
-//! The identity a command presents: kept in a directory, or made for the occasion.
+//! The identity a command presents as a node.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use xlreg::credential::Credential;
 use xlreg::enroll::Roster;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState};
-use xlreg::identity::{Identity, MemberAttrs, Name, NodeId, Token};
+use xlreg::identity::{Identity, Name, NodeId, Token};
 
 use crate::client::Presence;
 use crate::failure::{Failure, note};
@@ -33,29 +32,10 @@ impl NodeArgs {
     }
 }
 
-/// A node that only visits.
-#[derive(Debug, clap::Args)]
-pub struct VisitorArgs {
-    /// Where to keep the keys and the ID for the next time [default: new ones each time]
-    #[arg(long, value_name = "DIR")]
-    pub node: Option<PathBuf>,
-}
-
-impl VisitorArgs {
-    /// The node kept there, under the name it has, or a new one under this name.
-    pub fn open(&self, name: &str) -> Result<Node, Failure> {
-        let name: Name = name.parse().map_err(Failure::new)?;
-        match &self.node {
-            Some(dir) => Node::open(dir, name),
-            None => Node::ephemeral(name),
-        }
-    }
-}
-
 /// An identity and where it is kept.
 pub struct Node {
     pub identity: Identity,
-    /// `None` for one that is gone with the process.
+    /// `None` for one that needs no more keeping.
     dir: Option<PathBuf>,
     /// Held while there is no ID: the node is about to be issued one, and nobody else may come for another
     /// meanwhile.
@@ -64,7 +44,7 @@ pub struct Node {
 
 impl Node {
     /// The node kept in this directory, or a new one, under the name it has; `name` is for a new one.
-    fn open(dir: &Path, name: Name) -> Result<Self, Failure> {
+    pub fn open(dir: &Path, name: Name) -> Result<Self, Failure> {
         let failed = |error| cannot_use(dir, error);
         let lock = DirectoryLock::wait(dir).map_err(failed)?;
         if DirectoryState::of(dir).map_err(failed)? == DirectoryState::Unfinished {
@@ -85,10 +65,9 @@ impl Node {
         Ok(Self { identity, dir: Some(dir.into()), lock })
     }
 
-    /// A node that lives as long as the command.
-    fn ephemeral(name: Name) -> Result<Self, Failure> {
-        let identity = Identity::generate(name, &mut random::system()).map_err(Failure::new)?;
-        Ok(Self { identity, dir: None, lock: None })
+    /// A node of which nothing is to be kept: it is kept already, or gone with the command.
+    pub const fn unkept(identity: Identity) -> Self {
+        Self { identity, dir: None, lock: None }
     }
 
     /// What the node says of itself now, signed.
@@ -136,14 +115,6 @@ impl Node {
 
 fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
-}
-
-/// Flags of a node that only looks.
-pub const VISITOR_ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs::SOLO);
-
-/// The node that asks a harmless question before something that is not harmless with everybody.
-pub fn visitor(_: &Credential) -> Result<Node, Failure> {
-    Node::ephemeral("guest".parse().map_err(Failure::new)?)
 }
 
 /// Why a node's directory can't be used, and what to do: nobody is given another node for it in silence.

@@ -1,8 +1,11 @@
 //! Clusters, members and keys as they are printed, for people and for programs.
+//!
+//! What programs get is described by `docs/json-schema.json`: keys may be added, none is ever changed. The same thing has
+//! the same keys wherever it is printed.
 
 use serde_json::{Value, json};
 use xlreg::enroll::Roster;
-use xlreg::identity::{Identity, MemberAttrs, Name, NodeId, PublicKey, Token};
+use xlreg::identity::{EndPoint, Identity, MemberAttrs, Name, NodeId, PublicKey, Token};
 use xlreg::message::{ClusterInfo, MemberList};
 
 /// Digits of an ID in a table: enough to tell members apart.
@@ -65,13 +68,14 @@ pub fn json(name: Option<&Name>, roster: Option<&Roster>) -> Value {
     })
 }
 
-/// Members of a cluster as someone sees them who is not in it, in the form of [`json`]. A registry tells such a one
-/// neither the cluster's size nor its other properties, so they are null, and so is whether it is complete.
-pub fn outside_json(name: Option<&Name>, list: &MemberList) -> Value {
+/// Members of a cluster as someone sees them who is not in it, in the form of [`json`]. Who asks for the members only is
+/// told neither the cluster's size nor its other properties; then they are null, and so is whether it is complete.
+pub fn outside_json(name: Option<&Name>, list: &MemberList, cluster: Option<ClusterInfo>) -> Value {
+    let known = u32::try_from(list.members().len()).ok();
     json!({
-        "cluster": cluster_json(name, Some(list.cluster()), None),
+        "cluster": cluster_json(name, Some(list.cluster()), cluster),
         "self_index": null,
-        "complete": null,
+        "complete": cluster.map(|cluster| known >= Some(cluster.max_size)),
         "members": list.iter().map(|(index, token)| member(index, token)).collect::<Vec<_>>(),
     })
 }
@@ -120,7 +124,8 @@ pub fn cluster_json(name: Option<&Name>, id: Option<NodeId>, info: Option<Cluste
     })
 }
 
-fn member(index: u32, token: &Token) -> Value {
+/// A member of a cluster: what it says of itself, and its index in the order of joining.
+pub fn member(index: u32, token: &Token) -> Value {
     let mut value = token_json(token);
     value["index"] = index.into();
     value
@@ -128,14 +133,31 @@ fn member(index: u32, token: &Token) -> Value {
 
 /// What a node says of itself.
 pub fn token_json(token: &Token) -> Value {
-    json!({
-        "name": token.name.as_str(),
-        "id": token.id.as_ref().map(NodeId::to_string),
-        "attrs": token.attrs.bits(),
-        "end_points": texts(&token.ends),
-        "comms_key": token.comms_key.to_openssh(),
-        "sig_key": token.sig_key.to_openssh(),
-    })
+    let mut value = identity_json(&token.name, token.id, [&token.comms_key, &token.sig_key]);
+    value["attrs"] = token.attrs.bits().into();
+    add_end_points(&mut value, &token.ends);
+    value
+}
+
+/// Who somebody is, a node or a registry: name, ID, comms key and sig key.
+pub fn identity_json(name: &Name, id: Option<NodeId>, keys: [&PublicKey; 2]) -> Value {
+    let mut value = json!({
+        "name": name.as_str(),
+        "id": id.as_ref().map(NodeId::to_string),
+    });
+    for (field, key) in ["comms_key", "sig_key"].into_iter().zip(keys) {
+        value[field] = key.to_openssh().into();
+        value[format!("{field}_bits")] = key.bits().into();
+        value[format!("{field}_fingerprint")] = key.fingerprint().to_string().into();
+    }
+    value
+}
+
+/// Where somebody listens: as it is written, and taken apart.
+pub fn add_end_points(value: &mut Value, ends: &[EndPoint]) {
+    let apart = |end: &EndPoint| json!({ "host": end.host(), "port": end.port() });
+    value["end_points"] = texts(ends).into();
+    value["addresses"] = ends.iter().map(apart).collect();
 }
 
 /// Values as their texts.

@@ -30,13 +30,7 @@ fn start(flags: &[&str]) -> (TempDir, Daemon, Way) {
 fn start_observed(flags: &[&str]) -> (TempDir, Daemon, Way, String) {
     let flags: Vec<_> = flags.iter().copied().chain(["--metrics", "127.0.0.1:0"]).collect();
     let (temp, daemon, way) = start(&flags);
-    let told = || {
-        let log = daemon.log();
-        let (_, rest) = log.split_once("metrics on http://")?;
-        Some(rest.split_once("/metrics")?.0.to_owned())
-    };
-    until("it tells where its metrics are", || told().is_some());
-    let metrics = told().unwrap();
+    let metrics = daemon.metrics();
     (temp, daemon, way, metrics)
 }
 

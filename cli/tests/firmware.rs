@@ -15,7 +15,7 @@ use std::time::Instant;
 use std::{fs, thread};
 
 use common::client::{Way, token};
-use common::{Daemon, HANG, Seeded, identity, lines};
+use common::{Daemon, HANG, Seeded, command, identity, lines};
 use serde_json::Value;
 use tempfile::tempdir;
 use xlreg::adapter::blocking::{Clock, Driver};
@@ -63,7 +63,7 @@ fn a_microcontroller_becomes_a_member() {
     println!("{status}\n{}", console.join("\n"));
 
     // The daemon has it, as it is.
-    let members = members(&temp.path().join("regCred.dat"));
+    let members = members(temp.path());
     let node = Identity::load(&keys.join("node")).unwrap();
     let entries = members["members"].as_array().unwrap();
     assert_eq!(entries.len(), 3, "{members}");
@@ -178,9 +178,9 @@ fn enrol(way: &Way, name: &str, n: usize) -> Roster {
 }
 
 /// What the daemon tells somebody who asks for the members.
-fn members(credential: &Path) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
-    command.args(["members", "alpha", "--json", "--registry"]).arg(credential);
+fn members(place: &Path) -> Value {
+    let mut command = command(&["members", "alpha", "--json", "--registry", "regCred.dat"]);
+    command.current_dir(place).env("XDG_STATE_HOME", place.join("state"));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     serde_json::from_slice(&output.stdout).unwrap()

@@ -15,7 +15,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{HANG, Seeded, identity, serve, until};
+use common::{HANG, Seeded, binary, identity, serve, until};
 use rand_core::Rng;
 use spellings::{spellings, without_blanks};
 use tempfile::tempdir;
@@ -297,7 +297,7 @@ fn join_writes_no_secrets() {
     let temp = tempdir().unwrap();
     let daemon = Daemon::start(temp.path(), "text");
     daemon.address();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
+    let mut command = binary();
     command.args([
         "join",
         "alpha",

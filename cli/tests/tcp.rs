@@ -1,5 +1,8 @@
 //! The real binary over real TCP: a registry, members that join, and what they are told when they may not.
 
+#[path = "common/bare.rs"]
+mod bare;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -7,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 fn xlreg(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
+    let mut command = bare::binary();
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

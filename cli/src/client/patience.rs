@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::error::ClientError;
 use super::stop::{Stop, Stopped};
 use crate::failure::note;
-use crate::random;
+use crate::{random, stderr};
 
 /// How long a command tries to reach a registry where no --timeout is given.
 pub const REACH: Duration = Duration::from_secs(10);
@@ -115,7 +115,10 @@ impl Patience {
     /// Says one thing on stderr.
     pub fn say(&self, text: &str) {
         match self.json {
-            true => note(json!({ "kind": "waiting", "message": text })),
+            true => stderr::write(&format!(
+                "{}\n",
+                json!({ "event": "waiting", "kind": "waiting", "message": text })
+            )),
             false => note(format_args!("xlreg: {text}")),
         }
     }

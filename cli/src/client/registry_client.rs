@@ -16,8 +16,9 @@ use super::RegistryArgs;
 use super::dial::dial;
 use super::error::ClientError;
 use super::stop::Stop;
-use crate::node::{self, Node};
+use crate::node::Node;
 use crate::random;
+use crate::visitor::{VISITOR_ATTRS, visitor};
 
 /// How a node presents itself.
 pub struct Presence {
@@ -264,8 +265,8 @@ pub async fn ask_kind(
     if RegistryKind::of(credential.version) == RegistryKind::Xlreg {
         return Ok(());
     }
-    let mut visitor = node::visitor(credential)?;
-    let presence = Presence { attrs: node::VISITOR_ATTRS, ends: Vec::new() };
+    let mut visitor = visitor(credential)?;
+    let presence = Presence { attrs: VISITOR_ATTRS, ends: Vec::new() };
     let token = visitor.token(&presence)?;
     let mut client = RegistryClient::open(args, credential, stop).await?;
     let id = client.identify(token).await?;

@@ -7,8 +7,8 @@ use xlreg::message::{ClusterInfo, Create};
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{self, PatienceArgs, Presence, RegistryArgs, RegistryClient, persist};
 use crate::failure::{Failure, note, print, print_json};
-use crate::node::VisitorArgs;
 use crate::roster::{cluster_json, fields};
+use crate::visitor::VisitorArgs;
 
 const AFTER_HELP: &str = "\
 A cluster of that name that exists already stays as it is, and its properties are printed; where they are not those
@@ -76,7 +76,7 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
 fn create(args: &CreateArgs) -> Result<ClusterInfo, Failure> {
     let credential = args.registry.credential()?;
     client::run(&args.patience, args.json, async |patience| {
-        let mut node = args.visitor.open(NAME)?;
+        let mut node = args.visitor.open(NAME, &credential)?;
         let presence = Presence { attrs: ATTRS, ends: Vec::new() };
         let created = persist(patience, async |stop| {
             let opened =

@@ -12,7 +12,7 @@ use crate::client::{
     self, PatienceArgs, RegistryArgs, RegistryClient, ask_kind, persist, read_credential,
 };
 use crate::failure::{Failure, note, print, print_json};
-use crate::roster::{fields, ssh_line, texts};
+use crate::roster::{add_end_points, fields, identity_json, ssh_line, texts};
 
 /// For the command itself, which does nothing without one of its own.
 pub const AFTER_HELP: &str = "\
@@ -137,19 +137,12 @@ fn dialect(credential: &Credential) -> Dialect {
 }
 
 fn describe(credential: &Credential) -> Value {
-    json!({
-        "name": credential.name.as_str(),
-        "id": credential.id.to_string(),
-        "end_points": texts(&credential.end_points),
-        "version": credential.version.to_string(),
-        "dialect": dialect(credential).to_string(),
-        "comms_key": credential.comms_key.to_openssh(),
-        "comms_key_bits": credential.comms_key.bits(),
-        "comms_key_fingerprint": credential.comms_key.fingerprint().to_string(),
-        "sig_key": credential.sig_key.to_openssh(),
-        "sig_key_bits": credential.sig_key.bits(),
-        "sig_key_fingerprint": credential.sig_key.fingerprint().to_string(),
-    })
+    let keys = [&credential.comms_key, &credential.sig_key];
+    let mut value = identity_json(&credential.name, Some(credential.id), keys);
+    add_end_points(&mut value, &credential.end_points);
+    value["version"] = credential.version.to_string().into();
+    value["dialect"] = dialect(credential).to_string().into();
+    value
 }
 
 fn fetch(args: &FetchArgs) -> Result<(), Failure> {

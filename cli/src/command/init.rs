@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
 use xlreg::identity::Name;
 
 use crate::failure::{Failure, note, print, print_json};
 use crate::home::{Home, Tenant};
-use crate::roster::{fields, ssh_line};
+use crate::roster::{fields, identity_json, ssh_line};
 
 const AFTER_HELP: &str = "\
 Makes the keys, the ID and an empty store. What is there already stays as it is, so that an 'init' that was cut short
@@ -56,14 +55,8 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
     let id = identity.id.map(|id| id.to_string()).unwrap_or_default();
     let (comms_key, sig_key) = (identity.comms.public_key(), identity.sig.public_key());
     if args.json {
-        return print_json(&json!({
-            "name": identity.name.as_str(),
-            "id": id,
-            "comms_key": comms_key.to_openssh(),
-            "comms_key_fingerprint": comms_key.fingerprint().to_string(),
-            "sig_key": sig_key.to_openssh(),
-            "sig_key_fingerprint": sig_key.fingerprint().to_string(),
-        }));
+        let keys = [comms_key, sig_key];
+        return print_json(&identity_json(&identity.name, identity.id, keys));
     }
     print(&fields(&[
         ("name", identity.name.to_string()),

@@ -16,6 +16,7 @@ use crate::client::{
 use crate::failure::{Failure, note, print, print_json};
 use crate::node::{Node, NodeArgs};
 use crate::progress::Progress;
+use crate::progress_lines::{ProgressArgs, ProgressLines};
 use crate::{random, roster};
 
 const AFTER_HELP: &str = "\
@@ -24,6 +25,9 @@ is for ever.
 A deployed server takes no node again under its name: then it refuses, and prints what was kept in DIR when the cluster
 was complete. Without --create it is not joined, since it would end, and all its clusters, by a join of a cluster that
 it does not have.
+With --progress json stderr has one JSON object a line. Each has a key 'event': connected, identified, created (the
+cluster exists), joined, member, changed, listed_twice, listed_beyond, done, waiting, note, error.
+docs/json-schema.json describes them, and what --json prints.
 
 Exit codes:
   0  the cluster is complete, or with --no-wait joined; its members are printed
@@ -58,6 +62,8 @@ pub struct JoinArgs {
     pub no_wait: bool,
     #[command(flatten)]
     pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -71,7 +77,7 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--create needs the cluster's name, not an ID"));
     }
     let credential = args.registry.credential()?;
-    client::run(&args.patience, args.json, async |patience| {
+    client::run(&args.patience, args.json || args.progress.for_programs(), async |patience| {
         let mut errand = Errand::new(args, &credential)?;
         let ended = errand.persist(patience).await;
         errand.report(ended, patience).await
@@ -90,6 +96,7 @@ struct Errand<'a> {
     /// What is known, from the last session that knew anything.
     known: Option<Roster>,
     progress: Option<Progress>,
+    lines: ProgressLines,
 }
 
 impl<'a> Errand<'a> {
@@ -98,7 +105,8 @@ impl<'a> Errand<'a> {
         let presence = Presence { attrs: MemberAttrs::NONE, ends: args.end_points.clone() };
         let registry = RegistryKind::of(credential.version);
         let (created, known, progress) = (None, None, None);
-        Ok(Self { args, credential, node, presence, registry, created, known, progress })
+        let lines = ProgressLines::new(&args.progress, args.cluster.name.as_ref());
+        Ok(Self { args, credential, node, presence, registry, created, known, progress, lines })
     }
 
     /// Goes on until the cluster is complete, or nothing more can be done.
@@ -191,13 +199,15 @@ impl<'a> Errand<'a> {
 
     fn on_event(&mut self, event: EnrollEvent, patience: &mut Patience) -> Result<(), Failure> {
         let cluster = self.args.cluster.to_string();
+        self.lines.tell(&event);
         match event {
             // Kept before anything else: a node that is not recognised would lose its place.
             EnrollEvent::Identified { id, .. } => self.node.keep(id)?,
             EnrollEvent::Created(info) => self.on_created(info),
             EnrollEvent::Joined(info) => {
                 patience.reached();
-                if !self.args.no_wait && self.progress.is_none() {
+                let wanted = !self.args.no_wait && self.args.progress.for_people();
+                if wanted && self.progress.is_none() {
                     self.progress = Some(Progress::start(&cluster, info.max_size));
                 }
             }

@@ -1,27 +1,38 @@
 //! `xlreg members`: tells who is in a cluster, without joining it.
 
-use xlreg::message::MemberList;
+use tokio::time::{Instant, sleep};
+use xlreg::credential::Credential;
+use xlreg::message::{ClusterInfo, MemberList};
 
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{
-    self, ClusterArgs, PatienceArgs, Presence, RegistryArgs, RegistryClient, persist,
+    self, ClientError, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs, RegistryClient,
+    Stopped,
 };
 use crate::failure::{Failure, print, print_json};
-use crate::node::{VISITOR_ATTRS, VisitorArgs};
+use crate::node::Node;
+use crate::progress::Progress;
+use crate::progress_lines::{ProgressArgs, ProgressLines};
 use crate::roster::{members_table, outside_json};
+use crate::visitor::{VISITOR_ATTRS, VisitorArgs};
+use crate::watch::{self, WaitArgs, Watch};
 
 const AFTER_HELP: &str = "\
 Nothing is joined. Deployed xlReg servers tell members only to members: there it refuses, with exit code 4.
+Whoever asks is a node to the registry: this user always the same one, or the one in --node.
 Without --timeout the registry is tried for 10 seconds.
-Every run presents a node of its own to the registry; to ask often, give it a --node, which also saves making keys.
+--wait waits until the cluster is complete, --wait=N until N members are there; without --timeout for ever. A registry that
+is lost meanwhile is tried for 60 seconds. The cluster itself must be there. With --id only --wait=N can be had, since only
+who knows a cluster's name is told its size.
 The JSON is that of 'join'; what a registry does not tell someone outside (the cluster's size, whether it is complete)
-is null.
+is null, unless --wait has asked for it.
+--progress json tells what happens on stderr, one JSON object a line, as 'join' does; the cluster is 'found'.
 
 Exit codes:
   0  the members are printed; there may be none yet
   1  failed; the message says what to do
   2  usage
-  3  timed out
+  3  timed out; with --wait what is known is printed
   4  refused by the registry
   5  the registry could not be reached
 
@@ -29,6 +40,7 @@ Examples:
   xlreg members alpha --registry regCred.dat
   xlreg members alpha --registry regCred.dat --node ./watcher
   xlreg members --id 105f1a9aab6ed41d1de4bfefa074c824bd05e3d4 --registry regCred.dat
+  xlreg members alpha --registry regCred.dat --wait --timeout 600 --progress json
   xlreg members alpha --registry regCred.dat --json | jq -r '.members[].end_points[0]'";
 
 /// Who asks; nobody is told.
@@ -45,34 +57,144 @@ pub struct MembersArgs {
     pub visitor: VisitorArgs,
     #[command(flatten)]
     pub patience: PatienceArgs,
+    #[command(flatten)]
+    pub wait: WaitArgs,
+    #[command(flatten)]
+    pub progress: ProgressArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn run(args: &MembersArgs) -> Result<(), Failure> {
-    let list = ask(args)?;
-    match args.json {
-        true => print_json(&outside_json(args.cluster.name.as_ref(), &list)),
-        false => print(&members_table(list.iter())),
-    }
+    args.wait.check(&args.cluster)?;
+    let credential = args.registry.credential()?;
+    client::run(&args.patience, args.json || args.progress.for_programs(), async |patience| {
+        let mut visit = Visit::new(args, &credential)?;
+        let ended = visit.persist(patience).await;
+        visit.report(ended)
+    })
 }
 
-fn ask(args: &MembersArgs) -> Result<MemberList, Failure> {
-    let credential = args.registry.credential()?;
-    client::run(&args.patience, args.json, async |patience| {
-        let mut node = args.visitor.open(NAME)?;
+/// A look from outside, in as many sessions as it takes.
+struct Visit<'a> {
+    args: &'a MembersArgs,
+    credential: &'a Credential,
+    node: Node,
+    lines: ProgressLines,
+    progress: Option<Progress>,
+    /// The members at the last look.
+    list: Option<MemberList>,
+    /// The cluster's properties, if they were asked for.
+    cluster: Option<ClusterInfo>,
+}
+
+impl<'a> Visit<'a> {
+    fn new(args: &'a MembersArgs, credential: &'a Credential) -> Result<Self, Failure> {
+        let node = args.visitor.open(NAME, credential)?;
+        let lines = ProgressLines::new(&args.progress, args.cluster.name.as_ref());
+        let (progress, list, cluster) = (None, None, None);
+        Ok(Self { args, credential, node, lines, progress, list, cluster })
+    }
+
+    /// Goes on until all that is wanted has been seen, or nothing more can be done.
+    async fn persist(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
+        loop {
+            match self.look(patience).await {
+                Ok(()) => return Ok(()),
+                Err(error) => patience.pause(error).await?,
+            }
+        }
+    }
+
+    /// One session.
+    async fn look(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
+        let (args, stop) = (&self.args.registry, patience.stop.clone());
         let presence = Presence { attrs: VISITOR_ATTRS, ends: Vec::new() };
-        let listed = persist(patience, async |stop| {
-            let opened =
-                RegistryClient::open_as(&args.registry, &credential, stop, &mut node, &presence);
-            let (mut registry, _) = opened.await?;
-            let id = registry.find(args.cluster.cluster()).await?;
-            let list = registry.members(id).await?;
-            registry.bye().await;
-            Ok(list)
-        });
-        let listed = listed.await;
-        listed.map_err(|e| explain(e, &args.registry, Command::Members, Peer::Unknown))
-    })
+        let opened =
+            RegistryClient::open_as(args, self.credential, &stop, &mut self.node, &presence);
+        let (mut registry, token) = opened.await?;
+        let dialect = args.config(self.credential).dialect;
+        self.lines.tell_session(dialect, registry.version, &token);
+        let id = registry.find(self.args.cluster.cluster()).await?;
+        if let (Some(_), Some(name)) = (self.args.wait.wait, &self.args.cluster.name) {
+            let answer = registry.create(watch::question(name)).await?;
+            self.cluster = Some(watch::answer(id, answer)?);
+        }
+        self.lines.tell_found(id, self.cluster);
+        match self.args.wait.wait {
+            None => self.keep(registry.members(id).await?),
+            Some(wait) => {
+                let mut watch = Watch::new(wait, &self.args.cluster, self.cluster)?;
+                patience.reached();
+                loop {
+                    let list = registry.members(id).await?;
+                    let pause = watch.look(&list);
+                    self.keep(list);
+                    let Some(pause) = pause else { break };
+                    self.say_so(watch.wanted(), patience);
+                    patience.stop.or(sleep(pause)).await?;
+                }
+            }
+        }
+        registry.bye().await;
+        Ok(())
+    }
+
+    /// Keeps what was seen, and tells of it.
+    fn keep(&mut self, list: MemberList) {
+        for (index, token) in list.iter() {
+            self.lines.tell_member(index, token);
+            if let Some(progress) = &mut self.progress {
+                progress.arrived(index, &token.name);
+            }
+        }
+        self.list = Some(list);
+    }
+
+    /// Says to people that members are waited for: at once on a terminal, and elsewhere a word now and then.
+    fn say_so(&mut self, wanted: u32, patience: &Patience) {
+        if !self.args.progress.for_people() {
+            return;
+        }
+        match &mut self.progress {
+            Some(progress) if progress.next_word() <= Instant::now() => {
+                if let Some(text) = progress.word() {
+                    patience.say(&text);
+                }
+            }
+            Some(_) => {}
+            None => {
+                let mut progress = Progress::start(&self.args.cluster.to_string(), wanted);
+                for (index, token) in self.list.iter().flat_map(MemberList::iter) {
+                    progress.arrived(index, &token.name);
+                }
+                self.progress = Some(progress);
+            }
+        }
+    }
+
+    /// Prints what is known, and says how it ended.
+    fn report(mut self, ended: Result<(), ClientError>) -> Result<(), Failure> {
+        drop(self.progress.take());
+        let timed_out = match &ended {
+            Ok(()) => return self.print().inspect(|()| self.lines.tell_done()),
+            Err(error) => {
+                matches!(error, ClientError::TimedOut(_) | ClientError::Stopped(Stopped::Deadline))
+            }
+        };
+        if timed_out {
+            self.print()?;
+        }
+        ended.map_err(|e| explain(e, &self.args.registry, Command::Members, Peer::Unknown))
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        let Some(list) = &self.list else { return Ok(()) };
+        let name = self.args.cluster.name.as_ref();
+        match self.args.json {
+            true => print_json(&outside_json(name, list, self.cluster)),
+            false => print(&members_table(list.iter())),
+        }
+    }
 }

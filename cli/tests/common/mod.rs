@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
+mod bare;
 pub mod client;
 pub mod facts;
 pub mod http;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use xlreg::credential::Credential;
 use xlreg::identity::{CommsKeyPair, Identity, NodeId, SigKeyPair};
 
+pub use bare::binary;
 pub use seeded::Seeded;
 
 /// Whatever takes longer hangs: generous, because the machine may be busy.
@@ -162,6 +164,17 @@ impl Daemon {
         &self.addresses[0]
     }
 
+    /// Where its metrics are: its log tells, which must not be filtered.
+    pub fn metrics(&self) -> String {
+        let told = || {
+            let log = self.log();
+            let (_, rest) = log.split_once("metrics on http://")?;
+            Some(rest.split_once("/metrics")?.0.to_owned())
+        };
+        until("it tells where its metrics are", || told().is_some());
+        told().unwrap()
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -225,9 +238,8 @@ impl Drop for Daemon {
 
 /// The binary with these arguments, its output caught.
 pub fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
-    command.args(args).env_remove("RUST_LOG");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = binary();
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
+#[path = "../common/bare.rs"]
+mod bare;
 pub mod deployed;
+pub mod schema;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +17,7 @@ use tempfile::TempDir;
 
 /// The binary with these arguments, its output caught.
 pub fn xlreg(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
+    let mut command = bare::binary();
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -87,10 +90,17 @@ impl Place {
         self.temp.path().join(file)
     }
 
+    /// The binary with these arguments in the directory, where it also keeps what it keeps for its user.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = xlreg(args);
+        command.current_dir(self.temp.path()).env("XDG_STATE_HOME", self.path("state"));
+        command
+    }
+
     /// Runs a command line in the directory.
     pub fn run(&self, line: &str) -> Output {
         let args: Vec<_> = line.split(' ').collect();
-        xlreg(&args).current_dir(self.temp.path()).output().unwrap()
+        self.command(&args).output().unwrap()
     }
 
     /// Runs a command line and adds it and all it said to a transcript, what went to stderr marked.
@@ -167,6 +177,8 @@ fn placeholder(word: &str) -> &str {
     // As long as what they stand for where they are in a table, so that its columns stay.
     match word.len() {
         64 if hex => "ID",
+        // A port by itself, in JSON.
+        5 if word.bytes().all(|b| b.is_ascii_digit()) => "PORT",
         8 if hex => "SHORT-ID",
         19 if word.starts_with("SHA256:") => "SHA256:FINGERPRINTS",
         _ if word.starts_with("SHA256:") => "SHA256:WHOLE",

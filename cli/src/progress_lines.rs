@@ -1,0 +1,141 @@
+//! How it comes along, for programs: what happens, one JSON object a line on stderr. `docs/json-schema.json` has them all.
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+use xlreg::enroll::EnrollEvent;
+use xlreg::identity::{Name, NodeId, Token, Version};
+use xlreg::message::ClusterInfo;
+use xlreg::session::Dialect;
+
+use crate::roster::{cluster_json, member};
+use crate::stderr;
+
+#[derive(Debug, clap::Args)]
+pub struct ProgressArgs {
+    /// What to tell on stderr while it goes on
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
+    pub progress: ProgressChoice,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProgressChoice {
+    /// A bar that fills, if stderr is a terminal
+    #[default]
+    Auto,
+    /// What happens, one JSON object a line; notes and errors too
+    Json,
+    /// Nothing
+    None,
+}
+
+impl ProgressArgs {
+    /// Whether people are to be told.
+    pub fn for_people(&self) -> bool {
+        self.progress == ProgressChoice::Auto
+    }
+
+    /// Whether programs are to be told.
+    pub fn for_programs(&self) -> bool {
+        self.progress == ProgressChoice::Json
+    }
+}
+
+/// What programs are told; nothing where they did not ask for it.
+pub struct ProgressLines {
+    wanted: bool,
+    /// What the cluster is called, if that is known.
+    name: Option<Name>,
+    /// The members that were told. A session that was begun anew tells them again.
+    told: BTreeMap<u32, Token>,
+}
+
+impl ProgressLines {
+    /// For a cluster, before anything has happened.
+    pub fn new(args: &ProgressArgs, name: Option<&Name>) -> Self {
+        Self { wanted: args.for_programs(), name: name.cloned(), told: BTreeMap::new() }
+    }
+
+    /// Something has happened.
+    pub fn tell(&mut self, event: &EnrollEvent) {
+        let described = match event {
+            _ if !self.wanted => return,
+            EnrollEvent::Member { index, token } | EnrollEvent::Changed { index, token } => {
+                return self.tell_member(*index, token);
+            }
+            event => self.describe(event),
+        };
+        if let Some(event) = described {
+            write(&event);
+        }
+    }
+
+    /// Somebody who is no member is known to the registry now.
+    pub fn tell_session(&mut self, dialect: Dialect, version: Version, token: &Token) {
+        self.tell(&EnrollEvent::Connected { dialect, version });
+        if let Some(id) = token.id {
+            self.tell(&EnrollEvent::Identified { id, attrs: token.attrs });
+        }
+    }
+
+    /// All that was wanted is known.
+    pub fn tell_done(&mut self) {
+        self.tell(&EnrollEvent::Done);
+    }
+
+    /// The cluster was found by somebody who is not in it. What is not known of it is `null`.
+    pub fn tell_found(&self, id: NodeId, cluster: Option<ClusterInfo>) {
+        if self.wanted {
+            let cluster = cluster_json(self.name.as_ref(), Some(id), cluster);
+            write(&json!({ "event": "found", "cluster": cluster }));
+        }
+    }
+
+    /// Somebody is in the cluster: new, or other than was told before.
+    pub fn tell_member(&mut self, index: u32, token: &Token) {
+        if !self.wanted {
+            return;
+        }
+        let event = match self.told.insert(index, token.clone()) {
+            Some(told) if told == *token => return,
+            Some(_) => "changed",
+            None => "member",
+        };
+        write(&json!({ "event": event, "member": member(index, token) }));
+    }
+
+    /// One that this version has no words for is not told.
+    fn describe(&self, event: &EnrollEvent) -> Option<Value> {
+        let cluster =
+            |info: &ClusterInfo| cluster_json(self.name.as_ref(), Some(info.id), Some(*info));
+        Some(match event {
+            EnrollEvent::Connected { dialect, version } => json!({
+                "event": "connected",
+                "dialect": dialect.to_string(),
+                "version": version.to_string(),
+            }),
+            EnrollEvent::Identified { id, attrs } => json!({
+                "event": "identified",
+                "id": id.to_string(),
+                "attrs": attrs.bits(),
+            }),
+            EnrollEvent::Created(info) => json!({ "event": "created", "cluster": cluster(info) }),
+            EnrollEvent::Joined(info) => json!({ "event": "joined", "cluster": cluster(info) }),
+            EnrollEvent::ListedTwice { id, first, second } => json!({
+                "event": "listed_twice",
+                "id": id.to_string(),
+                "indexes": [first, second],
+            }),
+            EnrollEvent::ListedBeyond { index, token } => {
+                json!({ "event": "listed_beyond", "member": member(*index, token) })
+            }
+            EnrollEvent::Done => json!({ "event": "done" }),
+            _ => return None,
+        })
+    }
+}
+
+fn write(event: &Value) {
+    stderr::write(&format!("{event}\n"));
+}

@@ -1,0 +1,155 @@
+//! Waiting for the members of a cluster from outside: how many are wanted, and when to look again.
+//!
+//! A registry tells somebody who is not in a cluster who is, and not how many may be. Only the answer to Create tells that
+//! too, and a Create of what is there changes nothing.
+
+use std::time::Duration;
+
+use rand_core::Rng;
+use xlreg::enroll::EnrollError;
+use xlreg::identity::{ClusterAttrs, Name, NodeId};
+use xlreg::message::{ClusterInfo, Create, MemberList};
+
+use crate::client::ClusterArgs;
+use crate::failure::Failure;
+use crate::random;
+
+/// Between two looks; it doubles with each that brings nothing new.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub struct WaitArgs {
+    /// Wait until all members are there, or so many of them; without --timeout for ever
+    #[arg(
+        long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "all",
+        value_parser = wait_parser
+    )]
+    pub wait: Option<WaitFor>,
+}
+
+/// How many members are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitFor {
+    /// As many as the cluster has room for.
+    All,
+    /// So many.
+    Members(u32),
+}
+
+fn wait_parser(text: &str) -> Result<WaitFor, String> {
+    match text.parse() {
+        Ok(members @ 1..=64) => Ok(WaitFor::Members(members)),
+        _ if text == "all" => Ok(WaitFor::All),
+        _ => Err("a number from 1 to 64 is expected, or all".into()),
+    }
+}
+
+impl WaitArgs {
+    /// # Errors
+    ///
+    /// [`Failure`] where it can't be known how many members there are to be.
+    pub fn check(&self, cluster: &ClusterArgs) -> Result<(), Failure> {
+        match self.wait == Some(WaitFor::All) && cluster.name.is_none() {
+            true => Err(Failure::usage(
+                "--wait needs a number with --id, as --wait=3: a registry tells a cluster's size to those who know its name",
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What asks for the properties of a cluster of this name. It is for a session that has seen the cluster: that is there
+/// then, and stays, so nothing is made.
+pub fn question(name: &Name) -> Create {
+    Create { name: name.clone(), max_size: 1, attrs: ClusterAttrs::NONE, end_point_count: 1 }
+}
+
+/// The answer to the [`question`] is about the cluster that was seen.
+///
+/// # Errors
+///
+/// [`EnrollError::WrongCluster`].
+pub fn answer(seen: NodeId, cluster: ClusterInfo) -> Result<ClusterInfo, EnrollError> {
+    match cluster.id == seen {
+        true => Ok(cluster),
+        false => Err(EnrollError::WrongCluster { asked: seen, got: cluster.id }),
+    }
+}
+
+/// Looks until enough members are there.
+pub struct Watch {
+    wanted: u32,
+    seen: Option<MemberList>,
+    pause: Duration,
+}
+
+impl Watch {
+    /// `cluster` is what is known of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if there is no room for so many.
+    pub fn new(
+        wait: WaitFor,
+        args: &ClusterArgs,
+        cluster: Option<ClusterInfo>,
+    ) -> Result<Self, Failure> {
+        let size = cluster.map(|cluster| cluster.max_size);
+        let wanted = match (wait, size) {
+            (WaitFor::Members(wanted), Some(size)) if wanted > size => {
+                return Err(Failure::new(format!(
+                    "{args} has room for {size} members, {wanted} will never be there"
+                )));
+            }
+            (WaitFor::Members(wanted), _) => wanted,
+            // Without a name there is a number, see `check`, and a name gets an answer.
+            (WaitFor::All, size) => size.unwrap_or(0),
+        };
+        Ok(Self { wanted, seen: None, pause: FIRST_PAUSE })
+    }
+
+    /// How many members are waited for.
+    pub const fn wanted(&self) -> u32 {
+        self.wanted
+    }
+
+    /// After a look: how long to wait before the next one, if enough are not there yet.
+    pub fn look(&mut self, list: &MemberList) -> Option<Duration> {
+        if u32::try_from(list.members().len()).is_ok_and(|there| there >= self.wanted) {
+            return None;
+        }
+        let news = self.seen.as_ref() != Some(list);
+        let pause = if news { FIRST_PAUSE } else { LONGEST_PAUSE.min(self.pause * 2) };
+        (self.seen, self.pause) = (Some(list.clone()), pause);
+        Some(jittered(pause))
+    }
+}
+
+/// Up to a quarter shorter, so that those who wait together do not ask together.
+fn jittered(pause: Duration) -> Duration {
+    let quarter = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX) / 4;
+    let less = random::system().next_u64().checked_rem(quarter).unwrap_or(0);
+    pause.saturating_sub(Duration::from_millis(less))
+}
+
+#[cfg(test)]
+mod tests {
+    use xlreg::message::Which;
+
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_seconds_until_there_is_something_new() {
+        let args = ClusterArgs { name: None, id: Some([1; 20].into()) };
+        let list = |id: u8| MemberList::new([id; 20].into(), Which::NONE, Vec::new()).unwrap();
+        let mut watch = Watch::new(WaitFor::Members(1), &args, None).unwrap();
+        let mut look = |id| watch.look(&list(id)).unwrap();
+        for most in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
+            let pause = look(1);
+            let most = Duration::from_millis(most);
+            assert!(pause <= most && pause >= most * 3 / 4, "{pause:?} of {most:?}");
+        }
+        assert!(look(2) <= FIRST_PAUSE);
+    }
+}
