@@ -8,7 +8,7 @@ use xlreg::enroll::Roster;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState};
 use xlreg::identity::{Identity, Name, NodeId, Token};
 
-use crate::client::Presence;
+use crate::client::{Presence, Stop, aside};
 use crate::failure::{Failure, note};
 use crate::{kept, random};
 
@@ -24,9 +24,11 @@ pub struct NodeArgs {
 }
 
 impl NodeArgs {
-    /// The node kept there, or a new one, under the name given from now on.
-    pub fn open(&self) -> Result<Node, Failure> {
-        let mut node = Node::open(&self.node, self.name.clone())?;
+    /// The node kept there, or a new one, under the name given from now on. Another command may be about to get its ID.
+    pub async fn open(&self, stop: &Stop) -> Result<Node, Failure> {
+        let (dir, name) = (self.node.clone(), self.name.clone());
+        let what = format!("the node in {}: another command makes it known", dir.display());
+        let mut node = aside(stop, &what, move || Node::open(&dir, name)).await?;
         node.identity.name = self.name.clone();
         Ok(node)
     }

@@ -1,6 +1,8 @@
 //! No command ends a deployed server by itself, however it ends and whenever the server is restarted: the real binary
 //! against the tests' model of one.
 
+#![allow(clippy::duplicate_mod, reason = "both kinds of tests clear the environment by one file")]
+
 mod common;
 #[path = "../../tests/deployed/mod.rs"]
 mod deployed;

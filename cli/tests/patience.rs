@@ -96,12 +96,22 @@ fn a_registry_that_is_restarted_in_the_middle_is_joined_again() {
     assert_eq!(json(&first)["members"], json(&second)["members"]);
 }
 
+/// The same registry, at these addresses.
+fn at(place: &Place, file: &str, addresses: &[&str]) {
+    let credential = fs::read_to_string(place.path("regCred.dat")).unwrap();
+    let credential: Credential = credential.parse().unwrap();
+    let others = addresses.iter().map(|address| match *address {
+        "its own" => credential.end_points[0].clone(),
+        address => address.parse().unwrap(),
+    });
+    let moved = Credential { end_points: others.collect(), ..credential.clone() };
+    fs::write(place.path(file), moved.to_string()).unwrap();
+}
+
 /// Addresses before the registry's own: one that refuses, and one that says nothing.
 #[test]
 fn all_addresses_are_tried_and_not_one_after_the_other() {
     let place = Place::new();
-    let credential = fs::read_to_string(place.path("regCred.dat")).unwrap();
-    let credential: Credential = credential.parse().unwrap();
     // Its queue is full, so that nobody else gets an answer.
     let hole = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = hole.local_addr().unwrap();
@@ -109,24 +119,97 @@ fn all_addresses_are_tried_and_not_one_after_the_other() {
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         queued.push(stream);
     }
-    let before = ["127.0.0.1:1".parse().unwrap(), address.to_string().parse().unwrap()];
-    let end_points = before.into_iter().chain(credential.end_points).collect();
-    let moved = Credential { end_points, ..credential };
-    fs::write(place.path("moved.dat"), moved.to_string()).unwrap();
-    // One address alone may be tried for 20 seconds.
-    let line = "register --node host1 --name host1 --registry moved.dat --timeout 15";
-    let output = place.run(line);
+    at(&place, "moved.dat", &["127.0.0.1:1", &address.to_string(), "its own"]);
+    // The keys are there already: the time is for the network.
+    let line = "register --node host1 --name host1 --registry";
+    assert_eq!(code(&place.run(&format!("{line} regCred.dat"))), 0);
+    // One address alone may be tried for 10 seconds.
+    let output = place.run(&format!("{line} moved.dat --timeout 9"));
     assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+}
+
+/// A forwarder takes connections for a registry that is not there, and closes them.
+#[test]
+fn an_address_without_a_registry_behind_it_does_not_hide_the_others() {
+    let place = Place::new();
+    let forwarder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = forwarder.local_addr().unwrap().to_string();
+    thread::spawn(move || forwarder.incoming().for_each(drop));
+    at(&place, "moved.dat", &[&address, "its own"]);
+    for line in [
+        "register --node host1 --name host1 --registry moved.dat",
+        "join solo --node host1 --name host1 --end-point h:1 --create 1 --registry moved.dat",
+    ] {
+        let output = place.run(line);
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{line}");
+    }
+}
+
+/// As an overloaded registry does, or the forwarder of one that starts.
+#[test]
+fn a_registry_that_hangs_up_again_and_again_is_tried_until_the_time_is_over() {
+    let place = Place::bare();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (comms, credential) = short_registry(&listener.local_addr().unwrap().to_string());
+    fs::write(place.path("regCred.dat"), credential.to_string()).unwrap();
+    thread::spawn(move || {
+        for _ in 0..5 {
+            drop(listener.accept().unwrap());
+        }
+        serve_one(&listener, &comms, |request| match request {
+            Request::Member(token) => Some(member_ok(token)),
+            _ => Some(Reply::Ack),
+        });
+    });
+    let line = "register --node host1 --name host1 --registry regCred.dat --timeout 60";
+    let output = place.run(line);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let said = stderr(&output);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("does not hold the key"), "told at once, not only at the end: {said}");
+}
+
+#[test]
+fn who_is_silent_is_told_and_no_place_is_promised() {
+    let place = Place::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    at(&place, "silent.dat", &[&silent.local_addr().unwrap().to_string()]);
+    let line = "register --node host1 --name host1 --registry silent.dat --timeout 1";
+    let output = place.run(line);
+    assert_eq!(code(&output), 3);
+    let said = stderr(&output);
+    assert!(said.contains("the registry in silent.dat has not answered"), "{said}");
+    let line = "join alpha --node host1 --name host1 --end-point h:1 --create 2 \
+                --registry silent.dat --timeout 1";
+    let output = place.run(line);
+    assert_eq!(code(&output), 3);
+    let said = stderr(&output);
+    assert!(said.contains("timed out before alpha was joined"), "{said}");
+    assert!(!said.contains("keeps its place"), "{said}");
+}
+
+#[test]
+fn the_time_is_over_also_where_another_command_has_the_node() {
+    let place = stopped();
+    let line = |seconds: u32| {
+        format!("register --node n --name n --registry regCred.dat --timeout {seconds}")
+    };
+    let mut first = spawn(&place, &line(60));
+    let mut said = BufReader::new(first.stderr.take().unwrap()).lines();
+    said.next().unwrap().unwrap();
+    let second = place.run(&line(1));
+    assert_eq!(code(&second), 3);
+    let told = stderr(&second);
+    assert!(told.contains("waiting for the node in n: another command"), "{told}");
+    assert!(first.try_wait().unwrap().is_none(), "the first goes on");
+    first.kill().unwrap();
+    first.wait().unwrap();
 }
 
 #[test]
 fn a_name_that_does_not_resolve_is_tried_again_within_the_time() {
     let place = Place::new();
-    let credential = fs::read_to_string(place.path("regCred.dat")).unwrap();
-    let credential: Credential = credential.parse().unwrap();
-    let end_points = vec!["registry.invalid:56789".parse().unwrap()];
-    let unknown = Credential { end_points, ..credential };
-    fs::write(place.path("unknown.dat"), unknown.to_string()).unwrap();
+    at(&place, "unknown.dat", &["registry.invalid:56789"]);
     // Making the keys of who asks may take as long as is given below.
     assert_eq!(code(&place.run("create beta --size 2 --registry regCred.dat")), 0);
     let output = place.run("create alpha --size 2 --registry unknown.dat --timeout 1");

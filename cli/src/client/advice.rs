@@ -348,11 +348,13 @@ fn advise(cause: Cause, command: Command, peer: Peer) -> Option<&'static str> {
 impl Cause {
     fn of(error: &ClientError) -> Option<Self> {
         let error = match error {
-            ClientError::Unreachable(_) => return Some(Self::Unreachable),
+            ClientError::Unreachable(_) | ClientError::Stopped(Stopped::Deadline) => {
+                return Some(Self::Unreachable);
+            }
             ClientError::NewerHello => return Some(Self::NewerHello),
             ClientError::Io(_) => return Some(Self::Lost),
             ClientError::TimedOut(last) => return Self::of(last),
-            ClientError::Stopped(_) | ClientError::Failed(_) => return None,
+            ClientError::Stopped(Stopped::Signal(_)) | ClientError::Failed(_) => return None,
             ClientError::Registry(error) => error,
         };
         Some(match error {
@@ -382,9 +384,11 @@ pub fn explain(error: ClientError, args: &RegistryArgs, command: Command, peer: 
     let failure = match error {
         ClientError::Failed(failure) => return failure,
         ClientError::Stopped(Stopped::Signal(number)) => return Failure::interrupted(number),
-        ClientError::Stopped(Stopped::Deadline) | ClientError::TimedOut(_) => {
-            Failure::timeout(&error)
-        }
+        ClientError::Stopped(Stopped::Deadline) => Failure::timeout(format!(
+            "timed out: the registry in {} has not answered",
+            args.registry.display()
+        )),
+        ClientError::TimedOut(_) => Failure::timeout(&error),
         error => describe(error, args, command, cause),
     };
     match cause.and_then(|cause| advise(cause, command, peer)) {

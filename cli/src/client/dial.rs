@@ -1,5 +1,5 @@
 //! The way to a registry: all addresses of all its end points are tried, a new one every quarter of a second, and the
-//! first that answers is taken, in the manner of RFC 8305.
+//! first that answers is taken, in the manner of RFC 8305. Where no registry is behind it the others have their turn.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,11 +11,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use xlreg::credential::Credential;
 
+use super::error::ClientError;
+use super::patience::REACH;
+use super::stop::Stop;
+
 /// How long one address is waited for before the next is tried too: RFC 8305, 8.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long to try one address.
-const CONNECT_TIME: Duration = Duration::from_secs(20);
+/// How long to resolve one name, or to try one address: no longer than a command without --timeout goes on.
+const CONNECT_TIME: Duration = REACH;
+
+/// Addresses at most that are taken for the registry's in one try. A name may have as many as its server likes.
+const MOST_TAKEN: usize = 8;
 
 /// What came of a part of the work.
 enum Part {
@@ -25,18 +32,54 @@ enum Part {
     Tried(String, SocketAddr, io::Result<TcpStream>),
 }
 
-/// Connects to whichever address of the registry answers first.
+/// Has one session with the registry, at whichever of its addresses one answers the Hello: what takes connections for a
+/// registry that is not there, a forwarder for one, does not stand in the way of the others.
+///
+/// # Errors
+///
+/// What the session ended with; that of the first one, if none came further than the Hello.
+pub async fn reach<T>(
+    credential: &Credential,
+    stop: &Stop,
+    mut session: impl AsyncFnMut(TcpStream) -> Result<T, ClientError>,
+) -> Result<T, ClientError> {
+    let (mut taken, mut first) = (Vec::new(), None);
+    loop {
+        let stream = match stop.clone().or(dial(credential, &taken)).await? {
+            Ok(stream) => stream,
+            Err(why) => {
+                let name = &credential.name;
+                return Err(first.unwrap_or_else(|| {
+                    ClientError::Unreachable(format!("cannot reach the registry {name} ({why})"))
+                }));
+            }
+        };
+        let address = stream.peer_addr().map_err(ClientError::Io)?;
+        match session(stream).await {
+            Err(error) if error.is_of_handshake() && taken.len() < MOST_TAKEN => {
+                taken.push(address);
+                first.get_or_insert(error);
+            }
+            Err(error) if error.is_of_handshake() => return Err(first.unwrap_or(error)),
+            done => return done,
+        }
+    }
+}
+
+/// Connects to whichever address of the registry answers first, but for those that were `taken` before.
 ///
 /// # Errors
 ///
 /// What went wrong with each, as one text.
-pub async fn dial(credential: &Credential) -> Result<TcpStream, String> {
+pub async fn dial(credential: &Credential, taken: &[SocketAddr]) -> Result<TcpStream, String> {
     let mut parts = JoinSet::new();
     for end_point in &credential.end_points {
         let end_point = end_point.to_string();
         parts.spawn(async move {
-            let addresses = lookup_host(&end_point).await.map(Iterator::collect);
-            Part::Resolved(end_point, addresses)
+            let found = async { lookup_host(&end_point).await.map(Iterator::collect) };
+            let found = timeout(CONNECT_TIME, found).await;
+            let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            Part::Resolved(end_point, found)
         });
     }
     let (mut waiting, mut problems) = (VecDeque::new(), Vec::new());
@@ -67,7 +110,8 @@ pub async fn dial(credential: &Credential) -> Result<TcpStream, String> {
                 if addresses.is_empty() {
                     problems.push(format!("{end_point}: no such host"));
                 }
-                waiting.extend(addresses.into_iter().map(|address| (end_point.clone(), address)));
+                let others = addresses.into_iter().filter(|address| !taken.contains(address));
+                waiting.extend(others.map(|address| (end_point.clone(), address)));
             }
             Some(Ok(Part::Resolved(end_point, Err(error)))) => {
                 problems.push(format!("{end_point}: {error}"));

@@ -6,7 +6,7 @@ use std::io;
 use xlreg::adapter::tokio::DriveError;
 use xlreg::enroll::EnrollError;
 use xlreg::message::{Op, Refusal};
-use xlreg::session::{EofAt, Error};
+use xlreg::session::{EofAt, Error, TimerKind};
 
 use super::stop::Stopped;
 use crate::failure::Failure;
@@ -48,6 +48,16 @@ impl ClientError {
             | Self::TimedOut(_)
             | Self::Failed(_) => false,
         }
+    }
+
+    /// Whether who answered did not show in the handshake that it is the registry.
+    pub const fn is_of_handshake(&self) -> bool {
+        matches!(
+            self,
+            Self::Registry(EnrollError::Session(
+                Error::Handshake | Error::Eof(EofAt::Handshake) | Error::Timeout(TimerKind::Hello)
+            ))
+        )
     }
 
     /// Whether the registry hung up in the handshake.

@@ -20,13 +20,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use tokio::runtime::Builder;
+use tokio::task::spawn_blocking;
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError};
 use xlreg::identity::{Name, NodeId};
 use xlreg::message::ClusterRef;
 use xlreg::session::{ClientConfig, Dialect};
 
-pub use dial::dial;
+pub use dial::{dial, reach};
 pub use error::ClientError;
 pub use patience::{Patience, PatienceArgs, whole_seconds};
 pub use registry_client::{Presence, RegistryClient, ask_kind, finish};
@@ -143,6 +144,19 @@ pub fn run<T>(
     done
 }
 
+/// Does what may block, on a thread of its own, for no longer than the command goes on; `what` it waits for then.
+pub async fn aside<T: Send + 'static>(
+    stop: &Stop,
+    what: &str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match stop.clone().or(spawn_blocking(work)).await {
+        Ok(done) => done.map_err(Failure::new)?,
+        Err(Stopped::Deadline) => Err(Failure::timeout(format!("timed out, waiting for {what}"))),
+        Err(Stopped::Signal(number)) => Err(Failure::interrupted(number)),
+    }
+}
+
 /// Does something until it is done, or until it cannot get done any more, or in time.
 pub async fn persist<T>(
     patience: &mut Patience,
@@ -150,6 +164,7 @@ pub async fn persist<T>(
 ) -> Result<T, ClientError> {
     loop {
         let stop = patience.stop.clone();
+        patience.begin();
         match once(&stop).await {
             Ok(done) => return Ok(done),
             Err(error) => patience.pause(error).await?,

@@ -21,9 +21,6 @@ pub const REACH_AGAIN: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// How often a registry that hangs up in the handshake is tried: it may be overloaded, but is more likely another one.
-const HANG_UPS: u32 = 3;
-
 /// How long to go on.
 #[derive(Debug, clap::Args)]
 pub struct PatienceArgs {
@@ -41,10 +38,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub struct Patience {
     pub stop: Stop,
     json: bool,
-    /// Until when to try, where there is no --timeout.
-    until: Instant,
+    /// How long to try, where there is no --timeout.
+    reach: Duration,
+    /// When the try under way began.
+    began: Option<Instant>,
+    /// When what was wanted had begun, if that was in the try under way.
+    reached: Option<Instant>,
+    /// Until when it is tried, from the first failure on.
+    until: Option<Instant>,
     pause: Duration,
-    hang_ups: u32,
     /// What went wrong last, which is why it is tried again.
     last: Option<ClientError>,
 }
@@ -52,24 +54,40 @@ pub struct Patience {
 impl Patience {
     /// From now on. Within a runtime only. With `json` what is said on the way is JSON, too.
     pub fn start(args: &PatienceArgs, json: bool) -> Self {
-        let now = Instant::now();
-        let deadline = args.timeout.and_then(|time| now.checked_add(time));
+        let deadline = args.timeout.and_then(|time| Instant::now().checked_add(time));
         Self {
             stop: Stop::listen(deadline),
             json,
-            until: now + REACH,
+            reach: REACH,
+            began: None,
+            reached: None,
+            until: None,
             pause: FIRST,
-            hang_ups: 0,
             last: None,
         }
     }
 
-    /// What was wanted of the registry has begun: what happens now is another trouble than before.
+    /// A try begins.
+    pub fn begin(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    /// What was wanted of the registry has begun: what happens from now on, however late, is another trouble than
+    /// before.
     pub fn reached(&mut self) {
-        self.until = Instant::now() + REACH_AGAIN;
-        self.pause = FIRST;
-        self.last = None;
-        self.hang_ups = 0;
+        self.reached = Some(Instant::now());
+    }
+
+    /// What was reached has been lost: a minute counts from now.
+    fn lose(&mut self, reached: Instant) {
+        self.reach = REACH_AGAIN;
+        self.began = None;
+        self.until = None;
+        // A registry that ends again at once is not tried ever faster, nor told of every time.
+        if reached.elapsed() > LONGEST {
+            self.pause = FIRST;
+            self.last = None;
+        }
     }
 
     /// Waits before another try, if what went wrong may go well yet.
@@ -78,20 +96,30 @@ impl Patience {
     ///
     /// The error itself, or that the command is to stop.
     pub async fn pause(&mut self, error: ClientError) -> Result<(), ClientError> {
-        self.hang_ups += u32::from(error.is_hang_up());
         if let ClientError::Stopped(Stopped::Deadline) = error {
             return Err(self.last.take().map_or(error, |last| self.over(last)));
         }
-        if !error.is_temporary() || self.hang_ups >= HANG_UPS {
+        if !error.is_temporary() {
             return Err(error);
         }
-        let end = self.stop.deadline().unwrap_or(self.until);
-        let left = end.saturating_duration_since(Instant::now());
+        if let Some(reached) = self.reached.take() {
+            self.lose(reached);
+        }
+        let now = Instant::now();
+        let until = *self.until.get_or_insert(self.began.unwrap_or(now) + self.reach);
+        let left = self.stop.deadline().unwrap_or(until).saturating_duration_since(now);
         if left.is_zero() {
             return Err(self.over(error));
         }
         if self.last.is_none() {
-            self.say(&format!("{error}; trying again for up to {}", whole_seconds(left)));
+            // Who has another registry's regCred need not wait until the end.
+            let perhaps = match error.is_hang_up() {
+                true => {
+                    " (as a registry does that is overloaded, or does not hold the key in its regCred)"
+                }
+                false => "",
+            };
+            self.say(&format!("{error}{perhaps}; trying again for up to {}", whole_seconds(left)));
         }
         self.last = Some(error);
         let whole = f64::from(u32::MAX);
@@ -107,8 +135,9 @@ impl Patience {
     /// How it ends where the time is over.
     fn over(&self, error: ClientError) -> ClientError {
         match self.stop.deadline() {
-            Some(_) => ClientError::TimedOut(Box::new(error)),
-            None => error,
+            // That it hung up to the end says more than that the time is over: it is likely to be another one.
+            Some(_) if !error.is_hang_up() => ClientError::TimedOut(Box::new(error)),
+            _ => error,
         }
     }
 
@@ -129,5 +158,74 @@ pub fn whole_seconds(time: Duration) -> String {
     match time.as_secs_f64().ceil() {
         1.0 => "1 second".into(),
         seconds => format!("{seconds} seconds"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> ClientError {
+        ClientError::Unreachable("nobody is there".into())
+    }
+
+    /// Tries in vain until it is over: how often, for how long, and the end.
+    async fn in_vain(patience: &mut Patience) -> (u32, Duration, ClientError) {
+        let (mut tries, start) = (0, Instant::now());
+        loop {
+            tries += 1;
+            patience.begin();
+            if let Err(error) = patience.pause(lost()).await {
+                return (tries, start.elapsed(), error);
+            }
+        }
+    }
+
+    fn start(timeout: Option<u64>) -> Patience {
+        Patience::start(&PatienceArgs { timeout: timeout.map(Duration::from_secs) }, false)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loss_is_tried_again_for_a_minute_however_long_ago_the_join_was() {
+        let mut patience = start(None);
+        for _ in 0..2 {
+            patience.begin();
+            patience.reached();
+            sleep(Duration::from_secs(24 * 60 * 60)).await;
+            // The try that was lost began a day ago.
+            patience.pause(lost()).await.unwrap();
+            let (tries, time, error) = in_vain(&mut patience).await;
+            assert!(tries > 10, "{tries}");
+            assert!(time > REACH_AGAIN - LONGEST && time <= REACH_AGAIN, "{time:?}");
+            assert!(matches!(error, ClientError::Unreachable(_)), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_ends_again_and_again_is_tried_ever_more_seldom() {
+        let (mut patience, start) = (start(None), Instant::now());
+        for _ in 0..100 {
+            patience.begin();
+            patience.reached();
+            patience.pause(lost()).await.unwrap();
+        }
+        assert!(start.elapsed() > 80 * LONGEST / 2, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_tried_for_as_long_as_said_and_the_tries_count() {
+        let (tries, time, error) = in_vain(&mut start(None)).await;
+        assert_eq!(time, REACH);
+        assert!(tries > 5 && matches!(error, ClientError::Unreachable(_)), "{tries} {error}");
+
+        let (tries, time, error) = in_vain(&mut start(Some(600))).await;
+        assert_eq!(time, Duration::from_secs(600));
+        assert!(tries > 100 && matches!(error, ClientError::TimedOut(_)), "{tries} {error}");
+
+        // An address that never answers takes all the time there is.
+        let mut patience = start(None);
+        patience.begin();
+        sleep(REACH).await;
+        patience.pause(lost()).await.unwrap_err();
     }
 }

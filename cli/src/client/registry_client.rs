@@ -13,7 +13,7 @@ use xlreg::session::{
 };
 
 use super::RegistryArgs;
-use super::dial::dial;
+use super::dial::reach;
 use super::error::ClientError;
 use super::stop::Stop;
 use crate::node::Node;
@@ -45,20 +45,25 @@ impl RegistryClient {
         credential: &Credential,
         stop: &Stop,
     ) -> Result<Self, ClientError> {
-        let mut stop = stop.clone();
         args.check(credential)?;
-        let stream = stop.or(dial(credential)).await?.map_err(|why| {
-            ClientError::Unreachable(format!(
-                "cannot reach the registry {} ({why})",
-                credential.name
-            ))
-        })?;
+        reach(credential, stop, async |stream| Self::greet(args, credential, stop, stream).await)
+            .await
+    }
+
+    /// Completes the handshake.
+    async fn greet(
+        args: &RegistryArgs,
+        credential: &Credential,
+        stop: &Stop,
+        stream: TcpStream,
+    ) -> Result<Self, ClientError> {
         let clock = Clock::start();
         let session =
             Session::<Client>::new(clock.now(), args.config(credential), random::system());
         let driver = Driver::new(session.map_err(EnrollError::from)?, stream, clock);
         let may_end_server = args.may_end_server;
         let (version, kind) = (Version::ZERO, RegistryKind::of(credential.version));
+        let stop = stop.clone();
         let mut client = Self { driver, stop, version, kind, may_end_server };
         match client.next_event().await? {
             Some(ClientEvent::Connected { version, .. }) => {

@@ -144,7 +144,7 @@ impl Load {
         let unreachable = |error: &dyn std::fmt::Display| {
             Failure::unreachable(format!("cannot reach the registry {}: {error}", credential.name))
         };
-        let reached = dial(&credential).await.map_err(|error| unreachable(&error))?;
+        let reached = dial(&credential, &[]).await.map_err(|error| unreachable(&error))?;
         let address = reached.peer_addr().map_err(|error| unreachable(&error))?;
         drop(reached);
         let rng = &mut random::system();

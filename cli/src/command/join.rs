@@ -1,5 +1,6 @@
 //! `xlreg join`: joins a cluster and waits until it is full.
 
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use xlreg::adapter::tokio::{Clock, Driver};
 use xlreg::credential::Credential;
@@ -11,7 +12,7 @@ use super::create::Asked;
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{
     self, ClientError, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs, Stopped,
-    ask_kind, dial, finish,
+    ask_kind, finish, reach,
 };
 use crate::failure::{Failure, note, print, print_json};
 use crate::node::{Node, NodeArgs};
@@ -78,7 +79,8 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
     }
     let credential = args.registry.credential()?;
     client::run(&args.patience, args.json || args.progress.for_programs(), async |patience| {
-        let mut errand = Errand::new(args, &credential)?;
+        let node = args.node.open(&patience.stop).await?;
+        let mut errand = Errand::new(args, &credential, node);
         let ended = errand.persist(patience).await;
         errand.report(ended, patience).await
     })
@@ -100,18 +102,18 @@ struct Errand<'a> {
 }
 
 impl<'a> Errand<'a> {
-    fn new(args: &'a JoinArgs, credential: &'a Credential) -> Result<Self, Failure> {
-        let node = args.node.open()?;
+    fn new(args: &'a JoinArgs, credential: &'a Credential, node: Node) -> Self {
         let presence = Presence { attrs: MemberAttrs::NONE, ends: args.end_points.clone() };
         let registry = RegistryKind::of(credential.version);
         let (created, known, progress) = (None, None, None);
         let lines = ProgressLines::new(&args.progress, args.cluster.name.as_ref());
-        Ok(Self { args, credential, node, presence, registry, created, known, progress, lines })
+        Self { args, credential, node, presence, registry, created, known, progress, lines }
     }
 
     /// Goes on until the cluster is complete, or nothing more can be done.
     async fn persist(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
         loop {
+            patience.begin();
             match self.enroll(patience).await {
                 Ok(()) => return Ok(()),
                 Err(ClientError::Registry(EnrollError::LargeMember { bytes, limit })) => {
@@ -159,12 +161,17 @@ impl<'a> Errand<'a> {
 
     /// One session.
     async fn enroll(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
-        let mut stop = patience.stop.clone();
         self.args.registry.check(self.credential)?;
-        let stream = stop.or(dial(self.credential)).await?.map_err(|why| {
-            let name = &self.credential.name;
-            ClientError::Unreachable(format!("cannot reach the registry {name} ({why})"))
-        })?;
+        let stop = patience.stop.clone();
+        reach(self.credential, &stop, async |stream| self.enroll_over(stream, patience).await).await
+    }
+
+    async fn enroll_over(
+        &mut self,
+        stream: TcpStream,
+        patience: &mut Patience,
+    ) -> Result<(), ClientError> {
+        let mut stop = patience.stop.clone();
         let (clock, plan) = (Clock::start(), self.plan(stop.deadline())?);
         let config = self.args.registry.config(self.credential);
         let enroll = Enroll::new(clock.now(), config, plan, random::system())?;
@@ -264,6 +271,11 @@ impl<'a> Errand<'a> {
         }
         if matches!(error, ClientError::Registry(EnrollError::GaveUp)) {
             self.print(known)?;
+            // Who is not in the cluster has no place to keep, and was not answered in time.
+            let error = match known {
+                Some(_) => error,
+                None => Stopped::Deadline.into(),
+            };
             let advice = explain(error, &self.args.registry, Command::Join, self.peer());
             return Err(advice.with_message(self.gave_up()));
         }

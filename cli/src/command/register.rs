@@ -45,7 +45,7 @@ pub struct RegisterArgs {
 pub fn run(args: &RegisterArgs) -> Result<(), Failure> {
     let credential = args.registry.credential()?;
     let (token, version) = client::run(&args.patience, args.json, async |patience| {
-        let mut node = args.node.open()?;
+        let mut node = args.node.open(&patience.stop).await?;
         let presence = Presence { attrs: MemberAttrs::SOLO, ends: args.end_points.clone() };
         let registered = persist(patience, async |stop| {
             let opened =

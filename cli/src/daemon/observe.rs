@@ -207,6 +207,8 @@ mod tests {
         };
         let serving = unconstrained(observer.serve(far, || asked.set(asked.get() + 1)));
         tokio::select! {
+            // One after the other in each turn, else one might have two in a row.
+            biased;
             () = serving => panic!("it goes on"),
             () = bystander => {}
         }
