@@ -53,8 +53,7 @@ impl Errands {
         let mut now = Instant::EPOCH;
         let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&self.credential) };
         let name = "cluster".parse().expect("a name");
-        let create =
-            Create { name, max_size: 8, attrs: ClusterAttrs::NONE, end_point_count: 2 };
+        let create = Create { name, max_size: 8, attrs: ClusterAttrs::NONE, end_point_count: 2 };
         let plan = match errand {
             Errand::Join => Plan::join(self.token.clone(), create.name.into()),
             _ => Plan::create_and_join(self.token.clone(), create),
