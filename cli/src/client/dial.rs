@@ -6,10 +6,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use xlreg::credential::Credential;
+
+use crate::resolve::resolve;
 
 /// How long one address is waited for before the next is tried too: RFC 8305, 8.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -35,7 +37,7 @@ pub async fn dial(credential: &Credential) -> Result<TcpStream, String> {
     for end_point in &credential.end_points {
         let end_point = end_point.to_string();
         parts.spawn(async move {
-            let addresses = lookup_host(&end_point).await.map(Iterator::collect);
+            let addresses = resolve(&end_point).await;
             Part::Resolved(end_point, addresses)
         });
     }
