@@ -12,8 +12,8 @@ use crate::identity::{
 
 /// A registry's public credential: who it is, where it listens and the keys that prove it.
 ///
-/// Clients are given it as a file (`regCred.dat`); [`FromStr`] reads that text and [`Display`](fmt::Display)
-/// writes it, with CRLF line ends. A registry also sends it over the wire when asked (PROTOCOL 5, tags 1 and
+/// Clients are given it as a file (`regCred.dat`); [`FromStr`] reads that text, with LF or CRLF line
+/// ends and with or without a byte order mark, and [`Display`](fmt::Display) writes it, with CRLF. A registry also sends it over the wire when asked (PROTOCOL 5, tags 1 and
 /// 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
@@ -117,7 +117,8 @@ impl FromStr for Credential {
             let problem = CredentialProblem::TooLong { bytes: text.len() };
             return Err(CredentialError { line: 1, problem });
         }
-        let mut lines = Lines::new(text);
+        // Editors and shells of Windows put a byte order mark in front of what they save.
+        let mut lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(text));
         lines.literal("regCred {")?;
         let name = lines.field("Name: ", |v| v.parse().map_err(CredentialProblem::Name))?;
         let id = lines.field("ID: ", |v| v.parse().map_err(CredentialProblem::Id))?;

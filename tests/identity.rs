@@ -96,6 +96,8 @@ fn an_end_point_is_a_host_and_a_port() {
         ("h:65535", "h", 65535),
         ("a-b.c_d.example:80", "a-b.c_d.example", 80),
         ("4.example:1", "4.example", 1),
+        // A whole name, below no domain of the searcher.
+        ("registry.example.:1", "registry.example.", 1),
         ("[::1]:4000", "::1", 4000),
         ("[2001:db8::7.8.9.1]:1", "2001:db8::7.8.9.1", 1),
         (&longest, &longest[..253], 65535),
@@ -123,7 +125,10 @@ fn an_end_point_is_a_host_and_a_port() {
         ),
         (
             host,
-            &[":1", " :1", "-h:1", "h-:1", "h..i:1", ".h:1", "h.:1", "a b:1", "\u{e9}:1", "h/:1"],
+            &[
+                ":1", " :1", "-h:1", "h-:1", "h..i:1", ".h:1", "h..:1", ".:1", "a b:1", "\u{e9}:1",
+                "h/:1",
+            ],
         ),
         (host, &["256.0.0.1:1", "1.2.3:1", "1.2.3.4.5:1", "127.1:1", "1:1", "h.1:1"]),
         (

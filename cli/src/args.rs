@@ -9,7 +9,7 @@ use crate::command::credential::{self, CredentialCommand};
 use crate::command::demo::DemoArgs;
 use crate::command::init::InitArgs;
 use crate::command::join::JoinArgs;
-use crate::command::man;
+use crate::command::man::ManArgs;
 use crate::command::members::MembersArgs;
 use crate::command::register::RegisterArgs;
 use crate::command::serve::ServeArgs;
@@ -88,8 +88,7 @@ Examples:
     /// Print a script for a shell to complete the command line
     Completions(CompletionsArgs),
     /// Print the manual
-    #[command(after_help = man::AFTER_HELP)]
-    Man,
+    Man(ManArgs),
 }
 
 impl Command {
@@ -113,7 +112,7 @@ impl Command {
             Self::Members(args) => args.json,
             Self::Credential(command) => command.asks_for_json(),
             Self::Bench(args) => args.json,
-            Self::Serve(_) | Self::Completions(_) | Self::Man => false,
+            Self::Serve(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
 }

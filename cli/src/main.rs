@@ -6,6 +6,7 @@ mod args;
 mod client;
 mod command;
 mod daemon;
+mod environment;
 mod failure;
 mod home;
 mod import;
@@ -14,20 +15,24 @@ mod node;
 mod progress;
 mod progress_lines;
 mod random;
+mod resolve;
 mod roster;
 mod stderr;
 mod store;
 mod visitor;
 mod watch;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command};
+use args::Command;
+use failure::Failure;
 
 fn main() -> ExitCode {
-    let command = Args::parse().command;
+    let command = match environment::parse() {
+        Ok(args) => args.command,
+        Err(error) => return tell(&error),
+    };
     if command.tells_json() {
         failure::note_as_json();
     }
@@ -43,7 +48,7 @@ fn main() -> ExitCode {
         Command::Credential(command) => command::credential::run(&command),
         Command::Bench(args) => command::bench::run(&args),
         Command::Completions(args) => command::completions::run(&args),
-        Command::Man => command::man::run(),
+        Command::Man(args) => command::man::run(&args),
     };
     let code = match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,4 +56,14 @@ fn main() -> ExitCode {
     };
     stderr::finish(stderr::LAST_WORDS);
     code
+}
+
+/// Tells what clap has to say: help on stdout, or what is wrong with the command line on stderr.
+fn tell(error: &clap::Error) -> ExitCode {
+    match error.print() {
+        Err(unwritten) if unwritten.kind() != ErrorKind::BrokenPipe && !error.use_stderr() => {
+            Failure::new(format!("cannot write the output: {unwritten}")).report(false)
+        }
+        _ => ExitCode::from(if error.use_stderr() { 2 } else { 0 }),
+    }
 }

@@ -6,7 +6,8 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
-/// A TCP address as members publish it: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port.
+/// A TCP address as members publish it: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port. The name
+/// may end in a dot.
 ///
 /// The text is kept exactly as it came, because a token's signature covers it.
 ///
@@ -141,8 +142,11 @@ fn port_of(text: &str) -> Result<u16, EndPointError> {
 }
 
 /// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all; the last label is not all digits, so that
-/// a mistyped IPv4 address is not taken for a name.
+/// a mistyped IPv4 address is not taken for a name. A dot at the end says that the name is whole: nothing is to be
+/// searched for below some domain.
 fn is_dns_name(host: &str) -> bool {
+    let whole = host;
+    let host = host.strip_suffix('.').unwrap_or(host);
     let label = |l: &str| {
         (1..=63).contains(&l.len())
             && !l.starts_with('-')
@@ -151,5 +155,5 @@ fn is_dns_name(host: &str) -> bool {
     };
     let last_is_number =
         host.rsplit('.').next().is_none_or(|l| l.bytes().all(|b| b.is_ascii_digit()));
-    host.len() <= 253 && host.split('.').all(label) && !last_is_number
+    whole.len() <= 253 && host.split('.').all(label) && !last_is_number
 }

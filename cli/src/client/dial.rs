@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use xlreg::credential::Credential;
@@ -14,6 +14,7 @@ use xlreg::credential::Credential;
 use super::error::ClientError;
 use super::patience::REACH;
 use super::stop::Stop;
+use crate::resolve::resolve;
 
 /// How long one address is waited for before the next is tried too: RFC 8305, 8.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -76,8 +77,7 @@ pub async fn dial(credential: &Credential, taken: &[SocketAddr]) -> Result<TcpSt
     for end_point in &credential.end_points {
         let end_point = end_point.to_string();
         parts.spawn(async move {
-            let found = async { lookup_host(&end_point).await.map(Iterator::collect) };
-            let found = timeout(CONNECT_TIME, found).await;
+            let found = timeout(CONNECT_TIME, resolve(&end_point)).await;
             let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             Part::Resolved(end_point, found)
         });

@@ -93,11 +93,29 @@ impl RegistryArgs {
 
 pub fn read_credential(path: &Path) -> Result<Credential, Failure> {
     let advice = "what is needed is the regCred.dat that the registry wrote in its --dir";
-    let text = fs::read_to_string(path).map_err(|error| {
+    let text = fs::read(path).map_err(|error| error.to_string()).and_then(text_of);
+    let text = text.map_err(|error| {
         Failure::new(format!("cannot read {}: {error}", path.display())).advise(advice)
     })?;
     text.parse()
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())).advise(advice))
+}
+
+/// The text of a file. What PowerShell redirects into a file is UTF-16, and says so by its first two bytes.
+fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+    let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let (pairs, odd) = rest.as_chunks::<2>();
+        let units: Vec<_> = pairs.iter().map(|pair| unit(*pair)).collect();
+        match odd.is_empty() {
+            true => String::from_utf16(&units).map_err(|error| error.to_string()),
+            false => Err("half a character of UTF-16 at its end".into()),
+        }
+    };
+    match &bytes[..] {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        _ => String::from_utf8(bytes).map_err(|_| "it is no text".into()),
+    }
 }
 
 /// Which cluster. A text may be both a name and an ID, so what is meant is said, not guessed.

@@ -1,9 +1,10 @@
 //! `xlreg completions`: what a shell needs to complete the command line.
 
-use clap::CommandFactory;
+use clap::ValueEnum;
 use clap_complete::{Shell, generate};
+use clap_complete_nushell::Nushell;
 
-use crate::args::Args;
+use crate::environment;
 use crate::failure::{Failure, print};
 
 const AFTER_HELP: &str = "\
@@ -14,7 +15,10 @@ Exit codes:
 
 Examples:
   xlreg completions bash > ~/.local/share/bash-completion/completions/xlreg
+  xlreg completions elvish > ~/.config/elvish/lib/xlreg.elv
   xlreg completions fish > ~/.config/fish/completions/xlreg.fish
+  xlreg completions nushell > ~/.config/nushell/autoload/xlreg.nu
+  xlreg completions powershell >> $PROFILE
   xlreg completions zsh > /usr/local/share/zsh/site-functions/_xlreg";
 
 #[derive(Debug, clap::Args)]
@@ -22,11 +26,33 @@ Examples:
 pub struct CompletionsArgs {
     /// The shell to complete for
     #[arg(value_enum)]
-    pub shell: Shell,
+    pub shell: ShellChoice,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ShellChoice {
+    Bash,
+    Elvish,
+    Fish,
+    Nushell,
+    #[value(name = "powershell", alias = "pwsh")]
+    PowerShell,
+    Zsh,
 }
 
 pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    generate(args.shell, &mut Args::command(), "xlreg", &mut script);
+    let (mut command, mut script) = (environment::command(), Vec::new());
+    let shell = match args.shell {
+        ShellChoice::Nushell => {
+            generate(Nushell, &mut command, "xlreg", &mut script);
+            return print(&String::from_utf8_lossy(&script));
+        }
+        ShellChoice::Bash => Shell::Bash,
+        ShellChoice::Elvish => Shell::Elvish,
+        ShellChoice::Fish => Shell::Fish,
+        ShellChoice::PowerShell => Shell::PowerShell,
+        ShellChoice::Zsh => Shell::Zsh,
+    };
+    generate(shell, &mut command, "xlreg", &mut script);
     print(&String::from_utf8_lossy(&script))
 }

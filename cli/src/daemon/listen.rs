@@ -13,6 +13,7 @@ use xlreg::identity::EndPoint;
 
 use super::log::NOTICE;
 use crate::failure::Failure;
+use crate::resolve::resolve;
 
 /// Files open beside connections: the store, listeners, the runtime's own.
 const OTHER_FILES: usize = 64;
@@ -83,7 +84,7 @@ pub async fn listen(end_point: &EndPoint) -> Result<TcpListener, Failure> {
             .advise("choose another address or port, or stop what listens there")
     };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no such host");
-    for address in tokio::net::lookup_host(end_point.as_str()).await.map_err(failed)? {
+    for address in resolve(end_point.as_str()).await.map_err(failed)? {
         match bind(address) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,

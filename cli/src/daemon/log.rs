@@ -1,9 +1,10 @@
 //! The daemon's log: lines on stderr, behind a queue ([`crate::stderr`]), with a filter that can be changed while it runs.
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
 use clap::ValueEnum;
 use tokio::time::sleep;
 use tracing::{error, warn};
@@ -51,7 +52,7 @@ pub fn start(format: LogFormat, file: Option<&Path>) -> Result<Filter, Failure> 
     let (filter, handle) = reload::Layer::new(filter);
     let layer = fmt::layer().log_internal_errors(false).with_writer(lines);
     let layer = match format {
-        LogFormat::Text => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => layer.with_ansi(wants_colour()).boxed(),
         LogFormat::Json => layer.json().boxed(),
     };
     tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(Failure::new)?;
@@ -109,6 +110,11 @@ fn text_of(path: &Path) -> std::io::Result<Option<String>> {
     };
     let text = text.trim();
     Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+/// Whether stderr is a terminal whose user wants colours: as clap finds it out for help and usage errors, so by `NO_COLOR` too.
+fn wants_colour() -> bool {
+    AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
 /// Tells for ever how much of the log was lost, whenever it has become more.

@@ -1,0 +1,163 @@
+//! Flags by environment: `--end-point` is also `XLREG_END_POINT`.
+//!
+//! The command line comes before the environment, which comes before a flag's default. A variable that is empty is none. What
+//! contradicts a flag on the command line is not looked at, for nobody typed it.
+
+use std::collections::HashSet;
+use std::env;
+use std::ffi::OsString;
+
+use clap::builder::BoolishValueParser;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Id};
+
+use crate::args::Args;
+
+const PREFIX: &str = "XLREG_";
+/// Flags without a variable: `--dialect` is for one server that misstates its version, not for all that are talked to.
+const WITHOUT: [&str; 1] = ["dialect"];
+
+/// The command line as it is, with the variable of each flag.
+pub fn command() -> Command {
+    add_variables(Args::command(), None)
+}
+
+/// What is asked for by the command line and the environment.
+///
+/// # Errors
+///
+/// clap's, for whoever asks for help too.
+pub fn parse() -> Result<Args, clap::Error> {
+    let words: Vec<OsString> = env::args_os().collect();
+    // What is on the command line itself; what is wrong with it is told below.
+    let typed = Args::command().ignore_errors(true).try_get_matches_from(&words).ok();
+    let command = add_variables(Args::command(), typed.as_ref());
+    let mut matches = command.clone().try_get_matches_from(&words).map_err(|error| {
+        let set = typed.as_ref().map(|typed| variables_set(&command, typed)).unwrap_or_default();
+        tell_variables(error, &set)
+    })?;
+    Args::from_arg_matches_mut(&mut matches)
+}
+
+/// The variable of a flag, if it has one.
+fn variable(arg: &Arg) -> Option<String> {
+    let flag = arg.get_long().filter(|flag| !WITHOUT.contains(flag))?;
+    Some(format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_")))
+}
+
+/// Gives each flag its variable, those aside that contradict what was typed.
+fn add_variables(command: Command, typed: Option<&ArgMatches>) -> Command {
+    let contradicting = typed.map(|typed| contradicting(&command, typed)).unwrap_or_default();
+    let below = typed.and_then(ArgMatches::subcommand);
+    command
+        .mut_args(|arg| match contradicting.contains(arg.get_id()) {
+            true => arg,
+            false => add_variable(arg),
+        })
+        .mut_subcommands(|subcommand| {
+            let typed = below.filter(|(name, _)| *name == subcommand.get_name());
+            add_variables(subcommand, typed.map(|(_, typed)| typed))
+        })
+}
+
+fn add_variable(arg: Arg) -> Arg {
+    let Some(name) = variable(&arg) else { return arg };
+    if env::var_os(&name).is_some_and(|value| value.is_empty()) {
+        return arg;
+    }
+    // What is set on this machine has no place in a manual page.
+    let arg = arg.env(name).hide_env_values(true);
+    match arg.get_action() {
+        ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
+        ArgAction::Append => arg.value_delimiter(','),
+        _ => arg,
+    }
+}
+
+/// The flags that can't go with one that was typed.
+fn contradicting(command: &Command, typed: &ArgMatches) -> HashSet<Id> {
+    let given = |id: &Id| {
+        typed.try_contains_id(id.as_str()).is_ok_and(|known| known)
+            && typed.value_source(id.as_str()) == Some(ValueSource::CommandLine)
+    };
+    let mut contradicting = HashSet::new();
+    for arg in command.get_arguments() {
+        for other in command.get_arg_conflicts_with(arg) {
+            if given(other.get_id()) {
+                contradicting.insert(arg.get_id().clone());
+            }
+            if given(arg.get_id()) {
+                contradicting.insert(other.get_id().clone());
+            }
+        }
+    }
+    contradicting
+}
+
+/// The variables that have a say in what was typed.
+fn variables_set(command: &Command, typed: &ArgMatches) -> Vec<String> {
+    let is_set = |name: &String| env::var_os(name).is_some();
+    let args = command.get_arguments().filter(|arg| arg.get_env().is_some());
+    let mut set: Vec<_> = args.filter_map(variable).filter(is_set).collect();
+    if let Some((name, typed)) = typed.subcommand()
+        && let Some(command) = command.find_subcommand(name)
+    {
+        set.extend(variables_set(command, typed));
+    }
+    set
+}
+
+/// Adds to a usage error which variables were set: nobody sees them on the command line.
+fn tell_variables(error: clap::Error, set: &[String]) -> clap::Error {
+    if !error.use_stderr() || set.is_empty() {
+        return error;
+    }
+    let told = error.render().to_string();
+    let told = told.strip_prefix("error: ").unwrap_or(&told);
+    let told = format!("{told}\nSet in the environment: {}\n", set.join(", "));
+    let kind = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return error,
+        kind => kind,
+    };
+    clap::Error::raw(kind, told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each flag and its variable, of a command and all below it.
+    fn flags(command: &Command, found: &mut Vec<(String, Option<String>)>) {
+        for arg in command.get_arguments() {
+            if let Some(flag) = arg.get_long() {
+                let variable = arg.get_env().map(|name| name.to_string_lossy().into_owned());
+                found.push((flag.to_owned(), variable));
+            }
+        }
+        for subcommand in command.get_subcommands() {
+            flags(subcommand, found);
+        }
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_but_those_that_must_not() {
+        let without = [
+            ("dialect", "for one server, not for all that are talked to"),
+            ("help", "asks instead of doing anything"),
+            ("version", "asks instead of doing anything"),
+        ];
+        let mut command = command();
+        command.build();
+        let mut found = Vec::new();
+        flags(&command, &mut found);
+        assert!(found.len() > 40, "{found:?}");
+        for (flag, variable) in found {
+            let expected = match without.iter().any(|(name, _)| *name == flag) {
+                true => None,
+                false => Some(format!("XLREG_{}", flag.to_uppercase().replace('-', "_"))),
+            };
+            assert_eq!(variable, expected, "--{flag}");
+        }
+    }
+}
