@@ -98,6 +98,11 @@ impl Scene {
     }
 }
 
+/// A restart with each of the first so many replies.
+fn troubles(replies: usize) -> Vec<Trouble> {
+    (1..=replies).flat_map(|n| [Trouble::RestartAfter(n), Trouble::RestartBefore(n)]).collect()
+}
+
 fn told(output: &Output) -> String {
     format!("{}{}", stdout(output), stderr(output))
 }
@@ -186,14 +191,12 @@ fn restarted_at_every_step_what_is_safe_is_done_in_the_end() {
     for version in VERSIONS {
         for (line, ops) in served() {
             // A reply for each, and the HelloReply.
-            for n in 1..=ops.len() + 1 {
-                for trouble in [Trouble::RestartAfter(n), Trouble::RestartBefore(n)] {
-                    let scene = Scene::new(version).troubled(trouble);
-                    let output = scene.run(&line);
-                    let case = format!("{line}, {trouble:?}: {}", told(&output));
-                    assert_eq!((scene.deaths(), code(&output)), (vec![], 0), "{case}");
-                    assert!(scene.front.server(|server| server.ways.trouble.is_none()), "{case}");
-                }
+            for trouble in troubles(ops.len() + 1) {
+                let scene = Scene::new(version).troubled(trouble);
+                let output = scene.run(&line);
+                let case = format!("{line}, {trouble:?}: {}", told(&output));
+                assert_eq!((scene.deaths(), code(&output)), (vec![], 0), "{case}");
+                assert!(scene.front.server(|server| server.ways.trouble.is_none()), "{case}");
             }
         }
     }
@@ -203,11 +206,7 @@ fn restarted_at_every_step_what_is_safe_is_done_in_the_end() {
 fn restarted_at_every_step_what_is_not_is_still_refused() {
     for version in VERSIONS {
         for nth in 0..10 {
-            for trouble in [1, 2, 3]
-                .map(Trouble::RestartAfter)
-                .into_iter()
-                .chain([1, 2, 3].map(Trouble::RestartBefore))
-            {
+            for trouble in troubles(3) {
                 let scene = Scene::with_duo(version).troubled(trouble);
                 let (line, advice) = refused(&scene).swap_remove(nth);
                 let mut output = scene.run(&line);
@@ -309,12 +308,20 @@ fn what_a_network_may_cut_is_not_sent() {
         format!("register {ALICE}{} --timeout 30", ends(8)),
         format!("join duo --create 2 {ALICE}{} --timeout 30", ends(2)),
     ];
-    for version in VERSIONS {
-        for line in &lines {
-            let scene = Scene::new(version);
-            // Asked is by somebody who has less to say.
-            let output = scene.ends(line, 4, &ASKED);
-            assert!(stderr(&output).contains("fewer or shorter end points"), "{}", told(&output));
+    let says = |output: &Output| stderr(output).contains("fewer or shorter end points");
+    for (version, line) in
+        VERSIONS.iter().flat_map(|version| lines.iter().map(move |l| (*version, l)))
+    {
+        // Asked is by somebody who has less to say.
+        let output = Scene::new(version).ends(line, 4, &ASKED);
+        assert!(says(&output), "{}", told(&output));
+        // One session finds that it has too much to say, the next asks.
+        for trouble in troubles(4) {
+            let scene = Scene::new(version).troubled(trouble);
+            let output = scene.run(line);
+            let case = format!("{line}, {trouble:?}: {}", told(&output));
+            assert_eq!((scene.deaths(), code(&output)), (vec![], 4), "{case}");
+            assert!(says(&output) && scene.ops().iter().all(|op| ASKED.contains(op)), "{case}");
         }
     }
 }
@@ -435,6 +442,19 @@ fn servers_before_1_5_0_are_refused_by_version() {
                 stderr(&output)
             );
         }
+    }
+}
+
+/// Who went back from a registry of this project to a deployed server with the same keys may still have its regCred.
+#[test]
+fn what_the_server_says_of_itself_counts_and_not_what_a_file_says() {
+    let scene = Scene::with_duo(VERSIONS[0]);
+    let version = "2.0".parse().unwrap();
+    let credential = xlreg::credential::Credential { version, ..scene.front.credential() };
+    fs::write(scene.place.path("regCred.dat"), credential.to_string()).unwrap();
+    for (line, advice) in refused(&scene) {
+        let output = scene.ends(&line, 4, &ASKED);
+        assert!(stderr(&output).contains(advice), "{line}: {}", stderr(&output));
     }
 }
 

@@ -62,12 +62,14 @@ impl RegistryClient {
             Session::<Client>::new(clock.now(), args.config(credential), random::system());
         let driver = Driver::new(session.map_err(EnrollError::from)?, stream, clock);
         let may_end_server = args.may_end_server;
-        let (version, kind) = (Version::ZERO, RegistryKind::of(credential.version));
+        // What the registry says of itself counts, and not what a file says.
+        let (version, kind) = (Version::ZERO, RegistryKind::Unknown);
         let stop = stop.clone();
         let mut client = Self { driver, stop, version, kind, may_end_server };
         match client.next_event().await? {
             Some(ClientEvent::Connected { version, .. }) => {
                 client.version = version;
+                client.kind = RegistryKind::of(version);
                 client.require_supported()?;
                 Ok(client)
             }
@@ -267,13 +269,14 @@ pub async fn ask_kind(
     credential: &Credential,
     stop: &Stop,
 ) -> Result<(), ClientError> {
-    if RegistryKind::of(credential.version) == RegistryKind::Xlreg {
+    let mut client = RegistryClient::open(args, credential, stop).await?;
+    if client.kind == RegistryKind::Xlreg {
+        client.bye().await;
         return Ok(());
     }
     let mut visitor = visitor(credential)?;
     let presence = Presence { attrs: VISITOR_ATTRS, ends: Vec::new() };
     let token = visitor.token(&presence)?;
-    let mut client = RegistryClient::open(args, credential, stop).await?;
     let id = client.identify(token).await?;
     visitor.keep(id)?;
     let nobody = NodeId::random(&mut random::system()).to_string();

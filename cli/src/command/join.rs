@@ -104,7 +104,8 @@ struct Errand<'a> {
 impl<'a> Errand<'a> {
     fn new(args: &'a JoinArgs, credential: &'a Credential, node: Node) -> Self {
         let presence = Presence { attrs: MemberAttrs::NONE, ends: args.end_points.clone() };
-        let registry = RegistryKind::of(credential.version);
+        // What the registry says of itself counts, and not what a file says.
+        let registry = RegistryKind::Unknown;
         let (created, known, progress) = (None, None, None);
         let lines = ProgressLines::new(&args.progress, args.cluster.name.as_ref());
         Self { args, credential, node, presence, registry, created, known, progress, lines }
@@ -208,6 +209,11 @@ impl<'a> Errand<'a> {
         let cluster = self.args.cluster.to_string();
         self.lines.tell(&event);
         match event {
+            EnrollEvent::Connected { version, .. }
+                if RegistryKind::of(version) == RegistryKind::Xlreg =>
+            {
+                self.registry = RegistryKind::Xlreg;
+            }
             // Kept before anything else: a node that is not recognised would lose its place.
             EnrollEvent::Identified { id, .. } => self.node.keep(id)?,
             EnrollEvent::Created(info) => self.on_created(info),
