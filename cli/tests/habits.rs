@@ -146,6 +146,10 @@ fn the_log_is_coloured_for_terminals_whose_user_wants_it() {
         let mut script = Command::new("script");
         script.args(["-qec", &line, "/dev/null"]).current_dir(&place.temp);
         script.env("TERM", term).env("NO_COLOR", no_color).env_remove("RUST_LOG");
+        // What else would be heeded.
+        for other in ["CI", "CLICOLOR", "CLICOLOR_FORCE"] {
+            script.env_remove(other);
+        }
         let output = script.stdin(Stdio::null()).output().unwrap();
         let shown = stdout(&output);
         assert!(shown.contains("is called east"), "{shown}");

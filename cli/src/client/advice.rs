@@ -65,6 +65,8 @@ enum Cause {
     NoHandshake,
     /// It was lost after it had been reached.
     Lost,
+    /// It was lost, and what was sent may have ended it.
+    PerhapsEnded,
     /// It is a deployed server, which what was wanted would end.
     Deployed,
     /// It is a deployed server, which the Hello of the dialect that was chosen would end.
@@ -258,6 +260,12 @@ const TABLE: &[Row] = &[
     ),
     row(Cause::Lost, &[Members, Fetch, Bench], Peers::Any, "run the same command again"),
     row(
+        Cause::PerhapsEnded,
+        ALL,
+        Peers::Any,
+        "what was sent may have ended it, and all its clusters with it: see whether it runs before anything else is sent",
+    ),
+    row(
         Cause::GaveUp,
         &[Join],
         Peers::Ours,
@@ -379,7 +387,10 @@ impl Cause {
 
 /// What happened, to what, and what to do about it.
 pub fn explain(error: ClientError, args: &RegistryArgs, command: Command, peer: Peer) -> Failure {
-    let cause = Cause::of(&error);
+    let cause = match Cause::of(&error) {
+        Some(Cause::Lost) if args.may_end_server => Some(Cause::PerhapsEnded),
+        cause => cause,
+    };
     let peer = shown_by(&error).unwrap_or(peer);
     let failure = match error {
         ClientError::Failed(failure) => return failure,
@@ -423,7 +434,7 @@ fn describe(
 ) -> Failure {
     let registry = args.registry.display();
     match (cause, &error) {
-        (Some(Cause::Unreachable | Cause::Lost), _) => Failure::unreachable(error),
+        (Some(Cause::Unreachable | Cause::Lost | Cause::PerhapsEnded), _) => Failure::unreachable(error),
         (Some(Cause::WrongKey), _) => Failure::new(format!(
             "the handshake failed: the registry does not hold the key in {registry}, or it is no xlReg registry"
         )),
@@ -521,6 +532,7 @@ mod tests {
             Cause::WrongKey,
             Cause::NoHandshake,
             Cause::Lost,
+            Cause::PerhapsEnded,
             Cause::NewerHello,
             Cause::TooOld,
         ] {

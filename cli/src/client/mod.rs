@@ -148,6 +148,7 @@ impl fmt::Display for ClusterArgs {
 
 /// Runs a command's work on an event loop of its own.
 pub fn run<T>(
+    registry: &RegistryArgs,
     args: &PatienceArgs,
     json: bool,
     work: impl AsyncFnOnce(&mut Patience) -> Result<T, Failure>,
@@ -155,6 +156,9 @@ pub fn run<T>(
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
     let done = runtime.block_on(async {
         let mut patience = Patience::start(args, json);
+        if registry.may_end_server {
+            patience.try_once();
+        }
         work(&mut patience).await
     });
     // A name that is being resolved cannot be called off, and nobody waits for it any more.

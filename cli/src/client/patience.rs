@@ -38,6 +38,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub struct Patience {
     pub stop: Stop,
     json: bool,
+    /// Whether what is tried may have ended the registry: then it is not tried again.
+    may_end_server: bool,
     /// How long to try, where there is no --timeout.
     reach: Duration,
     /// When the try under way began.
@@ -58,6 +60,7 @@ impl Patience {
         Self {
             stop: Stop::listen(deadline),
             json,
+            may_end_server: false,
             reach: REACH,
             began: None,
             reached: None,
@@ -65,6 +68,11 @@ impl Patience {
             pause: FIRST,
             last: None,
         }
+    }
+
+    /// What is tried may end the registry, and nobody wants that twice.
+    pub fn try_once(&mut self) {
+        self.may_end_server = true;
     }
 
     /// A try begins.
@@ -99,7 +107,9 @@ impl Patience {
         if let ClientError::Stopped(Stopped::Deadline) = error {
             return Err(self.last.take().map_or(error, |last| self.over(last)));
         }
-        if !error.is_temporary() {
+        let may_have_ended_it =
+            self.may_end_server && !matches!(error, ClientError::Unreachable(_));
+        if !error.is_temporary() || may_have_ended_it {
             return Err(error);
         }
         if let Some(reached) = self.reached.take() {
@@ -183,6 +193,16 @@ mod tests {
 
     fn start(timeout: Option<u64>) -> Patience {
         Patience::start(&PatienceArgs { timeout: timeout.map(Duration::from_secs) }, false)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_have_ended_the_registry_is_not_tried_again() {
+        let ended = || ClientError::Io(std::io::ErrorKind::ConnectionReset.into());
+        let mut patience = start(Some(60));
+        assert!(patience.pause(ended()).await.is_ok());
+        patience.try_once();
+        assert!(patience.pause(lost()).await.is_ok(), "it has not been reached yet");
+        assert!(matches!(patience.pause(ended()).await, Err(ClientError::Io(_))));
     }
 
     #[tokio::test(start_paused = true)]

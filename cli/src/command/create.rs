@@ -75,7 +75,7 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
 
 fn create(args: &CreateArgs) -> Result<ClusterInfo, Failure> {
     let credential = args.registry.credential()?;
-    client::run(&args.patience, args.json, async |patience| {
+    client::run(&args.registry, &args.patience, args.json, async |patience| {
         let mut node = args.visitor.open(NAME, &credential)?;
         let presence = Presence { attrs: ATTRS, ends: Vec::new() };
         let created = persist(patience, async |stop| {

@@ -176,7 +176,7 @@ fn fetch(args: &FetchArgs) -> Result<(), Failure> {
 }
 
 fn ask(args: &FetchArgs, known: &Credential) -> Result<Credential, Failure> {
-    client::run(&args.patience, args.json, async |patience| {
+    client::run(&args.registry, &args.patience, args.json, async |patience| {
         let told = persist(patience, async |stop| {
             if !args.registry.may_end_server {
                 ask_kind(&args.registry, known, stop).await?;

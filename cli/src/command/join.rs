@@ -78,12 +78,17 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--create needs the cluster's name, not an ID"));
     }
     let credential = args.registry.credential()?;
-    client::run(&args.patience, args.json || args.progress.for_programs(), async |patience| {
-        let node = args.node.open(&patience.stop).await?;
-        let mut errand = Errand::new(args, &credential, node);
-        let ended = errand.persist(patience).await;
-        errand.report(ended, patience).await
-    })
+    client::run(
+        &args.registry,
+        &args.patience,
+        args.json || args.progress.for_programs(),
+        async |patience| {
+            let node = args.node.open(&patience.stop).await?;
+            let mut errand = Errand::new(args, &credential, node);
+            let ended = errand.persist(patience).await;
+            errand.report(ended, patience).await
+        },
+    )
 }
 
 /// A member's errand, in as many sessions as it takes.

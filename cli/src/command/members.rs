@@ -69,11 +69,16 @@ pub struct MembersArgs {
 pub fn run(args: &MembersArgs) -> Result<(), Failure> {
     args.wait.check(&args.cluster)?;
     let credential = args.registry.credential()?;
-    client::run(&args.patience, args.json || args.progress.for_programs(), async |patience| {
-        let mut visit = Visit::new(args, &credential)?;
-        let ended = visit.persist(patience).await;
-        visit.report(ended)
-    })
+    client::run(
+        &args.registry,
+        &args.patience,
+        args.json || args.progress.for_programs(),
+        async |patience| {
+            let mut visit = Visit::new(args, &credential)?;
+            let ended = visit.persist(patience).await;
+            visit.report(ended)
+        },
+    )
 }
 
 /// A look from outside, in as many sessions as it takes.
