@@ -338,10 +338,11 @@ fn a_size_is_what_the_server_makes_of_it() {
         ] {
             let line: String = line;
             let output = scene.ends(&line, 0, &CREATED);
-            assert!(stderr(&output).contains('2'), "{line}: {}", stderr(&output));
+            assert!(stderr(&output).contains("size 2 instead of"), "{line}: {}", stderr(&output));
         }
         let output = scene.ends(&format!("{} --create 1 --json", join("solo")), 0, &JOINED);
         assert_eq!(json(&output)["cluster"]["max_size"], 2, "{}", told(&output));
+        assert!(stderr(&output).contains("size 2 instead of 1"), "{}", told(&output));
         assert_eq!(json(&output)["members"].as_array().unwrap().len(), 2);
     }
 }
