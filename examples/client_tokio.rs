@@ -35,8 +35,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = ClientConfig::new(&credential);
     let roster = enroll(stream, config, Plan::create_and_join(token, create), SystemRng).await?;
     for (index, member) in &roster.members {
-        let ends: Vec<_> = member.ends.iter().map(ToString::to_string).collect();
-        println!("{index} {} {}", member.name, ends.join(" "));
+        let end_points: Vec<_> = member.end_points.iter().map(ToString::to_string).collect();
+        println!("{index} {} {}", member.name, end_points.join(" "));
     }
     Ok(())
 }

@@ -11,13 +11,13 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use xlreg::crypto::SystemRng;
 use xlreg::identity::CommsKeyPair;
-use xlreg::registry::{Registry, Visitor};
+use xlreg::registry::{ClientState, Registry};
 use xlreg::session::{Instant, Server, ServerConfig, ServerEvent, Session};
 
 #[path = "support/setup.rs"]
 mod setup;
 
-type Connection = (TcpStream, Session<Server>, Visitor);
+type Connection = (TcpStream, Session<Server>, ClientState);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let listener = std::net::TcpListener::bind(setup::address())?;
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             poll.registry().register(&mut stream, Token(next), interest)?;
             let config = ServerConfig::new(comms.public_key());
             let session = Session::<Server>::new(now, config, SystemRng);
-            connections.insert(Token(next), (stream, session, Visitor::new()));
+            connections.insert(Token(next), (stream, session, ClientState::new()));
             next += 1;
         }
         connections.retain(|_, it| turn(it, now, &comms, &mut registry).is_ok_and(|live| live));
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// One turn of one connection; `false` when it is over.
 fn turn(
-    (stream, session, visitor): &mut Connection,
+    (stream, session, client): &mut Connection,
     now: Instant,
     comms: &CommsKeyPair,
     registry: &mut Registry,
@@ -63,7 +63,7 @@ fn turn(
                     session.open_hello(now, hello.open(comms, &mut SystemRng))?;
                 }
                 ServerEvent::Request { id, request } => {
-                    let outcome = registry.handle(visitor, request, &mut SystemRng);
+                    let outcome = registry.handle(client, request, &mut SystemRng);
                     session.reply(now, id, &outcome.reply)?;
                 }
                 _ => {}

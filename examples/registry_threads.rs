@@ -10,7 +10,7 @@ use std::thread;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::crypto::SystemRng;
 use xlreg::identity::CommsKeyPair;
-use xlreg::registry::{Registry, Visitor};
+use xlreg::registry::{ClientState, Registry};
 use xlreg::session::{Server, ServerConfig, ServerEvent, Session};
 
 #[path = "support/setup.rs"]
@@ -39,7 +39,7 @@ fn serve(
     let config = ServerConfig::new(comms.public_key());
     let session = Session::<Server>::new(clock.now(), config, SystemRng);
     let mut driver = Driver::new(session, stream, clock);
-    let mut visitor = Visitor::new();
+    let mut state = ClientState::new();
     while let Some(event) = driver.next_event()? {
         let now = driver.now();
         match event {
@@ -49,7 +49,7 @@ fn serve(
             }
             ServerEvent::Request { id, request } => {
                 let mut registry = registry.lock().map_err(|_| "a thread panicked")?;
-                let outcome = registry.handle(&mut visitor, request, &mut SystemRng);
+                let outcome = registry.handle(&mut state, request, &mut SystemRng);
                 driver.machine().reply(now, id, &outcome.reply)?;
             }
             _ => {}

@@ -15,8 +15,8 @@
 //! use xlreg::credential::Credential;
 //! use xlreg::crypto::SystemRng;
 //! use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
-//! use xlreg::message::{Create, GetCluster, Reply, Which};
-//! use xlreg::registry::{Registry, RegistryLimits, Visitor};
+//! use xlreg::message::{Create, GetCluster, Reply, MemberSet};
+//! use xlreg::registry::{Registry, RegistryLimits, ClientState};
 //! use xlreg::session::{
 //!     Client, ClientConfig, ClientEvent, Instant, Server, ServerConfig, ServerEvent, Session,
 //! };
@@ -38,7 +38,7 @@
 //! let config = ServerConfig::new(comms.public_key());
 //! let mut registry = Registry::new(credential.clone(), RegistryLimits::default());
 //! let mut server = Session::<Server>::new(now, config, rng);
-//! let mut visitor = Visitor::new();
+//! let mut state = ClientState::new();
 //!
 //! // The client: its own keys, and all it needs to know is the credential.
 //! let node = Identity {
@@ -67,7 +67,7 @@
 //!             server.open_hello(now, opened)?;
 //!         }
 //!         Some(ServerEvent::Request { id, request }) => {
-//!             let outcome = registry.handle(&mut visitor, request, &mut rng);
+//!             let outcome = registry.handle(&mut state, request, &mut rng);
 //!             // A registry that outlives its process makes `outcome.change` durable here.
 //!             server.reply(now, id, &outcome.reply)?;
 //!         }
@@ -77,7 +77,7 @@
 //!     // The client's side. One request at a time, as deployed servers want it.
 //!     match client.poll_event()? {
 //!         Some(ClientEvent::Connected { .. }) => {
-//!             client.identify(now, token.clone())?;
+//!             client.register(now, token.clone())?;
 //!         }
 //!         Some(ClientEvent::Reply { reply, .. }) => match reply {
 //!             Reply::MemberOk { .. } => {
@@ -90,7 +90,7 @@
 //!                 client.join(now, info.id.into())?;
 //!             }
 //!             Reply::Join(info) => {
-//!                 client.get_members(now, GetCluster::of(info.id, Which::first(info.max_size)))?;
+//!                 client.get_members(now, GetCluster::of(info.id, MemberSet::first(info.max_size)))?;
 //!             }
 //!             Reply::Members(list) => {
 //!                 members = Some(list);
@@ -106,8 +106,8 @@
 //! let members = members.expect("the registry answered");
 //! assert_eq!(Some(members.cluster()), cluster);
 //! let (index, alice) = members.iter().next().expect("alice joined");
-//! assert_eq!((index, alice.name.as_str()), (0, "alice"));
-//! assert_eq!(alice.ends[0].as_str(), "10.0.0.1:4000");
+//! assert_eq!((index.get(), alice.name.as_str()), (0, "alice"));
+//! assert_eq!(alice.end_points[0].as_str(), "10.0.0.1:4000");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -117,8 +117,9 @@
 //!
 //! | Module | What it is |
 //! |--------|------------|
+//! | `serve` | one connection of a registry on tokio |
 //! | [`adapter`] | reads, writes and waits; nothing else. One for std, tokio, `embedded-io` and `embedded-io-async` each |
-//! | [`enroll`] | a member's whole errand, from Hello to a complete roster, as one machine |
+//! | [`enroll`] | a member's whole enrollment, from Hello to a complete roster, as one machine |
 //! | [`registry`] | the registry's rules: request in, reply and change out |
 //! | [`session`] | bytes ⇄ events: handshake, records, deadlines, limits |
 //! | [`message`] | requests and replies as checked types; protobuf stays inside |
@@ -178,6 +179,8 @@ pub mod fuzz;
 pub mod identity;
 pub mod message;
 pub mod registry;
+#[cfg(feature = "tokio")]
+pub mod serve;
 pub mod session;
 
 /// The README's example is compiled with the documentation tests, so that it cannot rot.

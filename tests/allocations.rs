@@ -3,11 +3,11 @@
 mod common;
 
 use common::pair::{self, cluster, command};
-use common::wire::{self, DIALECTS, Msg, NOW, drain, feed, identified, members, served};
+use common::wire::{self, DIALECTS, Msg, NOW, drain, feed, members, registered, served};
 use counting::{calls, counted, start};
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{
-    ClusterInfo, ClusterRef, GetCluster, Listed, MemberList, Op, Reply, Request, Which,
+    ClusterInfo, ClusterRef, GetCluster, MemberEntry, MemberList, MemberSet, Op, Reply, Request,
 };
 use xlreg::session::{ClientEvent, Dialect, Server, ServerEvent, Session};
 
@@ -37,9 +37,9 @@ fn info() -> ClusterInfo {
 fn list() -> MemberList {
     let listed = (1..=64).map(|n| {
         let token = wire::token();
-        Listed::new(Token { id: Some(id(n)), ..token })
+        MemberEntry::new(Token { id: Some(id(n)), ..token })
     });
-    MemberList::of(id(9), Which::first(64), listed.collect()).unwrap()
+    MemberList::of(id(9), MemberSet::first(64), listed.collect()).unwrap()
 }
 
 /// Bytes in, a request out; the reply in, bytes out.
@@ -66,7 +66,7 @@ fn a_registry_allocates_twice_a_message_at_most() {
             (by_id(Op::GetCluster).varint(20, 7), Reply::Members(list())),
             (Msg::op(Op::GetCluster), Reply::Members(list())),
         ] {
-            let (mut server, mut peer) = identified(dialect);
+            let (mut server, mut peer) = registered(dialect);
             for round in 0..WARM_UP + 3 {
                 let record = peer.seal(&request.encode());
                 let (decoded, encoded) = exchange(&mut server, &record, &reply);

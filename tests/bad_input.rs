@@ -5,12 +5,12 @@ mod common;
 
 use common::wire::{
     self, DIALECTS, Msg, NOW, Value, asking, bad, client_refuses, conversation, create, drain,
-    feed, identified, is_over, member, member_ok, members, next_request, registry, served,
+    feed, is_over, member, member_ok, members, next_request, registered, registry, served,
     server_refuses, token,
 };
 use xlreg::identity::NodeIdError;
 use xlreg::message::{
-    Field, MemberListError, MessageError, Op, Reason, Refusal, Reply, Request, Which,
+    Field, MemberListError, MemberSet, MessageError, Op, Reason, Refusal, Reply, Request,
 };
 use xlreg::session::{ClientEvent, EofAt, Error, Limits, State};
 
@@ -86,7 +86,7 @@ fn joining_a_cluster_that_is_not_there_is_refused_by_its_text() {
         for (join, text) in &table {
             let (mut server, told) = conversation(dialect, &[member(), join.clone()]);
             assert_eq!(told[1], Msg::op(Op::Error).bytes(23, text));
-            assert_eq!((server.state(), server.recv_room()), (State::Over, 0));
+            assert_eq!((server.state(), server.recv_room()), (State::Closed, 0));
             assert!(server.poll_event().unwrap().is_none());
         }
     }
@@ -113,7 +113,7 @@ fn an_id_of_a_wrong_length_is_refused() {
 fn whatever_follows_a_bye_is_ignored() {
     for dialect in DIALECTS {
         for behind in [create().encode(), vec![], vec![0x0b; 31], Msg::op(Op::Bye).encode()] {
-            let (mut server, mut peer) = identified(dialect);
+            let (mut server, mut peer) = registered(dialect);
             let (bye, behind) = (peer.seal(&Msg::op(Op::Bye).encode()), peer.seal(&behind));
             feed(&mut server, &[&bye[..], &behind].concat());
             let (id, request) = next_request(&mut server);
@@ -142,7 +142,7 @@ fn a_request_at_the_wrong_time_is_refused() {
             feed(&mut server, &peer.seal(&early.encode()));
             is_over(&mut server, &mut peer, &Error::WrongState(op), Some(Refusal::WrongState));
         }
-        let (mut server, mut peer) = identified(dialect);
+        let (mut server, mut peer) = registered(dialect);
         feed(&mut server, &peer.seal(&member().encode()));
         is_over(&mut server, &mut peer, &Error::WrongState(Op::Member), Some(Refusal::WrongState));
     }
@@ -217,7 +217,7 @@ fn a_required_field_that_is_missing_is_named_and_refused() {
         {
             let fresh = message.get(1) == &Value::Varint(3);
             let (mut server, mut peer) =
-                if fresh { wire::server(dialect, Limits::server()) } else { identified(dialect) };
+                if fresh { wire::server(dialect, Limits::server()) } else { registered(dialect) };
             feed(&mut server, &peer.seal(&message.encode()));
             next_request(&mut server);
         }
@@ -293,7 +293,7 @@ fn an_error_is_heard_whenever_it_comes_and_whatever_it_says() {
         ] {
             for asked in [true, false] {
                 let (mut client, mut peer) = wire::client(dialect, Limits::client());
-                let request = asked.then(|| client.identify(NOW, token()).unwrap());
+                let request = asked.then(|| client.register(NOW, token()).unwrap());
                 drain(&mut client);
                 feed(&mut client, &peer.seal(&message.encode()));
                 let refused = ClientEvent::Refused { request, reason: Reason::new(text) };
@@ -331,7 +331,7 @@ fn a_list_of_members_must_hold_together() {
             };
             assert_eq!(
                 (list.which(), list.members().len()),
-                (Which::from_bits(which), tokens.len())
+                (MemberSet::from_bits(which), tokens.len())
             );
         }
     }

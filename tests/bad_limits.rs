@@ -3,8 +3,8 @@
 mod common;
 
 use common::wire::{
-    self, DIALECTS, Msg, NOW, asking, bad, client_refuses, create, feed, identified, is_over,
-    member, members, next_request, served, server_refuses,
+    self, DIALECTS, Msg, NOW, asking, bad, client_refuses, create, feed, is_over, member, members,
+    next_request, registered, served, server_refuses,
 };
 use xlreg::identity::{EndPointError, NameError};
 use xlreg::message::{Field, MessageError, Op, Refusal, Request};
@@ -45,7 +45,7 @@ fn a_name_must_be_within_its_limits_and_rules() {
         let reply = members(1, &[served(1).set(1, text)]).encode();
         client_refuses(Op::GetCluster, &reply, &name_error(Field::TokenName, source));
     }
-    let (mut server, mut peer) = identified(Dialect::Prefixed);
+    let (mut server, mut peer) = registered(Dialect::Prefixed);
     feed(&mut server, &peer.seal(&name(14, Op::Create, &long[1..])));
     assert!(
         matches!(next_request(&mut server).1, Request::Create(create) if create.name.as_str() == &long[1..])
@@ -54,10 +54,10 @@ fn a_name_must_be_within_its_limits_and_rules() {
 
 #[test]
 fn ends_must_be_within_their_limits_and_rules() {
-    let with_ends = |ends: &[&str]| {
+    let with_ends = |end_points: &[&str]| {
         member()
             .with_token(11, |token| {
-                ends.iter().fold(token.without(6), |token, end| token.bytes(6, end))
+                end_points.iter().fold(token.without(6), |token, end| token.bytes(6, end))
             })
             .encode()
     };
@@ -76,7 +76,7 @@ fn ends_must_be_within_their_limits_and_rules() {
         let (mut server, mut peer) = wire::server(dialect, Limits::server());
         feed(&mut server, &peer.seal(&with_ends(&["h:0"; 8])));
         assert!(
-            matches!(next_request(&mut server).1, Request::Member(token) if token.ends.len() == 8)
+            matches!(next_request(&mut server).1, Request::Member(token) if token.end_points.len() == 8)
         );
     }
 }
@@ -112,7 +112,7 @@ fn a_length_over_the_limit_is_refused_as_soon_as_it_is_read() {
             for (over, refused) in
                 [(0, false), (1, true), (1 << 30, true), (u64::MAX - limits.1, true)]
             {
-                let (mut server, mut peer) = identified(dialect);
+                let (mut server, mut peer) = registered(dialect);
                 feed(&mut server, &peer.seal_blocks(&declares(number, limits.0 + over)));
                 match refused {
                     true => is_over(&mut server, &mut peer, &Error::BadRecord, None),

@@ -12,7 +12,7 @@ use common::wire::{self, DIALECTS, Msg, NOW, NoRsa, Peer, drain, feed, next_requ
 use common::{KEYS, Script, Seeded};
 use xlreg::credential::Credential;
 use xlreg::identity::{ClusterAttrs, NodeId};
-use xlreg::message::{ClusterInfo, MemberList, Op, Refusal, Reply, Request, Which};
+use xlreg::message::{ClusterInfo, MemberList, MemberSet, Op, Refusal, Reply, Request};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, Dialect, EofAt, Error, Limits, Machine, Server,
     ServerConfig, Session, State,
@@ -51,7 +51,7 @@ fn each_byte(from_client: bool, mut test: impl FnMut(&Capture, &Captured, usize,
 }
 
 /// The records that must come before step `at` for it to be understood. A chained record needs all before it;
-/// a prefixed one only the first, by which a client identifies itself.
+/// a prefixed one only the first, by which a client registers.
 fn before<'a>(capture: &Capture, session: &'a Captured, at: usize) -> Vec<&'a Step> {
     let from_client = session.steps[at].from_client;
     let steps = records(session, from_client).take_while(|(place, _)| *place < at);
@@ -66,7 +66,9 @@ fn answer(request: &Request) -> Reply {
         Request::Member(token) => Reply::MemberOk { id, attrs: token.attrs },
         Request::Create(_) => Reply::Create(info),
         Request::Join(_) => Reply::Join(info),
-        Request::GetCluster(_) => Reply::Members(MemberList::new(id, Which::NONE, vec![]).unwrap()),
+        Request::GetCluster(_) => {
+            Reply::Members(MemberList::new(id, MemberSet::NONE, vec![]).unwrap())
+        }
         other => panic!("{other:?} comes last"),
     }
 }
@@ -218,7 +220,7 @@ fn a_damaged_hello_fails_the_handshake_silently() {
             let reply = wire::open_hello(&mut server, &damaged(hello, at), &capture.server.comms);
             assert!(reply.is_empty(), "byte {at}");
             assert_eq!(server.poll_event().err(), Some(Error::Handshake), "byte {at}");
-            assert_eq!((server.state(), server.output()), (State::Over, &[][..]));
+            assert_eq!((server.state(), server.output()), (State::Closed, &[][..]));
         }
     }
 }
@@ -271,7 +273,7 @@ fn a_damaged_hello_reply_fails_the_handshake_where_it_can_be_seen() {
 }
 
 /// Cut anywhere and closed: the machine waits, and then names the place where the end has come.
-fn ends<M: Machine<Error = Error>>(mut machine: M, wire: &[u8], at: EofAt) {
+fn check_eof<M: Machine<Error = Error>>(mut machine: M, wire: &[u8], at: EofAt) {
     feed(&mut machine, wire);
     assert_eq!(exhaust(&mut machine), (0, None), "{} bytes are not enough", wire.len());
     assert!(machine.output().is_empty());
@@ -289,12 +291,12 @@ fn a_handshake_cut_anywhere_is_an_end_in_the_handshake() {
         for cut in 0..hello.len() {
             let config = ServerConfig::new(capture.server.comms.public_key());
             let server = Session::<Server>::new(NOW, config, Seeded::new(3));
-            ends(server, &hello[..cut], EofAt::Handshake);
+            check_eof(server, &hello[..cut], EofAt::Handshake);
         }
         for cut in 0..reply.len() {
             let mut client = connecting(&capture, session);
             drain(&mut client);
-            ends(client, &reply[..cut], EofAt::Handshake);
+            check_eof(client, &reply[..cut], EofAt::Handshake);
         }
     }
 }
@@ -304,18 +306,18 @@ fn a_record_cut_anywhere_is_an_end_inside_it_or_before_it() {
     let inside = |cut, before| if cut == 0 { before } else { EofAt::Record };
     each_byte(true, |capture, session, place, cut| {
         let (server, _) = server_at(capture, session, place);
-        ends(server, &session.steps[place].wire[..cut], inside(cut, EofAt::Idle));
+        check_eof(server, &session.steps[place].wire[..cut], inside(cut, EofAt::Idle));
     });
     each_byte(false, |capture, session, place, cut| {
         let client = client_at(capture, session, place);
-        ends(client, &session.steps[place].wire[..cut], inside(cut, EofAt::Reply));
+        check_eof(client, &session.steps[place].wire[..cut], inside(cut, EofAt::Reply));
     });
 }
 
 #[test]
 fn an_end_with_nothing_due_is_an_end_without_a_bye() {
     for dialect in DIALECTS {
-        ends(wire::client(dialect, Limits::client()).0, &[], EofAt::Idle);
-        ends(wire::server(dialect, Limits::server()).0, &[], EofAt::Idle);
+        check_eof(wire::client(dialect, Limits::client()).0, &[], EofAt::Idle);
+        check_eof(wire::server(dialect, Limits::server()).0, &[], EofAt::Idle);
     }
 }

@@ -237,7 +237,7 @@ fn a_signature_with_any_byte_changed_is_bad() {
 fn the_signature_covers_every_field_but_the_id() {
     let key = |n: usize| KEYS.comms[n].public_key().clone();
     let end = |text: &str| text.parse().unwrap();
-    let ends = token().ends;
+    let end_points = token().end_points;
     let changed = [
         Token { name: "n".parse().unwrap(), ..token() },
         Token { attrs: MemberAttrs::NONE, ..token() },
@@ -245,12 +245,12 @@ fn the_signature_covers_every_field_but_the_id() {
         Token { comms_key: key(2), ..token() },
         Token { sig_key: key(2), ..token() },
         Token { comms_key: token().sig_key, sig_key: token().comms_key, ..token() },
-        Token { ends: vec![], ..token() },
-        Token { ends: ends[..1].to_vec(), ..token() },
-        Token { ends: ends.iter().rev().cloned().collect(), ..token() },
-        Token { ends: vec![ends[0].clone(), end("host.example:4002")], ..token() },
-        Token { ends: vec![end("127.0.0.2:4000"), ends[1].clone()], ..token() },
-        Token { ends: [&ends[..], &ends[..1]].concat(), ..token() },
+        Token { end_points: vec![], ..token() },
+        Token { end_points: end_points[..1].to_vec(), ..token() },
+        Token { end_points: end_points.iter().rev().cloned().collect(), ..token() },
+        Token { end_points: vec![end_points[0].clone(), end("host.example:4002")], ..token() },
+        Token { end_points: vec![end("127.0.0.2:4000"), end_points[1].clone()], ..token() },
+        Token { end_points: [&end_points[..], &end_points[..1]].concat(), ..token() },
     ];
     for (which, token) in changed.into_iter().enumerate() {
         assert_eq!(token.verify(&RustCrypto), Err(BadSignature), "change {which}");
@@ -280,7 +280,8 @@ fn a_bad_signature_is_refused_over_the_wire() {
     for dialect in DIALECTS {
         let renamed = member().with_token(11, |token| token.set(1, "someone_else"));
         let unsigned_end = member().with_token(11, |token| token.bytes(6, "evil:1"));
-        let other = identity("m", 2).token(MemberAttrs::ADMIN, token().ends, &mut Seeded::new(1));
+        let other =
+            identity("m", 2).token(MemberAttrs::ADMIN, token().end_points, &mut Seeded::new(1));
         let foreign =
             member().with_token(11, |t| t.set(7, other.clone().unwrap().signature.unwrap()));
         let empty = member().with_token(11, |token| token.set(7, []));

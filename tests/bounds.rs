@@ -8,15 +8,17 @@ use std::path::Path;
 
 use common::pair;
 use common::wire::{
-    self, DIALECTS, Msg, NOW, asking, bad, create, feed, identified, is_over, member, member_ok,
-    members, next_request, token,
+    self, DIALECTS, Msg, NOW, asking, bad, create, feed, is_over, member, member_ok, members,
+    next_request, registered, token,
 };
 use xlreg::credential::Credential;
 use xlreg::crypto::RustCrypto;
 use xlreg::enroll::Plan;
 use xlreg::identity::{EndPoint, KeyError, Name, NameError, PublicKey, Token};
-use xlreg::message::{ClusterRef, Field, MessageError, MessageLimits, Op, Refusal, Request};
-use xlreg::registry::{CheckedRequest, Cluster, RegistryLimits};
+use xlreg::message::{
+    ClusterRef, Field, MAX_CLUSTER_SIZE, MessageError, MessageLimits, Op, Refusal, Request,
+};
+use xlreg::registry::{CheckedRequest, RegistryLimits};
 use xlreg::session::{ClientEvent, Error, Limits};
 
 const TABLE: &str = include_str!("../docs/bounds.md");
@@ -49,7 +51,7 @@ fn number(cell: &str) -> Option<u64> {
 fn defaults() -> Vec<(&'static str, [u64; 2])> {
     let session = [Limits::server(), Limits::client()].map(|limits| {
         let Limits { record, message, requests, in_flight, output, hello_time, idle_time } = limits;
-        let MessageLimits { tokens, ends, name_len, text_len, rsa_bits } = message;
+        let MessageLimits { tokens, end_points, name_len, text_len, rsa_bits } = message;
         [
             ("Limits::record", record as u64),
             ("Limits::requests", requests.into()),
@@ -58,7 +60,7 @@ fn defaults() -> Vec<(&'static str, [u64; 2])> {
             ("Limits::hello_time", hello_time.as_secs()),
             ("Limits::idle_time", idle_time.as_secs()),
             ("MessageLimits::tokens", tokens as u64),
-            ("MessageLimits::ends", ends as u64),
+            ("MessageLimits::end_points", end_points as u64),
             ("MessageLimits::name_len", name_len as u64),
             ("MessageLimits::text_len", text_len as u64),
             ("MessageLimits::rsa_bits", *rsa_bits.end() as u64),
@@ -73,7 +75,7 @@ fn defaults() -> Vec<(&'static str, [u64; 2])> {
         ("RegistryLimits::nodes", nodes as u64),
         ("RegistryLimits::clusters", clusters as u64),
         ("RegistryLimits::memberships", memberships as u64),
-        ("Cluster::MAX_SIZE", Cluster::MAX_SIZE.into()),
+        ("MAX_CLUSTER_SIZE", MAX_CLUSTER_SIZE.into()),
         ("PublicKey::BITS", *PublicKey::BITS.end() as u64),
         ("PublicKey::MAX_EXPONENT", PublicKey::MAX_EXPONENT),
         ("Name::MAX_LEN", Name::MAX_LEN as u64),
@@ -161,7 +163,7 @@ fn is_test(text: &str, name: &str) -> bool {
 fn input_beyond_the_room_is_not_taken() {
     for dialect in DIALECTS {
         let (server, client) = (Limits::server(), Limits::client());
-        let (mut machine, mut peer) = identified(dialect);
+        let (mut machine, mut peer) = registered(dialect);
         assert_eq!(machine.recv_room(), server.record + 64);
         let flood: Vec<u8> = (0..4000).flat_map(|_| peer.seal(&create().encode())).collect();
         assert!(flood.len() > 2 * server.record);
@@ -184,7 +186,7 @@ fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
     for (dialect, limit) in DIALECTS.into_iter().flat_map(|d| [(d, whole), (d, whole - 1)]) {
         let limits = Limits { record: limit, ..Limits::client() };
         let (mut client, mut peer) = wire::client(dialect, limits);
-        client.identify(NOW, token()).unwrap();
+        client.register(NOW, token()).unwrap();
         client.receive(NOW, &peer.seal(&reply));
         match client.poll_event() {
             Ok(Some(ClientEvent::Reply { .. })) => assert_eq!(limit, whole),
@@ -217,11 +219,15 @@ fn a_registry_counts_tokens_and_ends_before_it_looks_at_them() {
         for (message, field, limit) in [
             (members(0, &vec![Msg::new(); 65]), Field::Tokens, 64),
             (
-                member().msg(21, &Msg::new().bytes(6, "").bytes(6, "")).msg(21, &ends(9)),
+                member().msg(21, &Msg::new().bytes(6, "").bytes(6, "")).msg(21, &end_points(9)),
                 Field::TokenMyEnds,
                 8,
             ),
-            ((0..9).fold(member(), |message, _| message.msg(11, &ends(1))), Field::TokenMyEnds, 8),
+            (
+                (0..9).fold(member(), |message, _| message.msg(11, &end_points(1))),
+                Field::TokenMyEnds,
+                8,
+            ),
         ] {
             let (mut server, mut peer) = wire::server(dialect, Limits::server());
             feed(&mut server, &peer.seal(&message.encode()));
@@ -231,7 +237,7 @@ fn a_registry_counts_tokens_and_ends_before_it_looks_at_them() {
     }
 }
 
-fn ends(count: usize) -> Msg {
+fn end_points(count: usize) -> Msg {
     (0..count).fold(Msg::new(), |token, _| token.bytes(6, "h:1"))
 }
 
@@ -239,7 +245,7 @@ fn ends(count: usize) -> Msg {
 #[test]
 fn limits_below_the_defaults_are_kept_to() {
     let message =
-        MessageLimits { tokens: 1, ends: 1, name_len: 4, text_len: 8, rsa_bits: 2049..=4096 };
+        MessageLimits { tokens: 1, end_points: 1, name_len: 4, text_len: 8, rsa_bits: 2049..=4096 };
     let key = |field| MessageError::Key { field, source: KeyError::Bits(2048) };
     let name =
         |field| MessageError::Name { field, source: NameError::TooLong { bytes: 5, limit: 4 } };
@@ -260,7 +266,7 @@ fn limits_below_the_defaults_are_kept_to() {
         let client = |reply: Msg| {
             let limits = Limits { message: message.clone(), ..Limits::client() };
             let (mut client, mut peer) = wire::client(dialect, limits);
-            client.identify(NOW, token()).unwrap();
+            client.register(NOW, token()).unwrap();
             feed(&mut client, &peer.seal(&reply.encode()));
             client.poll_event()
         };

@@ -12,7 +12,7 @@ use proptest::test_runner::RngSeed;
 use rand_core::Rng;
 use xlreg::credential::Credential;
 use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId};
-use xlreg::message::{ClusterInfo, ClusterRef, MemberList, Op, Reply, Request, Which};
+use xlreg::message::{ClusterInfo, ClusterRef, MemberList, MemberSet, Op, Reply, Request};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, Dialect, Error, Limits, Machine, Server, ServerConfig,
     ServerEvent, Session,
@@ -67,7 +67,7 @@ fn any_reply(request: &Request) -> Reply {
         Request::Create(_) => Reply::Create(info),
         Request::Join(_) => Reply::Join(info),
         Request::GetCluster(_) => {
-            Reply::Members(MemberList::new(id, Which::NONE, Vec::new()).unwrap())
+            Reply::Members(MemberList::new(id, MemberSet::NONE, Vec::new()).unwrap())
         }
         Request::Bye => Reply::Ack,
         Request::RegCred => panic!("not captured"),
@@ -308,7 +308,7 @@ fn exactly_one_request(dialect: Dialect, msg: &Msg) {
 /// a `proper` one and refuses any other, but not before the record ends.
 fn exactly_one_reply(dialect: Dialect, msg: &Msg, proper: bool) -> Result<(), Error> {
     let (mut client, mut peer) = wire::client(dialect, roomy(Limits::client()));
-    client.identify(NOW, wire::token()).unwrap();
+    client.register(NOW, wire::token()).unwrap();
     client.join(NOW, ClusterRef::CURRENT).unwrap();
     client.bye(NOW).unwrap();
     feed(&mut client, &peer.seal(&Msg::op(Op::MemberOk).bytes(9, [1; 20]).varint(10, 0).encode()));
@@ -422,11 +422,11 @@ proptest! {
         at in 0usize..12,
         id in pad_like(),
         size in 1u8..17,
-        ends in 1u32..3,
+        end_points in 1u32..3,
         chained in 0usize..2,
     ) {
         let core = Msg::op(Op::JoinReply).bytes(13, [id; 20]);
-        let core = core.varint(15, size.into()).varint(16, size.into()).varint(17, ends.into());
+        let core = core.varint(15, size.into()).varint(16, size.into()).varint(17, end_points.into());
         prop_assert_eq!(exactly_one_reply(DIALECTS[chained], &core, true), Ok(()));
         let proper = pieces.is_empty();
         let msg = assemble(&core, pieces, at);

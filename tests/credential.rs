@@ -277,7 +277,7 @@ prop_compose! {
         id in prop_oneof![prop::collection::vec(any::<u8>(), 20), prop::collection::vec(any::<u8>(), 32)],
         comms_key in key(),
         sig_key in key(),
-        ends in prop::collection::vec((host(), any::<u16>()), 1..8),
+        end_points in prop::collection::vec((host(), any::<u16>()), 1..8),
         version in any::<[u8; 4]>(),
     ) -> Credential {
         Credential {
@@ -285,7 +285,7 @@ prop_compose! {
             id: NodeId::from_bytes(&id).unwrap(),
             comms_key,
             sig_key,
-            end_points: ends.iter().map(|(host, port)| format!("{host}:{port}").parse().unwrap()).collect(),
+            end_points: end_points.iter().map(|(host, port)| format!("{host}:{port}").parse().unwrap()).collect(),
             version: Version::from_bytes(version),
         }
     }

@@ -9,7 +9,7 @@ use common::pair::{self, DIALECTS, credential};
 use common::vectors::{self, Capture, Captured, hex};
 use common::wire::{Msg, NoRsa, Peer, Value, create, member};
 use common::{Seeded, raw};
-use deployed::{DeployedServer, Outcome, Told, Trouble, Visit, Ways, hello};
+use deployed::{DeployedServer, Fault, Outcome, Told, Visit, Ways, hello};
 use raw::Secrets;
 use xlreg::session::Dialect;
 
@@ -301,11 +301,9 @@ fn one_of_many_creates_at_once_is_refused() {
 fn it_is_restarted_when_a_test_wants_it() {
     for dialect in DIALECTS {
         // The CreateReply is the third.
-        for (trouble, told) in
-            [(Trouble::RestartAfter(3), true), (Trouble::RestartBefore(3), false)]
-        {
+        for (fault, told) in [(Fault::RestartAfter(3), true), (Fault::RestartBefore(3), false)] {
             let mut server = server(dialect);
-            server.ways.trouble = Some(trouble);
+            server.ways.fault = Some(fault);
             let mut visit = Visit::that_said(&mut server, &[member()]);
             let last = visit.say(&mut server, &create());
             assert_eq!(matches!(last, Told::Closed(Some(_))), told, "{last:?}");

@@ -1,4 +1,4 @@
-//! The adapters for what has no operating system: a whole errand over streams that take a few bytes at a time, whose
+//! The adapters for what has no operating system: a whole enrollment over streams that take a few bytes at a time, whose
 //! calls fail, are interrupted or never return; on clocks made of a counter.
 
 mod common;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::pair::{
-    self, Backend, DIALECTS, Desk, after, cluster, credential, registry_identity, token,
+    self, Backend, DIALECTS, TestRegistry, after, cluster, credential, registry_identity, token,
 };
 use common::{Seeded, to_the_end};
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
@@ -20,7 +20,7 @@ use xlreg::adapter::embedded_io_async::{self, AsyncTimer};
 use xlreg::adapter::{DriveError, Driver, Timer, Transport};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
 use xlreg::message::{Op, Request};
-use xlreg::registry::Visitor;
+use xlreg::registry::ClientState;
 use xlreg::session::{
     ClientConfig, Dialect, EofAt, Error, Instant, Server, ServerConfig, ServerEvent, Session,
     TimerKind,
@@ -84,8 +84,8 @@ struct Line(Rc<RefCell<Far>>);
 
 struct Far {
     server: Session<Server>,
-    visitor: Visitor,
-    desk: Desk,
+    state: ClientState,
+    desk: TestRegistry,
     looks: u32,
     /// Bytes that a call moves at most.
     chunk: usize,
@@ -100,8 +100,8 @@ impl Line {
         let config = ServerConfig::new(&credential(dialect).comms_key);
         Self(Rc::new(RefCell::new(Far {
             server: Session::<Server>::new(Instant::EPOCH, config, Seeded::new(5)),
-            visitor: Visitor::new(),
-            desk: Desk::new(dialect, Default::default()),
+            state: ClientState::new(),
+            desk: TestRegistry::new(dialect, Default::default()),
             looks: 0,
             chunk,
             manner,
@@ -125,10 +125,11 @@ impl Far {
                     if matches!(request, Request::GetCluster(_)) {
                         self.looks += 1;
                         if self.looks == 3 {
-                            self.desk.seat(token("bob", 1, &["h:2"]), &cluster("duo", 2, 1));
+                            self.desk
+                                .enroll_member(token("bob", 1, &["h:2"]), &cluster("duo", 2, 1));
                         }
                     }
-                    let reply = self.desk.answer(&mut self.visitor, request);
+                    let reply = self.desk.answer(&mut self.state, request);
                     self.server.reply(Instant::EPOCH, id, &reply).unwrap();
                     self.broken |= matches!(self.manner, Manner::Breaks(at, _) if at == op);
                 }
@@ -236,7 +237,7 @@ impl ::embedded_io_async::Write for Slow {
 type Told = (Vec<EnrollEvent>, Result<(), DriveError<EnrollError, ErrorKind>>);
 
 /// Alice makes a cluster of two, and waits for Bob.
-fn errand(dialect: Dialect) -> Enroll {
+fn enrollment(dialect: Dialect) -> Enroll {
     let alice = token("alice", 0, &["h:1"]);
     let plan = Plan::create_and_join(alice, cluster("duo", 2, 1));
     let config = ClientConfig::new(&pair::credential(dialect));
@@ -244,11 +245,11 @@ fn errand(dialect: Dialect) -> Enroll {
 }
 
 fn drive(dialect: Dialect, transport: impl Transport<Error = ErrorKind>, clock: Counter) -> Told {
-    to_the_end(Driver::new(errand(dialect), transport, clock))
+    to_the_end(Driver::new(enrollment(dialect), transport, clock))
 }
 
 fn drive_async(dialect: Dialect, line: Line, clock: Counter, drops: bool) -> Told {
-    let mut driver = embedded_io_async::Driver::new(errand(dialect), Slow(line), clock);
+    let mut driver = embedded_io_async::Driver::new(enrollment(dialect), Slow(line), clock);
     let mut events = Vec::new();
     loop {
         match wait(driver.next_event(), drops) {
@@ -282,7 +283,7 @@ fn whole(dialect: Dialect) -> Vec<EnrollEvent> {
 }
 
 #[test]
-fn an_errand_is_the_same_over_every_adapter_in_any_pieces() {
+fn an_enrollment_is_the_same_over_every_adapter_in_any_pieces() {
     for dialect in DIALECTS {
         let expected = whole(dialect);
         for chunk in [1, 7, 64, usize::MAX] {

@@ -1,4 +1,4 @@
-//! A member's errand ([`Enroll`]) against registries of several tempers, in virtual time.
+//! A member's enrollment ([`Enroll`]) against registries of several tempers, in virtual time.
 
 mod common;
 
@@ -6,20 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::Seeded;
-use common::pair::errand::{
-    Odd, START, alice, alice_alone, alice_s_plan, asked, enroll, joined, polls, seat, tick, trio,
+use common::pair::enrollment::{
+    Odd, START, alice, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, polls,
+    tick, trio,
 };
-use common::pair::{DIALECTS, Setup, Wire, after, info, served, token};
+use common::pair::{DIALECTS, Setup, Wire, after, at, info, served, token};
 use rand_core::Rng;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
 use xlreg::identity::{MemberAttrs, NodeId, Token};
 use xlreg::message::{
-    ClusterInfo, ClusterRef, MemberList, Op, Reason, Refusal, Reply, Request, Which,
+    ClusterInfo, ClusterRef, MemberList, MemberSet, Op, Reason, Refusal, Reply, Request,
 };
 use xlreg::session::{EofAt, Error, Instant, Machine, TimerKind};
 
 #[test]
-fn an_errand_goes_its_way_and_asks_only_for_who_is_missing() {
+fn an_enrollment_goes_its_way_and_asks_only_for_who_is_missing() {
     for dialect in DIALECTS {
         let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), alice_s_plan());
         let cluster = joined(&wire).cluster.id;
@@ -28,30 +29,30 @@ fn an_errand_goes_its_way_and_asks_only_for_who_is_missing() {
         assert_eq!(ops, [Op::Member, Op::Create, Op::Join, Op::GetCluster]);
         assert_eq!(requests[2], Request::Join(cluster.into()));
         let Request::GetCluster(get) = &requests[3] else { panic!() };
-        assert_eq!((&get.cluster, get.which), (&cluster.into(), Some(Which::first(3))));
+        assert_eq!((&get.cluster, get.which), (&cluster.into(), Some(MemberSet::first(3))));
 
         assert_eq!(tick(&mut wire, &mut desk), TimerKind::Poll);
         assert_eq!(polls(&mut wire), [0b111], "Bob and Carol, and whether Alice is still Alice");
         assert_eq!(wire.client_saw, []);
 
-        let bob = seat(&mut desk, "bob", 1);
+        let bob = enroll_member(&mut desk, "bob", 1);
         tick(&mut wire, &mut desk);
         assert_eq!(polls(&mut wire), [0b111]);
-        wire.expect([Ok(EnrollEvent::Member { index: 1, token: bob.clone() })], []);
+        wire.expect([Ok(EnrollEvent::Member { index: at(1), token: bob.clone() })], []);
 
         tick(&mut wire, &mut desk);
         assert_eq!(polls(&mut wire), [0b101]);
         assert!(!wire.client.is_finished());
-        let carol = seat(&mut desk, "carol", 2);
+        let carol = enroll_member(&mut desk, "carol", 2);
         tick(&mut wire, &mut desk);
         let [Request::GetCluster(missing), Request::GetCluster(all), Request::Bye] =
             &asked(&mut wire)[..]
         else {
             panic!()
         };
-        assert_eq!(missing.which, Some(Which::from_bits(0b101)));
-        assert_eq!(all.which, Some(Which::first(3)), "the last look is at all of them");
-        let last = EnrollEvent::Member { index: 2, token: carol.clone() };
+        assert_eq!(missing.which, Some(MemberSet::from_bits(0b101)));
+        assert_eq!(all.which, Some(MemberSet::first(3)), "the last look is at all of them");
+        let last = EnrollEvent::Member { index: at(2), token: carol.clone() };
         wire.expect([Ok(last), Ok(EnrollEvent::Done)], []);
         assert!(wire.client.is_finished() && wire.server.is_finished());
         assert_eq!(wire.next_timeout(), None);
@@ -75,7 +76,7 @@ fn pauses_double_up_to_the_longest_and_start_anew_with_news() {
             wire.settle(&mut desk);
             assert!(polls(wire).is_empty(), "not a microsecond before");
             if millis == 500 && desk.registry.clusters().next().unwrap().members().len() == 1 {
-                seat(&mut desk, "bob", 1);
+                enroll_member(&mut desk, "bob", 1);
             }
             wire.advance(due);
             wire.settle(&mut desk);
@@ -110,7 +111,7 @@ fn time_that_runs_out_gives_up_and_keeps_what_is_known() {
         let give_up_after = Some(Duration::from_millis(1250));
         let plan = Plan { give_up_after, ..alice_s_plan() };
         let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), plan);
-        seat(&mut desk, "bob", 1);
+        enroll_member(&mut desk, "bob", 1);
         let mut kinds = Vec::new();
         while !wire.client.is_finished() {
             kinds.push(tick(&mut wire, &mut desk));
@@ -120,7 +121,10 @@ fn time_that_runs_out_gives_up_and_keeps_what_is_known() {
         assert_eq!(wire.now, after(START, Duration::from_millis(1250)));
         assert_eq!(wire.client_saw.last(), Some(&Err(EnrollError::GaveUp)));
         let known: Vec<_> = joined(&wire).members.keys().copied().collect();
-        assert_eq!((known, joined(&wire).missing()), (vec![0, 1], Which::from_bits(0b100)));
+        assert_eq!(
+            (known, joined(&wire).missing()),
+            (vec![at(0), at(1)], MemberSet::from_bits(0b100))
+        );
         assert_eq!(wire.server_saw.last(), Some(&Err(Error::Eof(EofAt::Idle))));
         assert_eq!(wire.client.poll_event(), Err(EnrollError::GaveUp), "sticky");
         assert_eq!((wire.client.poll_timeout(), wire.client.recv_room()), (None, 0));
@@ -158,23 +162,23 @@ fn a_registry_that_is_silent_is_given_up_by_the_session() {
     }
 }
 
-/// How Alice's errand ends where the answer to one operation is another than usual.
+/// How Alice's enrollment ends where the answer to one operation is another than usual.
 fn end_at(setup: &Setup, op: Op, answer: impl Fn(Reply) -> Reply) -> (EnrollError, Wire<Enroll>) {
-    let mut wire = errand(setup, alice_s_plan(), op, answer);
+    let mut wire = enrollment(setup, alice_s_plan(), op, answer);
     let Some(Err(error)) = wire.client_saw.pop() else { panic!("no error: {:?}", wire.client_saw) };
     assert!(wire.client.is_finished());
     (error, wire)
 }
 
-/// Alice's errand, at a registry that gives another answer to one operation.
-fn errand(setup: &Setup, plan: Plan, op: Op, answer: impl Fn(Reply) -> Reply) -> Wire<Enroll> {
+/// Alice's enrollment, at a registry that gives another answer to one operation.
+fn enrollment(setup: &Setup, plan: Plan, op: Op, answer: impl Fn(Reply) -> Reply) -> Wire<Enroll> {
     let other = |request: &Request, usual| match request.op() == op {
         true => answer(usual),
         false => usual,
     };
     let mut odd = Odd(setup.desk(), other);
     for (name, n) in [("bob", 1), ("carol", 2)] {
-        seat(&mut odd.0, name, n);
+        enroll_member(&mut odd.0, name, n);
     }
     let mut wire = enroll(setup, plan, 1);
     wire.settle(&mut odd);
@@ -211,7 +215,7 @@ fn who_does_not_wait_looks_once_and_says_good_bye() {
 fn a_bye_that_is_refused_takes_nothing_away() {
     for dialect in DIALECTS {
         let no = |_| Reply::Error(Reason::new("stay a while"));
-        let wire = errand(&Setup::new(dialect), alice_s_plan(), Op::Bye, no);
+        let wire = enrollment(&Setup::new(dialect), alice_s_plan(), Op::Bye, no);
         assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
         assert!(wire.client.is_finished() && joined(&wire).is_complete());
     }
@@ -221,7 +225,7 @@ fn a_bye_that_is_refused_takes_nothing_away() {
 fn an_answer_about_another_node_or_cluster_is_not_taken() {
     let [presented, got] = [[3; 20], [9; 20]].map(|id| NodeId::from_bytes(&id).unwrap());
     let last = |plan, op, answer: &dyn Fn(Reply) -> Reply| {
-        let wire = errand(&Setup::new(DIALECTS[0]), plan, op, answer);
+        let wire = enrollment(&Setup::new(DIALECTS[0]), plan, op, answer);
         wire.client_saw.last().cloned()
     };
     let token = Token { id: Some(presented), ..alice_s_plan().token };
@@ -269,7 +273,7 @@ fn other_keys_in_ones_own_place_are_not_taken() {
 fn members_of_another_cluster_are_not_taken() {
     for dialect in DIALECTS {
         let got = NodeId::from_bytes(&[9; 20]).unwrap();
-        let other = |_| Reply::Members(MemberList::new(got, Which::NONE, vec![]).unwrap());
+        let other = |_| Reply::Members(MemberList::new(got, MemberSet::NONE, vec![]).unwrap());
         let (error, wire) = end_at(&Setup::new(dialect), Op::GetCluster, other);
         let asked = joined(&wire).cluster.id;
         assert_eq!(error, EnrollError::WrongCluster { asked, got });
@@ -292,7 +296,7 @@ fn a_full_cluster_is_a_refusal() {
         let setup = Setup::new(dialect);
         let mut desk = setup.desk();
         for (name, n) in [("bob", 1), ("carol", 2), ("dave", 3)] {
-            seat(&mut desk, name, n);
+            enroll_member(&mut desk, name, n);
         }
         let mut wire = enroll(&setup, alice_s_plan(), 1);
         wire.settle(&mut desk);
@@ -309,7 +313,7 @@ fn a_cluster_is_joined_by_name_by_id_or_after_create() {
         let setup = Setup::new(dialect);
         let mut desk = setup.desk();
         for (name, n) in [("bob", 1), ("carol", 2)] {
-            seat(&mut desk, name, n);
+            enroll_member(&mut desk, name, n);
         }
         let id = desk.registry.clusters().next().unwrap().info().id;
         let name = trio().name;
@@ -329,7 +333,7 @@ fn a_cluster_is_joined_by_name_by_id_or_after_create() {
             assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
             rosters.push(wire.client.into_roster().unwrap());
         }
-        assert_eq!(rosters[0].self_index(), Some(2));
+        assert_eq!(rosters[0].self_index(), Some(at(2)));
         assert!(rosters.iter().all(|roster| *roster == rosters[0]));
     }
 }
@@ -341,20 +345,20 @@ fn a_member_that_comes_back_has_its_old_place_and_its_new_ends() {
         let (wire, mut desk) = alice_alone(&setup, alice_s_plan());
         let id = joined(&wire).id;
         for (name, n) in [("bob", 1), ("carol", 2)] {
-            seat(&mut desk, name, n);
+            enroll_member(&mut desk, name, n);
         }
         let moved = Token { id: Some(id), ..token("alice", 0, &["elsewhere:1", "elsewhere:2"]) };
         let mut again = enroll(&setup, Plan::join(moved.clone(), trio().name.into()), 2);
         again.settle(&mut desk);
         assert_eq!(again.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
         let roster = again.client.into_roster().unwrap();
-        assert_eq!((roster.id, roster.self_index()), (id, Some(0)));
-        assert_eq!(roster.members[&0], served(&moved, id));
+        assert_eq!((roster.id, roster.self_index()), (id, Some(at(0))));
+        assert_eq!(roster.members[&at(0)], served(&moved, id));
         assert_eq!(desk.registry.clusters().next().unwrap().members()[0], served(&moved, id));
     }
 }
 
-/// Three members' errands, in an order drawn from `seed`.
+/// Three members' enrollments, in an order drawn from `seed`.
 fn all_together(setup: &Setup, seed: u64) -> Vec<Roster> {
     let mut draws = Seeded::new(seed);
     let mut draw = |n: usize| (draws.next_u64() % n as u64) as usize;
@@ -432,9 +436,9 @@ fn a_roster_counts_who_is_missing() {
         assert_eq!((roster.is_complete(), roster.self_index()), (false, None));
         for index in 0..max_size {
             assert!(!roster.is_complete());
-            roster.members.insert(index, served(&alice(), id));
+            roster.members.insert(at(index), served(&alice(), id));
         }
         assert!(roster.is_complete());
-        assert_eq!(roster.self_index(), Some(0));
+        assert_eq!(roster.self_index(), Some(at(0)));
     }
 }

@@ -6,20 +6,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::Seeded;
-use common::pair::errand::{
-    START, alice_alone, alice_s_plan, asked, enroll, joined, polls, seat, tick, trio,
+use common::pair::enrollment::{
+    START, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, polls, tick, trio,
 };
-use common::pair::{DIALECTS, Desk, Setup, Wire, served, token};
+use common::pair::{DIALECTS, Setup, TestRegistry, Wire, at, served, token};
 use rand_core::Rng;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, RegistryKind};
 use xlreg::identity::{NodeId, Token};
-use xlreg::message::{Op, Request};
+use xlreg::message::{MemberIndex, Op, Request};
 use xlreg::session::{Machine, TimerKind};
 
 /// A node comes back with other end points.
-fn come_back(desk: &mut Desk, id: NodeId, name: &str, n: usize, end: &str) -> Token {
+fn come_back(desk: &mut TestRegistry, id: NodeId, name: &str, n: usize, end: &str) -> Token {
     let token = Token { id: Some(id), ..token(name, n, &[end]) };
-    desk.seat(token.clone(), &trio());
+    desk.enroll_member(token.clone(), &trio());
     served(&token, id)
 }
 
@@ -28,23 +28,23 @@ fn come_back(desk: &mut Desk, id: NodeId, name: &str, n: usize, end: &str) -> To
 fn the_last_look_is_at_all_members_and_tells_who_has_changed() {
     for dialect in DIALECTS {
         let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), alice_s_plan());
-        let bob = seat(&mut desk, "bob", 1);
+        let bob = enroll_member(&mut desk, "bob", 1);
         tick(&mut wire, &mut desk);
         wire.client_saw.clear();
         let moved = come_back(&mut desk, bob.id.unwrap(), "bob", 1, "elsewhere:1");
         tick(&mut wire, &mut desk);
         assert_eq!(wire.client_saw, [], "nobody asks for Bob now");
-        let carol = seat(&mut desk, "carol", 2);
+        let carol = enroll_member(&mut desk, "carol", 2);
         asked(&mut wire);
         tick(&mut wire, &mut desk);
         assert_eq!(polls(&mut wire), [0b101, 0b111]);
         let expected = [
-            EnrollEvent::Member { index: 2, token: carol },
-            EnrollEvent::Changed { index: 1, token: moved.clone() },
+            EnrollEvent::Member { index: at(2), token: carol },
+            EnrollEvent::Changed { index: at(1), token: moved.clone() },
             EnrollEvent::Done,
         ];
         assert_eq!(wire.client_saw, expected.map(Ok));
-        assert_eq!(joined(&wire).members[&1], moved);
+        assert_eq!(joined(&wire).members[&at(1)], moved);
     }
 }
 
@@ -55,7 +55,7 @@ fn a_look_that_was_whole_is_the_last() {
         for (wait, others) in [(true, 2), (false, 2), (false, 0)] {
             let mut desk = setup.desk();
             for (name, n) in [("bob", 1), ("carol", 2)].into_iter().take(others) {
-                seat(&mut desk, name, n);
+                enroll_member(&mut desk, name, n);
             }
             let mut wire = enroll(&setup, Plan { wait, ..alice_s_plan() }, 1);
             wire.settle(&mut desk);
@@ -75,7 +75,7 @@ fn a_copy_that_says_other_things_is_noticed_at_the_next_look() {
             let id = joined(&wire).id;
             let copy = come_back(&mut desk, id, name, 0, end);
             assert_eq!(tick(&mut wire, &mut desk), TimerKind::Poll);
-            let cloned = EnrollError::Cloned { name: copy.name, end_points: copy.ends };
+            let cloned = EnrollError::Cloned { name: copy.name, end_points: copy.end_points };
             assert!(cloned.to_string().contains(&format!("as {name} at {end}")), "{cloned}");
             assert_eq!(wire.client_saw, [Err(cloned)]);
             assert!(wire.client.is_finished());
@@ -92,8 +92,8 @@ fn a_copy_that_says_other_things_is_noticed_at_the_next_look() {
 fn a_copy_is_noticed_in_the_last_look() {
     let setup = Setup::new(DIALECTS[0]);
     let mut desk = setup.desk();
-    let bob = seat(&mut desk, "bob", 1);
-    seat(&mut desk, "carol", 2);
+    let bob = enroll_member(&mut desk, "bob", 1);
+    enroll_member(&mut desk, "carol", 2);
     // Between Bob's join and his first look.
     let (name, copy) = (bob.name.clone(), "copy:1");
     let plan = Plan {
@@ -132,9 +132,12 @@ fn start(setup: &Setup, name: &'static str, n: usize, starts: usize, id: Option<
     Member { wire: enroll(setup, plan, n as u64), name, n, starts }
 }
 
-/// Three members' errands, each of which is started again now and then with other end points, in an order drawn from
+/// Three members' enrollments, each of which is started again now and then with other end points, in an order drawn from
 /// `seed`. Gives the rosters of those who finished after the last change, and what the registry has at the end.
-fn restarts(setup: &Setup, seed: u64) -> (Vec<BTreeMap<u32, Token>>, BTreeMap<u32, Token>) {
+fn restarts(
+    setup: &Setup,
+    seed: u64,
+) -> (Vec<BTreeMap<MemberIndex, Token>>, BTreeMap<MemberIndex, Token>) {
     let mut draws = Seeded::new(seed);
     let mut draw = |n: usize| (draws.next_u64() % n as u64) as usize;
     let mut desk = setup.desk();
@@ -144,7 +147,7 @@ fn restarts(setup: &Setup, seed: u64) -> (Vec<BTreeMap<u32, Token>>, BTreeMap<u3
         .map(|(n, name)| start(setup, name, n, 0, None))
         .collect();
     let mut now = START;
-    let mut finished: Vec<(usize, BTreeMap<u32, Token>)> = Vec::new();
+    let mut finished: Vec<(usize, BTreeMap<MemberIndex, Token>)> = Vec::new();
     loop {
         for _ in 0..draw(60) {
             let wire = &mut members[draw(3)].wire;
@@ -160,7 +163,7 @@ fn restarts(setup: &Setup, seed: u64) -> (Vec<BTreeMap<u32, Token>>, BTreeMap<u3
         if draw(3) == 0 && member.starts < 3 {
             // Its process is gone; the ID was kept when it was told.
             let id = member.wire.client_saw.iter().find_map(|event| match event {
-                Ok(EnrollEvent::Identified { id, .. }) => Some(*id),
+                Ok(EnrollEvent::Registered { id, .. }) => Some(*id),
                 _ => None,
             });
             if id.is_some() {
@@ -191,7 +194,8 @@ fn restarts(setup: &Setup, seed: u64) -> (Vec<BTreeMap<u32, Token>>, BTreeMap<u3
         }
     }
     let cluster = desk.registry.clusters().next().unwrap();
-    let members = (0..).zip(cluster.members().iter().map(|member| Token::clone(member)));
+    let members =
+        MemberIndex::all().zip(cluster.members().iter().map(|member| Token::clone(member)));
     let truth: BTreeMap<_, _> = members.collect();
     (finished.into_iter().map(|(_, roster)| roster).collect(), truth)
 }
@@ -204,15 +208,16 @@ fn members_that_finish_after_the_last_change_agree() {
             let (rosters, truth) = restarts(&Setup::new(dialect), seed);
             let last = rosters.last().unwrap();
             assert_eq!(*last, truth, "seed {seed}: who finishes last sees what is");
-            let ends = |roster: &BTreeMap<u32, Token>| -> Vec<_> {
-                roster.values().map(|token| token.ends.clone()).collect()
+            let end_points = |roster: &BTreeMap<MemberIndex, Token>| -> Vec<_> {
+                roster.values().map(|token| token.end_points.clone()).collect()
             };
             // Whoever finished with the ends that all have now, agrees in everything.
-            for roster in rosters.iter().filter(|roster| ends(roster) == ends(&truth)) {
+            for roster in rosters.iter().filter(|roster| end_points(roster) == end_points(&truth)) {
                 assert_eq!(*roster, truth, "seed {seed}");
             }
-            changed +=
-                usize::from(truth.values().any(|token| !token.ends[0].as_str().ends_with(":1")));
+            changed += usize::from(
+                truth.values().any(|token| !token.end_points[0].as_str().ends_with(":1")),
+            );
         }
     }
     assert!(changed > 20, "the seeds make a difference: {changed}");
@@ -266,10 +271,10 @@ fn jitter_draws_nothing() {
 fn a_registry_that_is_too_old_or_unknown_is_not_sent_what_may_end_it() {
     let setup = Setup::new(DIALECTS[1]);
     // Keys over 2048 bits make records that the network cuts; here end points do.
-    let ends: Vec<_> =
+    let end_points: Vec<_> =
         (0..8).map(|n| format!("a-host-with-a-rather-long-name-{n}.example:4000")).collect();
-    let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
-    let large = token("alice", 0, &ends);
+    let end_points: Vec<&str> = end_points.iter().map(String::as_str).collect();
+    let large = token("alice", 0, &end_points);
     let mut wire = enroll(&setup, Plan { token: large.clone(), ..alice_s_plan() }, 1);
     wire.settle(&mut setup.desk());
     let Some(Err(EnrollError::LargeMember { bytes, limit })) = wire.client_saw.pop() else {

@@ -1,28 +1,28 @@
-//! A member's errand ([`Enroll`](xlreg::enroll::Enroll)) against the ways of deployed servers.
+//! A member's enrollment ([`Enroll`](xlreg::enroll::Enroll)) against the ways of deployed servers.
 
 mod common;
 
 use std::time::Duration;
 
-use common::pair::errand::{
-    Odd, alice, alice_alone, alice_s_plan, asked, enroll, joined, seat, tick, trio,
+use common::pair::enrollment::{
+    Odd, alice, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, tick, trio,
 };
-use common::pair::{Backend, DIALECTS, Desk, Setup, Wire, after};
+use common::pair::{Backend, DIALECTS, Setup, TestRegistry, Wire, after, at};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
 use xlreg::identity::NodeId;
-use xlreg::message::{ClusterRef, GetCluster, Op, Refusal, Reply, Request, Which};
-use xlreg::registry::Visitor;
+use xlreg::message::{ClusterRef, GetCluster, MemberSet, Op, Refusal, Reply, Request};
+use xlreg::registry::ClientState;
 use xlreg::session::{Machine, TimerKind};
 
 /// What a deployed server insists on: GetCluster only after Join, one Create and only before Join.
 #[derive(Default)]
 struct Deployed {
-    desk: Option<Desk>,
+    desk: Option<TestRegistry>,
     ops: Vec<Op>,
 }
 
 impl Backend for Deployed {
-    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply {
+    fn answer(&mut self, state: &mut ClientState, request: Request) -> Reply {
         let op = request.op();
         let had = |op| self.ops.contains(&op);
         let allowed = match op {
@@ -44,7 +44,7 @@ impl Backend for Deployed {
             assert!(get.cluster.id.is_some() && get.which.is_some());
         }
         self.ops.push(op);
-        self.desk.as_mut().unwrap().answer(visitor, request)
+        self.desk.as_mut().unwrap().answer(state, request)
     }
 }
 
@@ -53,7 +53,7 @@ fn a_deployed_server_is_satisfied() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
         let mut desk = setup.desk();
-        seat(&mut desk, "bob", 1);
+        enroll_member(&mut desk, "bob", 1);
         let mut server = Deployed { desk: Some(desk), ops: Vec::new() };
         let mut wire = enroll(&setup, alice_s_plan(), 1);
         wire.answers = false;
@@ -68,7 +68,7 @@ fn a_deployed_server_is_satisfied() {
             } else if !wire.client.is_finished() {
                 polled += 1;
                 if polled == 2 {
-                    seat(server.desk.as_mut().unwrap(), "carol", 2);
+                    enroll_member(server.desk.as_mut().unwrap(), "carol", 2);
                 }
                 tick(&mut wire, &mut server);
             }
@@ -96,7 +96,8 @@ fn a_deployed_server_is_asked_before_it_would_be_ended() {
                 wire.answer(&mut server);
                 wire.settle(&mut server);
                 let asked = asked(&mut wire);
-                let question = GetCluster { cluster: cluster.clone(), which: Some(Which::NONE) };
+                let question =
+                    GetCluster { cluster: cluster.clone(), which: Some(MemberSet::NONE) };
                 assert_eq!(asked[1..], [Request::GetCluster(question)]);
                 match hangs_up {
                     true => wire.close_down(),
@@ -122,7 +123,7 @@ fn members_that_were_not_asked_for_are_an_error() {
         // A server that answers every GetCluster with all there are.
         let setup = Setup::new(dialect);
         let (mut wire, mut desk) = alice_alone(&setup, alice_s_plan());
-        seat(&mut desk, "bob", 1);
+        enroll_member(&mut desk, "bob", 1);
         let registry = desk.registry.clone();
         let everyone = |request: &Request, usual| match request {
             Request::GetCluster(get) => {
@@ -137,16 +138,16 @@ fn members_that_were_not_asked_for_are_an_error() {
         tick(&mut wire, &mut odd);
         let told = wire.client_saw.iter().filter(|e| matches!(e, Ok(EnrollEvent::Member { .. })));
         assert_eq!(told.count(), 1);
-        assert_eq!(wire.client_saw.last(), Some(&Err(EnrollError::NotAskedFor { index: 1 })));
+        assert_eq!(wire.client_saw.last(), Some(&Err(EnrollError::NotAskedFor { index: at(1) })));
     }
 }
 
-/// Alice's errand up to her Bye, which is not answered.
+/// Alice's enrollment up to her Bye, which is not answered.
 fn said_bye(setup: &Setup) -> Wire<Enroll> {
     let plan = Plan { give_up_after: Some(Duration::from_secs(20)), ..alice_s_plan() };
     let (mut wire, mut desk) = alice_alone(setup, plan);
     for (name, n) in [("bob", 1), ("carol", 2)] {
-        seat(&mut desk, name, n);
+        enroll_member(&mut desk, name, n);
     }
     wire.answers = false;
     wire.advance(after(wire.now, Duration::from_millis(100)));
@@ -164,7 +165,7 @@ fn said_bye(setup: &Setup) -> Wire<Enroll> {
 struct Nobody;
 
 impl Backend for Nobody {
-    fn answer(&mut self, _: &mut Visitor, request: Request) -> Reply {
+    fn answer(&mut self, _: &mut ClientState, request: Request) -> Reply {
         panic!("{request:?}")
     }
 }
@@ -202,7 +203,7 @@ type Told = Vec<Result<EnrollEvent, EnrollError>>;
 fn not_listed(setup: &Setup) -> (Wire<Enroll>, Told) {
     let mut desk = setup.desk();
     for (name, n) in [("bob", 1), ("carol", 2), ("dave", 3)] {
-        seat(&mut desk, name, n);
+        enroll_member(&mut desk, name, n);
     }
     let cluster = *desk.registry.clusters().next().unwrap().info();
     let overflowing = |request: &Request, usual| match request {
@@ -228,7 +229,7 @@ fn a_cluster_that_is_complete_without_us_is_told() {
 }
 
 #[test]
-fn an_errand_that_ends_as_not_listed_is_finished() {
+fn an_enrollment_that_ends_as_not_listed_is_finished() {
     let setup = Setup::new(DIALECTS[0]);
     let (wire, told) = not_listed(&setup);
     assert_eq!(told.last(), Some(&Err(EnrollError::NotListed)));

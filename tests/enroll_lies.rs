@@ -1,12 +1,12 @@
-//! What a registry says of a cluster and cannot be true: a member's errand ends with the error that names it.
+//! What a registry says of a cluster and cannot be true: a member's enrollment ends with the error that names it.
 
 mod common;
 
-use common::pair::errand::{Odd, alice, alice_s_plan, enroll, seat, tick, trio};
-use common::pair::{DIALECTS, Setup, id, served, token};
+use common::pair::enrollment::{Odd, alice, alice_s_plan, enroll, enroll_member, tick, trio};
+use common::pair::{DIALECTS, Setup, at, id, served, token};
 use xlreg::enroll::{EnrollError, EnrollEvent, Look, Plan, RegistryKind};
 use xlreg::identity::{Name, NodeId, Token};
-use xlreg::message::{ClusterInfo, MemberList, Op, Reply, Request, Which};
+use xlreg::message::{ClusterInfo, MemberList, MemberSet, Op, Reply, Request};
 use xlreg::session::Machine;
 
 type Entries = Vec<(u32, Token)>;
@@ -16,11 +16,11 @@ fn name(text: &str) -> Name {
 }
 
 fn list(cluster: NodeId, entries: Entries) -> MemberList {
-    let which = entries.iter().fold(Which::NONE, |which, (index, _)| which.with(*index));
+    let which = entries.iter().map(|(index, _)| at(*index)).collect();
     MemberList::new(cluster, which, entries.into_iter().map(|(_, token)| token).collect()).unwrap()
 }
 
-/// How the errand of Alice ends, who joins after Bob, where the answer to the `nth` GetCluster is changed; and what she
+/// How the enrollment of Alice ends, who joins after Bob, where the answer to the `nth` GetCluster is changed; and what she
 /// is told after she has joined. Carol joins after the second look.
 fn told(
     kind: RegistryKind,
@@ -29,12 +29,12 @@ fn told(
 ) -> (Vec<EnrollEvent>, Option<EnrollError>) {
     let setup = Setup::new(DIALECTS[nth % 2]);
     let mut desk = setup.desk();
-    seat(&mut desk, "bob", 1);
+    enroll_member(&mut desk, "bob", 1);
     let mut looks = 0;
     let mut odd = Odd(desk, |_: &Request, usual| match usual {
         Reply::Members(truth) => {
             looks += 1;
-            let entries = truth.iter().map(|(index, token)| (index, token.clone())).collect();
+            let entries = truth.iter().map(|(index, token)| (index.get(), token.clone())).collect();
             match looks == nth {
                 true => Reply::Members(list(truth.cluster(), change(entries))),
                 false => Reply::Members(truth),
@@ -48,7 +48,7 @@ fn told(
         if !wire.client.is_finished() {
             tick(&mut wire, &mut odd);
             if odd.0.registry.clusters().next().unwrap().members().len() == 2 {
-                seat(&mut odd.0, "carol", 2);
+                enroll_member(&mut odd.0, "carol", 2);
             }
         }
     }
@@ -63,7 +63,7 @@ fn told(
     (events.split_off(4), end)
 }
 
-fn ends(
+fn outcome_of(
     kind: RegistryKind,
     nth: usize,
     change: impl Fn(Entries) -> Entries,
@@ -115,8 +115,9 @@ fn a_name_stands_once() {
     for kind in KINDS {
         for (nth, index) in [(FIRST, 2), (CAROL, 2), (LAST, 2)] {
             let impostor = Token { name: name("alice"), ..dave() };
-            let expected = EnrollError::NameTwice { name: name("alice"), first: 1, second: index };
-            let end = ends(kind, nth, |entries| with(entries, index, impostor.clone()));
+            let expected =
+                EnrollError::NameTwice { name: name("alice"), first: at(1), second: at(index) };
+            let end = outcome_of(kind, nth, |entries| with(entries, index, impostor.clone()));
             match nth {
                 // Who is Carol's successor there is another lie, and is told first or later.
                 LAST => assert!(matches!(
@@ -137,18 +138,22 @@ fn an_id_stands_once_with_a_registry_of_ours_and_is_told_of_a_deployed_one() {
         with(entries, 2, Token { name: name("robert"), ..bob })
     };
     let (_, end) = told(RegistryKind::Xlreg, FIRST, again);
-    let Some(EnrollError::IdTwice { first: 0, second: 2, id }) = end else { panic!("{end:?}") };
+    let Some(EnrollError::IdTwice { first, second, id }) = end else { panic!("{end:?}") };
+    assert_eq!((first, second), (at(0), at(2)));
     // In a look at Carol's place alone, too: Bob's is known.
     let bob = token("bob", 1, &["h:9"]);
     let robert = Token { name: name("robert"), id: Some(id), ..bob };
-    let end = ends(RegistryKind::Xlreg, CAROL, |entries| with(entries, 2, robert.clone()));
-    assert_eq!(end, Some(EnrollError::IdTwice { first: 0, second: 2, id }));
+    let end = outcome_of(RegistryKind::Xlreg, CAROL, |entries| with(entries, 2, robert.clone()));
+    assert_eq!(end, Some(EnrollError::IdTwice { first: at(0), second: at(2), id }));
 
     let (events, end) =
         told(RegistryKind::Unknown, CAROL, |entries| with(entries, 2, robert.clone()));
-    assert!(events.contains(&EnrollEvent::ListedTwice { id, first: 0, second: 2 }), "{events:?}");
+    assert!(
+        events.contains(&EnrollEvent::ListedTwice { id, first: at(0), second: at(2) }),
+        "{events:?}"
+    );
     // Then the test's registry says Carol again.
-    assert!(matches!(end, Some(EnrollError::Replaced { index: 2, .. })), "{end:?}");
+    assert!(matches!(end, Some(EnrollError::Replaced { index, .. }) if index == at(2)), "{end:?}");
 }
 
 #[test]
@@ -160,24 +165,27 @@ fn nobody_vanishes_or_is_replaced() {
                 entries.retain(|(known, _)| *known != index);
                 entries
             };
-            let expected = EnrollError::Vanished { index, name: name(gone) };
-            assert_eq!(ends(kind, nth, without), Some(expected));
+            let expected = EnrollError::Vanished { index: at(index), name: name(gone) };
+            assert_eq!(outcome_of(kind, nth, without), Some(expected));
         }
         for (change, index, was) in [
             (Token { id: Some(id(9)), ..token("bob", 1, &["h:9"]) }, 0, "bob"),
             (dave(), 2, "carol"),
         ] {
             let by = change.name.clone();
-            let end = ends(kind, LAST, |entries| with(entries, index, change.clone()));
-            assert_eq!(end, Some(EnrollError::Replaced { index, name: name(was), by }));
+            let end = outcome_of(kind, LAST, |entries| with(entries, index, change.clone()));
+            assert_eq!(end, Some(EnrollError::Replaced { index: at(index), name: name(was), by }));
         }
         // With the ID that is known, but other keys.
         let other_key = |entries: Entries| {
             let bob = entries[0].1.clone();
             with(entries, 0, Token { sig_key: dave().sig_key, ..bob })
         };
-        let end = ends(kind, LAST, other_key);
-        assert!(matches!(end, Some(EnrollError::Replaced { index: 0, .. })), "{end:?}");
+        let end = outcome_of(kind, LAST, other_key);
+        assert!(
+            matches!(end, Some(EnrollError::Replaced { index, .. }) if index == at(0)),
+            "{end:?}"
+        );
     }
 }
 
@@ -185,17 +193,17 @@ fn nobody_vanishes_or_is_replaced() {
 fn who_was_not_asked_for_is_not_taken() {
     for kind in KINDS {
         // Alice is 1 and Bob 0: after the first look nobody asks for Bob.
-        let end = ends(kind, NOTHING_NEW, |entries| with(entries, 0, dave()));
-        assert_eq!(end, Some(EnrollError::NotAskedFor { index: 0 }));
+        let end = outcome_of(kind, NOTHING_NEW, |entries| with(entries, 0, dave()));
+        assert_eq!(end, Some(EnrollError::NotAskedFor { index: at(0) }));
     }
     for nth in [FIRST, CAROL, LAST] {
         let beyond = |entries| with(entries, 3, dave());
         let (events, end) = told(RegistryKind::Xlreg, nth, beyond);
-        assert_eq!(end, Some(EnrollError::BeyondSize { index: 3, size: 3 }), "{events:?}");
-        // Deployed clusters overflow: told once, and the errand goes on.
+        assert_eq!(end, Some(EnrollError::BeyondSize { index: at(3), size: 3 }), "{events:?}");
+        // Deployed clusters overflow: told once, and the enrollment goes on.
         let (events, end) = told(RegistryKind::Unknown, nth, beyond);
         assert_eq!(end, None);
-        let told = EnrollEvent::ListedBeyond { index: 3, token: served(&dave(), id(9)) };
+        let told = EnrollEvent::ListedBeyond { index: at(3), token: served(&dave(), id(9)) };
         assert_eq!(events.iter().filter(|event| **event == told).count(), 1, "{events:?}");
     }
 }
@@ -208,14 +216,21 @@ fn a_registry_of_ours_leaves_no_gap_and_lets_nobody_in_with_too_few_ends() {
             .map(|(index, token)| (if index == 0 { 2 } else { index }, token))
             .collect()
     };
-    assert_eq!(ends(RegistryKind::Xlreg, FIRST, gap), Some(EnrollError::Gap { index: 0 }));
-    let mute = Token { ends: vec![], ..dave() };
-    let end = ends(RegistryKind::Xlreg, CAROL, |entries| with(entries, 2, mute.clone()));
-    let expected = EnrollError::TooFewEnds { index: 2, name: name("dave"), got: 0, needed: 1 };
+    assert_eq!(
+        outcome_of(RegistryKind::Xlreg, FIRST, gap),
+        Some(EnrollError::Gap { index: at(0) })
+    );
+    let mute = Token { end_points: vec![], ..dave() };
+    let end = outcome_of(RegistryKind::Xlreg, CAROL, |entries| with(entries, 2, mute.clone()));
+    let expected = EnrollError::TooFewEnds { index: at(2), name: name("dave"), got: 0, needed: 1 };
     assert_eq!(end, Some(expected));
     // A deployed server lets a member join without any.
     let (events, _) = told(RegistryKind::Unknown, CAROL, |entries| with(entries, 2, mute.clone()));
-    assert!(events.iter().any(|event| matches!(event, EnrollEvent::Member { index: 2, .. })));
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, EnrollEvent::Member { index, .. } if *index == at(2)))
+    );
 }
 
 #[test]
@@ -225,7 +240,7 @@ fn who_has_joined_is_listed() {
             entries.retain(|(_, token)| token.name.as_str() != "alice");
             entries
         };
-        assert_eq!(ends(kind, FIRST, without), Some(EnrollError::NotListed));
+        assert_eq!(outcome_of(kind, FIRST, without), Some(EnrollError::NotListed));
     }
 }
 
@@ -244,8 +259,8 @@ fn a_cluster_keeps_its_id_its_size_and_its_number_of_end_points() {
     for kind in KINDS {
         let size = end(kind, &|info| ClusterInfo { max_size: 4, ..info });
         assert_eq!(size, EnrollError::SizeChanged { told: 3, got: 4 });
-        let ends = end(kind, &|info| ClusterInfo { end_point_count: 2, ..info });
-        assert_eq!(ends, EnrollError::EndPointCountChanged { told: 1, got: 2 });
+        let ended = end(kind, &|info| ClusterInfo { end_point_count: 2, ..info });
+        assert_eq!(ended, EnrollError::EndPointCountChanged { told: 1, got: 2 });
         let other = end(kind, &|info| ClusterInfo { id: id(9), ..info });
         assert!(matches!(other, EnrollError::WrongCluster { got, .. } if got == id(9)));
     }
@@ -257,7 +272,7 @@ fn the_answer_to_the_question_is_looked_at_too() {
     let answered = |cluster: NodeId, ask: Plan, entries: &Entries| {
         let answer = list(cluster, entries.clone());
         let mut desk = setup.desk();
-        seat(&mut desk, "bob", 1);
+        enroll_member(&mut desk, "bob", 1);
         let mut odd = Odd(desk, |request: &Request, usual| match request.op() {
             Op::GetCluster => Reply::Members(answer.clone()),
             _ => usual,
@@ -268,28 +283,28 @@ fn the_answer_to_the_question_is_looked_at_too() {
     };
     let by_name = || Plan::join(alice(), trio().name.into());
     let unasked = answered(id(7), by_name(), &vec![(0, dave())]);
-    assert_eq!(unasked, EnrollError::NotAskedFor { index: 0 });
+    assert_eq!(unasked, EnrollError::NotAskedFor { index: at(0) });
     let by_id = || Plan::join(alice(), id(8).into());
     let other = answered(id(7), by_id(), &vec![]);
     assert_eq!(other, EnrollError::WrongCluster { asked: id(8), got: id(7) });
 }
 
-/// Who asks without an errand, as `members` does, has the same check.
+/// Who asks without an enrollment, as `members` does, has the same check.
 #[test]
 fn a_look_from_outside_is_checked_alike() {
-    let look = Look { registry: RegistryKind::Xlreg, ..Look::new(id(7), Which::ALL) };
+    let look = Look { registry: RegistryKind::Xlreg, ..Look::new(id(7), MemberSet::ALL) };
     let [dave, erin] = [dave(), Token { id: Some(id(5)), ..token("erin", 4, &["h:4"]) }];
     let check = |entries| look.check(&list(id(7), entries));
     assert_eq!(check(vec![]), Ok(()));
     assert_eq!(check(vec![(0, dave.clone()), (1, erin.clone())]), Ok(()));
     let gap = check(vec![(1, dave.clone())]);
-    assert_eq!(gap, Err(EnrollError::Gap { index: 0 }));
+    assert_eq!(gap, Err(EnrollError::Gap { index: at(0) }));
     let twice =
         check(vec![(0, dave.clone()), (1, Token { name: dave.name.clone(), ..erin.clone() })]);
-    let expected = EnrollError::NameTwice { name: dave.name.clone(), first: 0, second: 1 };
+    let expected = EnrollError::NameTwice { name: dave.name.clone(), first: at(0), second: at(1) };
     assert_eq!(twice, Err(expected));
     let twice = check(vec![(0, dave.clone()), (1, Token { id: dave.id, ..erin })]);
-    assert_eq!(twice, Err(EnrollError::IdTwice { id: id(9), first: 0, second: 1 }));
+    assert_eq!(twice, Err(EnrollError::IdTwice { id: id(9), first: at(0), second: at(1) }));
     let other = look.check(&list(id(8), vec![]));
     assert_eq!(other, Err(EnrollError::WrongCluster { asked: id(7), got: id(8) }));
 }

@@ -1,4 +1,4 @@
-//! An errand never ends a deployed server (the tests' model of one), whenever that is restarted; what is retried ends well.
+//! An enrollment never ends a deployed server (the tests' model of one), whenever that is restarted; what is retried ends well.
 
 mod common;
 mod deployed;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use common::pair::{DIALECTS, cluster, credential, registry_identity, token};
 use common::wire::NoRsa;
 use common::{Seeded, raw, to_the_end};
-use deployed::{Cause, Connection, DeployedServer, Member, Outcome, READ, Trouble, Ways};
+use deployed::{Cause, Connection, DeployedServer, Fault, Member, Outcome, READ, Ways};
 use xlreg::adapter::{DriveError, Driver, Timer, Transfer, Transport};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
 use xlreg::identity::{NodeId, Token};
@@ -32,9 +32,9 @@ fn world(dialect: Dialect) -> Shared {
     Rc::new(RefCell::new(World { server, segment: READ, now: Instant::from_micros(1_000_000) }))
 }
 
-fn troubled(dialect: Dialect, trouble: Trouble) -> Shared {
+fn with_fault(dialect: Dialect, fault: Fault) -> Shared {
     let world = world(dialect);
-    world.borrow_mut().server.ways.trouble = Some(trouble);
+    world.borrow_mut().server.ways.fault = Some(fault);
     world
 }
 
@@ -115,7 +115,7 @@ impl Timer for Watch {
 
 type Told = (Vec<EnrollEvent>, Result<(), EnrollError>);
 
-/// One errand from beginning to end.
+/// One enrollment from beginning to end.
 fn enroll(world: &Shared, dialect: Dialect, plan: &Plan) -> Told {
     let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&credential(dialect)) };
     let now = world.borrow().now;
@@ -185,18 +185,18 @@ fn restarted_at_every_step_it_is_created_anew() {
         let all = quiet.borrow().server.replies;
         assert!(all >= 7, "{all} replies");
         for n in 1..=all {
-            for trouble in [Trouble::RestartAfter(n), Trouble::RestartBefore(n)] {
-                let world = troubled(dialect, trouble);
+            for fault in [Fault::RestartAfter(n), Fault::RestartBefore(n)] {
+                let world = with_fault(dialect, fault);
                 let told = enroll(&world, dialect, &create_and_join());
                 // Only that Bye is not answered takes nothing away.
-                let at_bye = n == all || trouble == Trouble::RestartAfter(all - 1);
-                assert_eq!(is_done(&told), at_bye, "{trouble:?}: {told:?}");
+                let at_bye = n == all || fault == Fault::RestartAfter(all - 1);
+                assert_eq!(is_done(&told), at_bye, "{fault:?}: {told:?}");
                 if let Err(error) = &told.1 {
-                    assert!(is_lost(error), "{trouble:?}: {error}");
+                    assert!(is_lost(error), "{fault:?}: {error}");
                     let told = enroll(&world, dialect, &create_and_join());
-                    assert!(is_done(&told), "{trouble:?}: {told:?}");
+                    assert!(is_done(&told), "{fault:?}: {told:?}");
                 }
-                assert_eq!(deaths(&world), [], "{trouble:?}");
+                assert_eq!(deaths(&world), [], "{fault:?}");
             }
         }
     }
@@ -206,7 +206,7 @@ fn restarted_at_every_step_it_is_created_anew() {
 fn where_a_reply_is_lost_the_place_is_kept() {
     for dialect in DIALECTS {
         for n in 1..=7 {
-            let world = troubled(dialect, Trouble::Loss(n));
+            let world = with_fault(dialect, Fault::Loss(n));
             let told = enroll(&world, dialect, &create_and_join());
             assert_eq!(is_done(&told), n == 7, "the Ack: {told:?}");
             let again = enroll(&world, dialect, &create_and_join());
@@ -258,18 +258,18 @@ fn restarted_at_every_step_who_only_joins_still_joins_nothing() {
     for dialect in DIALECTS {
         for nth in 0..4 {
             for n in 1..=3 {
-                for trouble in [Trouble::RestartAfter(n), Trouble::RestartBefore(n)] {
+                for fault in [Fault::RestartAfter(n), Fault::RestartBefore(n)] {
                     let world = world(dialect);
                     let plan = &joins(&with_cluster(&world))[nth];
-                    world.borrow_mut().server.ways.trouble = Some(trouble);
+                    world.borrow_mut().server.ways.fault = Some(fault);
                     let (_, result) = enroll(&world, dialect, plan);
                     // The third answers the question; to be closed instead says the same.
                     match result.unwrap_err() {
-                        EnrollError::Deployed => assert!(n >= 2, "{trouble:?}"),
-                        error => assert!(n < 3 && is_lost(&error), "{trouble:?}: {error}"),
+                        EnrollError::Deployed => assert!(n >= 2, "{fault:?}"),
+                        error => assert!(n < 3 && is_lost(&error), "{fault:?}: {error}"),
                     }
                     let (_, result) = enroll(&world, dialect, plan);
-                    assert_eq!(result, Err(EnrollError::Deployed), "{trouble:?}");
+                    assert_eq!(result, Err(EnrollError::Deployed), "{fault:?}");
                     assert!(!ops(&world).contains(&7));
                     assert_eq!(deaths(&world), []);
                 }
@@ -299,9 +299,10 @@ fn who_means_it_ends_it() {
 
 #[test]
 fn a_member_that_a_network_would_cut_is_not_sent() {
-    let ends: Vec<String> = (1..=8).map(|n| format!("{}.example:{n}", "h".repeat(60))).collect();
-    let ends: Vec<&str> = ends.iter().map(String::as_str).collect();
-    let plan = Plan::create_and_join(token("alice", 0, &ends), cluster("duo", 2, 1));
+    let end_points: Vec<String> =
+        (1..=8).map(|n| format!("{}.example:{n}", "h".repeat(60))).collect();
+    let end_points: Vec<&str> = end_points.iter().map(String::as_str).collect();
+    let plan = Plan::create_and_join(token("alice", 0, &end_points), cluster("duo", 2, 1));
     for dialect in DIALECTS {
         let world = world(dialect);
         // Some tunnels leave less room than an Ethernet frame, and a Member within the bound still fits.

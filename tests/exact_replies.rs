@@ -4,12 +4,12 @@
 mod common;
 
 use common::mutants::{overdressed, respelt};
-use common::wire::{self, DIALECTS, Msg, NOW, Peer, asking, drain, feed, identified, next_request};
+use common::wire::{self, DIALECTS, Msg, NOW, Peer, asking, drain, feed, next_request, registered};
 use common::{Seeded, pair, vectors};
 use rand_core::Rng;
 use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 use xlreg::message::{
-    ClusterInfo, Create, GetCluster, MemberList, Op, Reason, Refusal, Reply, Request, Which,
+    ClusterInfo, Create, GetCluster, MemberList, MemberSet, Op, Reason, Refusal, Reply, Request,
 };
 use xlreg::session::{ClientEvent, Dialect, EofAt, Error, Limits, Server, Session};
 
@@ -41,7 +41,7 @@ fn hear(dialect: Dialect, ask: Op, message: &[u8]) -> Result<Reply, Error> {
 fn ready_for(dialect: Dialect, request: Op) -> (Session<Server>, Peer) {
     match request {
         Op::Member => wire::server(dialect, Limits::server()),
-        _ => identified(dialect),
+        _ => registered(dialect),
     }
 }
 
@@ -74,7 +74,7 @@ fn written(dialect: Dialect, reply: &Reply) -> Vec<u8> {
 fn asked(dialect: Dialect, request: Request) -> Vec<u8> {
     let (mut client, mut peer) = wire::client(dialect, Limits::client());
     if request.op() != Op::Member {
-        client.identify(NOW, wire::token()).unwrap();
+        client.register(NOW, wire::token()).unwrap();
         peer.open(&drain(&mut client));
         feed(&mut client, &peer.seal(&wire::member_ok().encode()));
         assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
@@ -92,7 +92,7 @@ fn replies() -> Vec<(Reply, &'static [u64])> {
         end_point_count: 2,
     };
     let members = |which: u64, served: &[Token]| {
-        let list = MemberList::new(id(9), Which::from_bits(which), served.into()).unwrap();
+        let list = MemberList::new(id(9), MemberSet::from_bits(which), served.into()).unwrap();
         (Reply::Members(list), &[1, 13, 20, 21][..])
     };
     let served = |n: u8, attrs| Token {
@@ -109,7 +109,7 @@ fn replies() -> Vec<(Reply, &'static [u64])> {
         (Reply::Join(info), of_cluster),
         members(0, &[]),
         members(1 << 63, &[served(1, 0)]),
-        members(0b110, &[served(2, 300), Token { ends: vec![], ..served(3, 1) }]),
+        members(0b110, &[served(2, 300), Token { end_points: vec![], ..served(3, 1) }]),
         (Reply::Ack, &[1]),
         (Reply::Error(Refusal::ClusterFull.into()), &[1, 23]),
         (Reply::Error(Reason::new("")), &[1, 23]),
@@ -119,7 +119,7 @@ fn replies() -> Vec<(Reply, &'static [u64])> {
 /// One of each kind.
 fn requests() -> Vec<Request> {
     let create = Create { attrs: ClusterAttrs::from_bits(300), ..pair::cluster("c", 3, 1) };
-    let which = Some(Which::from_bits(0x1234_5678));
+    let which = Some(MemberSet::from_bits(0x1234_5678));
     vec![
         Request::RegCred,
         Request::Member(wire::token()),

@@ -49,7 +49,7 @@ fn sized(bytes: &[u8]) -> Vec<u8> {
     [&n.to_le_bytes()[..], bytes].concat()
 }
 
-/// Requests as `people::request` reads them.
+/// Requests as `arbitrary::request` reads them.
 const REGCRED: &[u8] = &[0];
 const MEMBER: &[u8] = &[1, 0x80];
 const UNSIGNED: &[u8] = &[1, 0x00];
@@ -65,8 +65,8 @@ const GET: &[u8] = &[5, 0, 0];
 const GET_FIRST: &[u8] = &[5, 0, 2];
 const BYE: &[u8] = &[7];
 
-/// A member's whole errand.
-const ERRAND: [&[u8]; 7] = [REGCRED, MEMBER, CREATE, JOIN, GET, GET_FIRST, BYE];
+/// A member's whole enrollment.
+const ENROLLMENT: [&[u8]; 7] = [REGCRED, MEMBER, CREATE, JOIN, GET, GET_FIRST, BYE];
 
 /// What each dialect's client asks and its registry answers, as captured.
 fn captured(mut each: impl FnMut(&str, u8, &Captured)) {
@@ -97,9 +97,10 @@ fn client_session() -> Seeds {
             seeds.insert(format!("{name}-{kind}"), [vec![dialect], script.concat()].concat());
         };
         let answer = vec![3, 1];
-        let errand = ERRAND.map(|request| [asks(request), answer.clone()].concat()).concat();
-        add("errand", &[vec![0], errand.clone()]);
-        add("late-hello", &[vec![1, 8, 16, 9, 0, 8, 15, 8, 255], errand]);
+        let enrollment =
+            ENROLLMENT.map(|request| [asks(request), answer.clone()].concat()).concat();
+        add("enrollment", &[vec![0], enrollment.clone()]);
+        add("late-hello", &[vec![1, 8, 16, 9, 0, 8, 15, 8, 255], enrollment]);
         let three = [MEMBER, CREATE, JOIN, GET].map(asks).concat();
         add("in-flight", &[vec![0], three, answer.repeat(4), asks(GET), answer.clone()]);
         add("refused", &[vec![0], asks(MEMBER), vec![3, 255], asks(BYE), vec![6, 255, 255]]);
@@ -144,7 +145,7 @@ fn chunking() -> Seeds {
             let head = [&[dialect, manner], deeds, &cuts].concat();
             seeds.insert(format!("{name}-{kind}"), [head, parts.concat()].concat());
         };
-        let requests = ERRAND.map(|request| [&[4], request].concat());
+        let requests = ENROLLMENT.map(|request| [&[4], request].concat());
         add("server", 0, &none, &requests);
         add("server-late", late | holds | eof, &none, &requests[..6]);
         add("server-refuses", late_eof, &sized(&[0, 0, 255]), &requests);
@@ -165,7 +166,7 @@ fn chunking() -> Seeds {
         add("server-largest", 0, &none, &[large(1, 2043), requests[0].clone()]);
         add("server-too-large", 0, &none, &[large(1, 2044)]);
         add("server-too-large-late", 0, &none, &[unfinished]);
-        let asks = sized(&ERRAND.concat());
+        let asks = sized(&ENROLLMENT.concat());
         add("client-largest", client, &asks, &[large(2, 2043)]);
         let replies: Vec<_> = (0..7).map(|op: u8| vec![5, op.min(4), 1]).collect();
         let replies = [&replies[..5], &[vec![5, 4, 3], vec![5, 5, 0]]].concat();
@@ -205,12 +206,12 @@ fn pair() -> Seeds {
         let mut add = |kind: &str, script: &[Vec<u8>]| {
             seeds.insert(format!("{name}-{kind}"), [vec![dialect], script.concat()].concat());
         };
-        let errand = ERRAND.map(|request| [asks(request), all.clone()].concat()).concat();
+        let enrollment = ENROLLMENT.map(|request| [asks(request), all.clone()].concat()).concat();
         let flight = [MEMBER, CREATE, JOIN].map(asks).concat();
-        add("errand", &[vec![0, 15], errand.clone()]);
+        add("enrollment", &[vec![0, 15], enrollment.clone()]);
         add(
-            "errand-late",
-            &[vec![1, 15, 10], ERRAND.map(|it| [asks(it), vec![15, 10, 15]].concat()).concat()],
+            "enrollment-late",
+            &[vec![1, 15, 10], ENROLLMENT.map(|it| [asks(it), vec![15, 10, 15]].concat()).concat()],
         );
         add("flight", &[vec![0, 15], flight.clone(), all.clone(), asks(GET), asks(BYE)]);
         add("drops", &[vec![0, 6, 20, 0, 6, 1, 0, 6, 255, 0, 8, 3, 0, 8, 255, 0], flight.clone()]);
@@ -241,7 +242,8 @@ fn pair() -> Seeds {
 
 fn registry() -> Seeds {
     let member = |at: u8, name: u8, keys: u8, id: u8| vec![at << 4 | 3, name, keys, id];
-    let create = |at: u8, name: u8, size: u8, ends: u8| vec![at << 4 | 6, name, size, ends];
+    let create =
+        |at: u8, name: u8, size: u8, end_points: u8| vec![at << 4 | 6, name, size, end_points];
     let join = |at: u8, id: u8, name: u8| vec![at << 4 | 8, id, name];
     let get = |at: u8, id: u8, name: u8, which: &[u8]| [&[at << 4 | 12, id, name], which].concat();
     let (two_ends, unsigned) = (8, 0x80);
@@ -252,7 +254,7 @@ fn registry() -> Seeds {
     };
     let usual = [9, 3, 5];
     let ada = [member(0, 1, two_ends, 0), create(0, 1, 3, 2), join(0, 0, 0)].concat();
-    add("errand", usual, &[ada.clone(), get(0, 0, 0, &[0]), vec![14, 15]]);
+    add("enrollment", usual, &[ada.clone(), get(0, 0, 0, &[0]), vec![14, 15]]);
     let bob = [member(1, 2, two_ends | 1, 0), join(1, 0, 1)].concat();
     let third = [member(2, 3, two_ends | 2, 0), create(2, 1, 9, 1), join(2, 0, 0)].concat();
     add("created-twice", usual, &[ada.clone(), third]);

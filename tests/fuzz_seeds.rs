@@ -113,7 +113,7 @@ fn codec(capture: &Capture, seeds: &mut Seeds) {
         id: Some(registry.id),
         comms_key: registry.comms_key,
         sig_key: registry.sig_key,
-        ends: registry.end_points,
+        end_points: registry.end_points,
         signature: None,
     };
     let version = u64::from(u32::from_le_bytes(registry.version.to_bytes()));
@@ -178,9 +178,9 @@ fn hello_rsa(capture: &Capture, seeds: &mut Seeds) {
 fn regcred(capture: &Capture, seeds: &mut Seeds) {
     let text = &capture.regcred;
     let end = text.lines().find(|line| line.contains("TcpEndPoint")).unwrap();
-    let mut add = |name: &str, ends: &[&str]| {
-        let ends = ends.join("\nTcpEndPoint: ");
-        seeds.insert(format!("{}-{name}", capture.dialect), text.replace(end, &ends).into());
+    let mut add = |name: &str, end_points: &[&str]| {
+        let end_points = end_points.join("\nTcpEndPoint: ");
+        seeds.insert(format!("{}-{name}", capture.dialect), text.replace(end, &end_points).into());
     };
     add("captured", &[end]);
     add("ends", &[end, "[::1]:0", "registry.example.org:1"]);

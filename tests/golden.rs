@@ -8,7 +8,7 @@ use serde_json::Value;
 use xlreg::credential::Credential;
 use xlreg::crypto::Provider;
 use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs, NodeId, PublicKey, Token};
-use xlreg::message::{ClusterInfo, Create, GetCluster, MemberList, Reply, Request, Which};
+use xlreg::message::{ClusterInfo, Create, GetCluster, MemberList, MemberSet, Reply, Request};
 use xlreg::session::{
     ClientConfig, ClientEvent, CommandError, Dialect, Instant, RequestId, Server, ServerConfig,
     ServerEvent, Session, State,
@@ -26,14 +26,16 @@ fn number(json: &Value) -> u64 {
 
 fn token(json: &Value) -> Token {
     let key = |field: &str| PublicKey::from_spki_der(&hex(json[field].as_str().unwrap())).unwrap();
-    let ends = json["my_ends"].as_array().into_iter().flatten();
+    let end_points = json["my_ends"].as_array().into_iter().flatten();
     Token {
         name: json["name"].as_str().unwrap().parse().unwrap(),
         attrs: MemberAttrs::from_bits(number(&json["attrs"])),
         id: Some(id(&json["id"])),
         comms_key: key("comms_key"),
         sig_key: key("sig_key"),
-        ends: ends.map(|end| end.as_str().unwrap().parse::<EndPoint>().unwrap()).collect(),
+        end_points: end_points
+            .map(|end| end.as_str().unwrap().parse::<EndPoint>().unwrap())
+            .collect(),
         signature: json["dig_sig"].as_str().map(hex),
     }
 }
@@ -60,7 +62,7 @@ fn request(step: &Step) -> Request {
         "Join" => Request::Join(id(&m["cluster_id"]).into()),
         "GetCluster" => Request::GetCluster(GetCluster {
             cluster: id(&m["cluster_id"]).into(),
-            which: Some(Which::from_bits(number(&m["which"]))),
+            which: Some(MemberSet::from_bits(number(&m["which"]))),
         }),
         "Bye" => Request::Bye,
         other => panic!("no request: {other}"),
@@ -78,7 +80,7 @@ fn reply(step: &Step) -> Reply {
         "JoinReply" => Reply::Join(cluster_info(m)),
         "ClusterMembers" => {
             let tokens = m["tokens"].as_array().into_iter().flatten().map(token).collect();
-            let which = Which::from_bits(number(&m["which"]));
+            let which = MemberSet::from_bits(number(&m["which"]));
             Reply::Members(MemberList::new(id(&m["cluster_id"]), which, tokens).unwrap())
         }
         "Ack" => Reply::Ack,
@@ -131,7 +133,7 @@ fn command(
     request: Request,
 ) -> Result<RequestId, CommandError> {
     match request {
-        Request::Member(token) => client.identify(NOW, token),
+        Request::Member(token) => client.register(NOW, token),
         Request::Create(create) => client.create(NOW, create),
         Request::Join(cluster) => client.join(NOW, cluster),
         Request::GetCluster(get) => client.get_members(NOW, get),
@@ -181,7 +183,7 @@ fn server_emits_the_captured_bytes() {
             assert_eq!(take(server.output()), step.wire, "{}", step.kind);
             server.consume_output(step.wire.len());
         }
-        assert_eq!(server.state(), State::Over);
+        assert_eq!(server.state(), State::Closed);
         assert!(server.is_finished());
     });
 }

@@ -17,7 +17,7 @@ use xlreg::identity::{
     MemberAttrs, Name, NameError, NodeId, NodeIdError, OpenSshError, PublicKey, SigKeyPair,
     Version, VersionError,
 };
-use xlreg::message::Which;
+use xlreg::message::{MemberIndex, MemberSet};
 use xlreg::session::{Limits, ServerConfig, ServerEvent, Session};
 
 // The small types.
@@ -199,23 +199,23 @@ fn a_version_drops_trailing_zeros_but_keeps_two_fields() {
 }
 
 #[test]
-fn which_is_a_set_of_64() {
+fn a_member_set_has_64_members() {
     for count in [0, 1, 2, 63, 64, 65, u32::MAX] {
-        let set = Which::first(count);
-        let members: Vec<u32> = set.iter().collect();
+        let set = MemberSet::first(count);
+        let members: Vec<u32> = set.iter().map(MemberIndex::get).collect();
         assert_eq!(members, (0..count.min(64)).collect::<Vec<_>>());
         assert_eq!((set.count(), set.is_empty()), (count.min(64), count == 0));
     }
     for index in 0..64 {
-        let one = Which::NONE.with(index);
-        assert_eq!(one.bits(), 1 << index);
-        assert!(one.contains(index) && !Which::ALL.without(one).contains(index));
-        assert_eq!(Which::ALL.without(one).count(), 63);
-        assert_eq!(Which::ALL.and(one), one);
+        let index = MemberIndex::new(index).unwrap();
+        let one = MemberSet::NONE.with(index);
+        assert_eq!(one.bits(), 1 << index.get());
+        assert!(one.contains(index) && !MemberSet::ALL.without(one).contains(index));
+        assert_eq!(MemberSet::ALL.without(one).count(), 63);
+        assert_eq!(MemberSet::ALL.and(one), one);
     }
-    assert_eq!(Which::NONE.with(64), Which::NONE);
-    assert!(!Which::ALL.contains(64) && !Which::ALL.contains(u32::MAX));
-    assert_eq!(Which::from_bits(u64::MAX), Which::ALL);
+    assert_eq!([64, u32::MAX].map(MemberIndex::new), [None; 2], "no member can have it");
+    assert_eq!(MemberSet::from_bits(u64::MAX), MemberSet::ALL);
 }
 
 #[test]

@@ -55,9 +55,10 @@ impl Forgery {
 }
 
 /// A member's entry; `n` tells its keys and its ID.
-fn entry(name: &str, n: usize, ends: &[&str]) -> Token {
-    let ends = ends.iter().map(|end| end.parse().unwrap()).collect();
-    let token = identity(name, n).token(MemberAttrs::NONE, ends, &mut Seeded::new(1)).unwrap();
+fn entry(name: &str, n: usize, end_points: &[&str]) -> Token {
+    let end_points = end_points.iter().map(|end| end.parse().unwrap()).collect();
+    let token =
+        identity(name, n).token(MemberAttrs::NONE, end_points, &mut Seeded::new(1)).unwrap();
     let id = NodeId::from_bytes(&[0xa0 + n as u8; 32]).unwrap();
     Token { id: Some(id), signature: None, ..token }
 }
@@ -91,8 +92,8 @@ fn garbled_blocks_can_not_be_hidden() {
     // start where they fit.
     let join =
         Msg::op(Op::JoinReply).bytes(13, [9; 32]).varint(15, 4).varint(16, 1 << 28).varint(17, 1);
-    let ends = ["10.6.6.6:4000", "10.6.6.6:4001"];
-    let (he, bob) = (entry("he_chooses", 2, &ends), entry("b", 3, &["10.0.0.3:4000"]));
+    let end_points = ["10.6.6.6:4000", "10.6.6.6:4001"];
+    let (he, bob) = (entry("he_chooses", 2, &end_points), entry("b", 3, &["10.0.0.3:4000"]));
     let ada = entry("a", 4, &["10.0.0.4:4000"]);
     let (join, first, second) = (join.encode(), list(0b11, &[&he, &bob]), list(0b100, &[&ada]));
     assert_eq!((join.len(), join[..4].to_vec()), (48, vec![8, 8, 0x6a, 32]));
@@ -123,7 +124,7 @@ fn garbled_blocks_can_not_be_hidden() {
     assert_eq!(last(&token, 5), &Value::Bytes(he.sig_key.spki_der().into()));
     let told: Vec<_> =
         token.0.iter().filter(|(number, _)| *number == 6).map(|(_, end)| end).collect();
-    assert_eq!(told, ends.map(|end| Value::Bytes(end.into())).iter().collect::<Vec<_>>());
+    assert_eq!(told, end_points.map(|end| Value::Bytes(end.into())).iter().collect::<Vec<_>>());
 
     feed(&mut client, &forged);
     assert_eq!(client.poll_event(), Err(Error::BadRecord));
@@ -144,7 +145,7 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
     let len = 5 + 18 + 34 + 297 + (bob - his_keys) + 4 + bob_len;
 
     let mut forgery = Forgery::default();
-    // Op, Which, the head of a token, its name and attrs, and a field that hides the noise behind it.
+    // Op, MemberSet, the head of a token, its name and attrs, and a field that hides the noise behind it.
     let [low, high] = [len as u8 & 0x7f | 0x80, (len >> 7) as u8];
     let head = [8, 10, 0xa0, 1, 4, 0xaa, 1, low, high, 10, 1, b'a', 16, 0, 0x3a, 16];
     forgery.say(join[0], &head);
@@ -192,8 +193,8 @@ fn an_entry_of_the_same_shape_can_still_be_put_into_another() {
             panic!("not taken")
         };
         let (index, told) = list.iter().next().unwrap();
-        assert_eq!((index, &told.name, told.id), (1, &ada.name, ada.id));
-        assert_eq!((&told.sig_key, &told.ends), (&he.sig_key, &he.ends));
+        assert_eq!((index.get(), &told.name, told.id), (1, &ada.name, ada.id));
+        assert_eq!((&told.sig_key, &told.end_points), (&he.sig_key, &he.end_points));
         assert!(told.comms_key != ada.comms_key && told.comms_key != he.comms_key);
     }
 }

@@ -90,7 +90,7 @@ fn server(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
 }
 
 /// The same, and its client is known.
-fn identified(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
+fn registered(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
     let (mut server, mut peer) = server(dialect);
     let token = Msg::token(&common::wire::token());
     let record = peer.seal(&Msg::op(Op::Member).msg(11, &token).encode());
@@ -154,7 +154,7 @@ fn client(dialect: Dialect) -> (Box<Session<Client>>, Peer) {
 fn fetching(dialect: Dialect) -> (Box<Session<Client>>, Peer) {
     let (mut client, mut peer) = client(dialect);
     let (token, ok) = (common::wire::token(), common::wire::member_ok().encode());
-    counted(|| client.identify(NOW, token)).unwrap();
+    counted(|| client.register(NOW, token)).unwrap();
     let record = peer.seal(&ok);
     counted(|| {
         feed(&mut *client, &record);
@@ -230,7 +230,7 @@ fn gets<M: Machine<Error = Error>>(
 
 /// The same for a registry that knows its client.
 fn registry_gets(dialect: Dialect, message: &[u8], expected: Told) -> usize {
-    let (mut server, mut peer) = identified(dialect);
+    let (mut server, mut peer) = registered(dialect);
     gets(&mut *server, &peer.seal(message), PIECE, expected)
 }
 
@@ -263,10 +263,10 @@ fn tiny_fields(op: Op, len: usize) -> Vec<u8> {
 /// As many tokens as may be, each with as many ends as may be, all empty: nothing costs a sender less for more
 /// allocations.
 fn nested(specs: bool) -> Vec<u8> {
-    let ends = [6 << 3 | 2, 0].repeat(8);
+    let end_points = [6 << 3 | 2, 0].repeat(8);
     let message = Msg::op(Op::ClusterMembers);
-    let message = if specs { message.bytes(11, &ends) } else { message };
-    (0..64).fold(message, |message, _| message.bytes(21, &ends)).encode()
+    let message = if specs { message.bytes(11, &end_points) } else { message };
+    (0..64).fold(message, |message, _| message.bytes(21, &end_points)).encode()
 }
 
 fn largest_create() -> Vec<u8> {
@@ -276,7 +276,7 @@ fn largest_create() -> Vec<u8> {
 
 /// A registry's session with a GetCluster that is not answered.
 fn asked_for_members(dialect: Dialect) -> (Box<Session<Server>>, Peer, RequestId) {
-    let (mut server, mut peer) = identified(dialect);
+    let (mut server, mut peer) = registered(dialect);
     let record = peer.seal(&Msg::op(Op::GetCluster).encode());
     counted(|| feed(&mut *server, &record));
     let id = counted(|| request(&mut server)).unwrap();
@@ -299,7 +299,7 @@ const REGISTRY: &[Row] = &[
         live()
     }),
     ("registry: client known, idle", |dialect| {
-        let _server = identified(dialect);
+        let _server = registered(dialect);
         live()
     }),
     ("registry: the largest Member", |dialect| {
@@ -312,7 +312,7 @@ const REGISTRY: &[Row] = &[
         gets(&mut *server, &record, PIECE, Told::Event)
     }),
     ("registry: as many of the largest requests as may be in flight", |dialect| {
-        let (mut server, mut peer) = identified(dialect);
+        let (mut server, mut peer) = registered(dialect);
         let mut held = Vec::with_capacity(Limits::server().in_flight);
         while let Ok(Some(event)) = drive(&mut *server, &peer.seal(&largest_create()), PIECE) {
             held.push(event);
@@ -321,7 +321,7 @@ const REGISTRY: &[Row] = &[
         peak()
     }),
     ("registry: a flood of requests that are not answered", |dialect| {
-        let (mut server, mut peer) = identified(dialect);
+        let (mut server, mut peer) = registered(dialect);
         let request = Msg::op(Op::RegCredRequest).encode();
         let flood: Vec<u8> = (0..2000).flat_map(|_| peer.seal(&request)).collect();
         counted(|| {
@@ -334,7 +334,7 @@ const REGISTRY: &[Row] = &[
         peak()
     }),
     ("registry: small replies that nobody reads", |dialect| {
-        let (mut server, mut peer) = identified(dialect);
+        let (mut server, mut peer) = registered(dialect);
         let credential = Reply::RegCred(pair::credential(dialect));
         let mut ask = || peer.seal(&Msg::op(Op::RegCredRequest).encode());
         while let Ok(Some(ServerEvent::Request { id, .. })) = drive(&mut *server, &ask(), PIECE) {
@@ -369,12 +369,12 @@ const REGISTRY: &[Row] = &[
         peak()
     }),
     ("registry: a record of the limit that never ends", |dialect| {
-        let (mut server, mut peer) = identified(dialect);
+        let (mut server, mut peer) = registered(dialect);
         let record = endless(&mut peer, Op::Create, registry_limit());
         gets(&mut *server, &record, PIECE, Told::Nothing)
     }),
     ("registry: the same, byte by byte", |dialect| {
-        let (mut server, mut peer) = identified(dialect);
+        let (mut server, mut peer) = registered(dialect);
         let record = endless(&mut peer, Op::Create, registry_limit());
         gets(&mut *server, &record, 1, Told::Nothing)
     }),
@@ -412,7 +412,7 @@ const CLIENT: &[Row] = &[
             end_point_count: 2,
         };
         counted(|| {
-            client.identify(NOW, largest_token(1)).unwrap();
+            client.register(NOW, largest_token(1)).unwrap();
             while client.create(NOW, create.clone()).is_ok() {}
         });
         peak()

@@ -3,16 +3,17 @@
 mod common;
 
 use common::pair::{
-    DIALECTS, Desk, Pair, Seen, Setup, cluster, connected, credential, info, replied, served, token,
+    DIALECTS, Pair, Seen, Setup, TestRegistry, cluster, connected, credential, info, replied,
+    served, token,
 };
-use xlreg::message::{ClusterRef, GetCluster, MemberList, Refusal, Reply, Request, Which};
-use xlreg::registry::Visitor;
+use xlreg::message::{ClusterRef, GetCluster, MemberList, MemberSet, Refusal, Reply, Request};
+use xlreg::registry::ClientState;
 use xlreg::session::{ClientEvent, CommandError, Dialect, Error, Instant, Limits, State};
 
-/// A member's whole errand, and the answers it should get from a registry that has nothing yet.
-fn errand() -> Vec<Request> {
+/// A member's whole enrollment, and the answers it should get from a registry that has nothing yet.
+fn enrollment() -> Vec<Request> {
     let create = cluster("trio", 3, 1);
-    let get = GetCluster { cluster: ClusterRef::CURRENT, which: Some(Which::first(3)) };
+    let get = GetCluster { cluster: ClusterRef::CURRENT, which: Some(MemberSet::first(3)) };
     vec![
         Request::RegCred,
         Request::Member(token("alice", 0, &["10.0.0.1:7000"])),
@@ -26,15 +27,15 @@ fn errand() -> Vec<Request> {
 fn answers(dialect: Dialect) -> Vec<Reply> {
     // What a registry of its own says to the same requests, without any session.
     let mut desk = Setup::new(dialect).desk();
-    let mut visitor = Visitor::new();
-    let replies: Vec<_> = errand()
+    let mut state = ClientState::new();
+    let replies: Vec<_> = enrollment()
         .into_iter()
-        .map(|request| common::pair::Backend::answer(&mut desk, &mut visitor, request))
+        .map(|request| common::pair::Backend::answer(&mut desk, &mut state, request))
         .collect();
-    let (id, token) = visitor.member().unwrap();
+    let (id, token) = state.member().unwrap();
     let cluster = desk.registry.clusters().next().unwrap().info().id;
     let trio = info(cluster, &common::pair::cluster("trio", 3, 1));
-    let members = MemberList::new(cluster, Which::first(1), vec![served(token, id)]).unwrap();
+    let members = MemberList::new(cluster, MemberSet::first(1), vec![served(token, id)]).unwrap();
     let expected = [
         Reply::RegCred(credential(dialect)),
         Reply::MemberOk { id, attrs: token.attrs },
@@ -52,14 +53,14 @@ fn seen(requests: Vec<Request>) -> Vec<Result<Seen, Error>> {
 }
 
 #[test]
-fn an_errand_goes_well_step_by_step() {
+fn an_enrollment_goes_well_step_by_step() {
     for dialect in DIALECTS {
         let mut pair = Setup::new(dialect).pair();
         assert_eq!(pair.client.state(), State::Handshake);
         pair.settle();
         pair.expect([Ok(connected(dialect))], [Ok(Seen::Hello)]);
         assert_eq!((pair.client.dialect(), pair.server.dialect()), (Some(dialect), Some(dialect)));
-        for (request, answer) in errand().into_iter().zip(answers(dialect)) {
+        for (request, answer) in enrollment().into_iter().zip(answers(dialect)) {
             assert_eq!((pair.client.state(), pair.server.state()), (State::Open, State::Open));
             assert_eq!(pair.exchange(request), answer);
         }
@@ -68,14 +69,14 @@ fn an_errand_goes_well_step_by_step() {
 }
 
 #[test]
-fn a_whole_errand_in_one_flight_is_answered_in_order_in_any_pieces() {
+fn a_whole_enrollment_in_one_flight_is_answered_in_order_in_any_pieces() {
     for dialect in DIALECTS {
         for chunk in [1, 2, 15, 16, 17, 255, 256, 257, 1400, usize::MAX] {
             let mut pair = Setup { chunk, ..Setup::new(dialect) }.open();
-            let ids: Vec<_> = errand().into_iter().map(|it| pair.ask(it).unwrap()).collect();
+            let ids: Vec<_> = enrollment().into_iter().map(|it| pair.ask(it).unwrap()).collect();
             pair.settle();
             let replies = ids.into_iter().zip(answers(dialect)).map(|(id, it)| replied(id, it));
-            pair.expect(replies, seen(errand()));
+            pair.expect(replies, seen(enrollment()));
             pair.assert_over();
         }
     }
@@ -86,7 +87,7 @@ fn the_bytes_do_not_depend_on_how_they_are_cut() {
     for dialect in DIALECTS {
         let carried = [usize::MAX, 1, 33].map(|chunk| {
             let mut pair = Setup { chunk, ..Setup::new(dialect) }.open();
-            for request in errand() {
+            for request in enrollment() {
                 pair.exchange(request);
             }
             (pair.wire.up, pair.wire.down)
@@ -97,12 +98,12 @@ fn the_bytes_do_not_depend_on_how_they_are_cut() {
 }
 
 /// A cluster of 64 members, none of whom has come by a session.
-fn full_house(dialect: Dialect) -> Desk {
+fn full_house(dialect: Dialect) -> TestRegistry {
     let create = cluster("house", 64, 2);
     let mut desk = Setup::new(dialect).desk();
     for n in 0..64 {
         let (ours, clients) = (format!("10.1.0.{n}:7000"), format!("10.1.0.{n}:7001"));
-        desk.seat(token(&format!("member-{n}"), n, &[&ours, &clients]), &create);
+        desk.enroll_member(token(&format!("member-{n}"), n, &[&ours, &clients]), &create);
     }
     desk
 }
@@ -118,13 +119,13 @@ fn sixty_four_members_arrive_in_any_pieces() {
         for chunk in [usize::MAX, 1, 1400] {
             let setup = Setup { chunk, ..Setup::new(dialect) };
             let mut pair = setup.open_at(full.clone());
-            pair.identify(token("onlooker", 0, &[]));
+            pair.register(token("onlooker", 0, &[]));
             let before = pair.down.len();
             let get = GetCluster { cluster: house.name().clone().into(), which: None };
             let Reply::Members(list) = pair.exchange(Request::GetCluster(get)) else { panic!() };
             let carried = pair.down.len() - before;
             assert!((41_000..47_000).contains(&carried), "{carried} bytes");
-            assert_eq!((list.cluster(), list.which()), (house.info().id, Which::ALL));
+            assert_eq!((list.cluster(), list.which()), (house.info().id, MemberSet::ALL));
             assert_eq!(list.members(), house.members());
             assert_eq!(pair.exchange(Request::Bye), Reply::Ack);
         }
@@ -151,7 +152,7 @@ fn a_bad_message_is_answered_after_the_good_ones_before_it() {
         pair.expect([replied(cred, Reply::RegCred(credential(dialect)))], []);
         pair.answer();
         pair.settle();
-        let (id, token) = pair.visitor.member().unwrap();
+        let (id, token) = pair.state.member().unwrap();
         let told = replied(identify, Reply::MemberOk { id, attrs: token.attrs });
         let reason = Refusal::UnknownOp.into();
         let wrong = Error::BadMessage(xlreg::message::MessageError::NoOp);
@@ -239,7 +240,7 @@ fn output_that_waits_holds_requests_back_until_it_is_taken() {
 fn time_that_goes_back_changes_nothing() {
     for dialect in DIALECTS {
         let mut pair = Setup::new(dialect).open();
-        pair.identify(token("alice", 0, &["h:1"]));
+        pair.register(token("alice", 0, &["h:1"]));
         let due = pair.server.poll_timeout();
         pair.wire.advance(Instant::EPOCH);
         assert_eq!(pair.server.poll_timeout(), due);
@@ -271,7 +272,7 @@ fn handling_timeouts_early_or_twice_does_no_harm() {
         pair.wire.now = early;
         pair.settle();
         pair.expect([Ok(connected(dialect))], [Ok(Seen::Hello)]);
-        for (request, answer) in errand().into_iter().zip(answers(dialect)) {
+        for (request, answer) in enrollment().into_iter().zip(answers(dialect)) {
             let now = pair.now;
             pair.wire.advance(now);
             pair.wire.advance(now);
@@ -288,17 +289,17 @@ fn a_registry_sees_who_comes_back() {
         let create = cluster("trio", 3, 1);
         let alice = token("alice", 0, &["h:1"]);
         let mut pair = setup.open();
-        let id = pair.identify(alice.clone());
+        let id = pair.register(alice.clone());
         let trio = pair.create(&create);
         let joined = Reply::Join(info(trio, &create));
         assert_eq!(pair.exchange(Request::Join(ClusterRef::CURRENT)), joined);
         assert_eq!(pair.exchange(Request::Join(trio.into())), joined, "joining again");
         let mut again = setup.open_at(pair.desk);
         let moved = xlreg::identity::Token { id: Some(id), ..token("alice", 0, &["h:2"]) };
-        assert_eq!(again.identify(moved.clone()), id);
+        assert_eq!(again.register(moved.clone()), id);
         assert_eq!(again.create(&cluster("trio", 5, 2)), trio, "the proposal is ignored");
         assert_eq!(again.exchange(Request::Join(ClusterRef::CURRENT)), joined);
-        let members = MemberList::new(trio, Which::first(1), vec![served(&moved, id)]).unwrap();
+        let members = MemberList::new(trio, MemberSet::first(1), vec![served(&moved, id)]).unwrap();
         let get = Request::GetCluster(GetCluster::default());
         assert_eq!(again.exchange(get), Reply::Members(members));
     }

@@ -8,7 +8,7 @@ use common::pair::{
 };
 use common::{Seeded, pair::registry_identity};
 use xlreg::message::{ClusterRef, GetCluster, Op, Reason, Refusal, Reply, Request};
-use xlreg::registry::Visitor;
+use xlreg::registry::ClientState;
 use xlreg::session::{CommandError, Limits, OpenedHello, RequestId, State};
 
 fn requests() -> [Request; 6] {
@@ -34,13 +34,13 @@ fn client_declines(pair: &mut Pair, why: impl Fn(Op) -> Option<CommandError>) {
     }
 }
 
-/// The rest of an errand works as if nothing had happened; an ID counts the requests made.
+/// The rest of an enrollment works as if nothing had happened; an ID counts the requests made.
 #[track_caller]
 fn works_on(mut pair: Pair, from: usize) {
     let mut desk = pair.desk.clone();
-    let mut visitor = pair.visitor.clone();
+    let mut state = pair.state.clone();
     for request in requests().into_iter().skip(from) {
-        let answer = desk.answer(&mut visitor, request.clone());
+        let answer = desk.answer(&mut state, request.clone());
         assert!(!matches!(answer, Reply::Error(_)), "{answer:?}");
         assert_eq!(pair.exchange(request), answer);
     }
@@ -88,7 +88,7 @@ fn a_client_that_has_said_who_it_is_does_not_say_it_again() {
         let id = pair.ask(member.clone()).unwrap();
         client_declines(&mut pair, twice);
         pair.release();
-        let (node, alice) = pair.visitor.member().unwrap();
+        let (node, alice) = pair.state.member().unwrap();
         let told = replied(id, Reply::MemberOk { id: node, attrs: alice.attrs });
         pair.expect([told], [Ok(Seen::Request(0, member))]);
         client_declines(&mut pair, twice);
@@ -110,7 +110,7 @@ fn after_bye_a_client_declines_everything() {
         pair.answer();
         pair.settle();
         pair.expect([replied(id, Reply::Ack)], []);
-        client_declines(&mut pair, |_| Some(CommandError::Over));
+        client_declines(&mut pair, |_| Some(CommandError::Closed));
         pair.assert_over();
     }
 }
@@ -247,8 +247,8 @@ fn a_server_gives_no_answer_of_another_kind() {
         let trio = info(credential(dialect).id, &cluster("trio", 3, 1));
         let answers = {
             let mut desk = Setup::new(dialect).desk();
-            let mut visitor = Visitor::new();
-            requests().map(|request| desk.answer(&mut visitor, request))
+            let mut state = ClientState::new();
+            requests().map(|request| desk.answer(&mut state, request))
         };
         assert!(matches!(answers[2], Reply::Create(_)));
         let mut pair = Setup::new(dialect).open();
@@ -303,11 +303,11 @@ fn after_its_end_a_server_declines_everything() {
         let [id] = ids();
         let mut pair = Setup::new(dialect).open();
         pair.exchange(Request::Bye);
-        server_declines(&mut pair, CommandError::Over, open_again);
-        server_declines(&mut pair, CommandError::Over, reply(id, Reply::Ack));
+        server_declines(&mut pair, CommandError::Closed, open_again);
+        server_declines(&mut pair, CommandError::Closed, reply(id, Reply::Ack));
         let refusal = Reply::Error(Refusal::Unavailable.into());
-        server_declines(&mut pair, CommandError::Over, reply(id, refusal));
-        server_declines(&mut pair, CommandError::Over, |pair| {
+        server_declines(&mut pair, CommandError::Closed, reply(id, refusal));
+        server_declines(&mut pair, CommandError::Closed, |pair| {
             let now = pair.now;
             pair.server.reject(now, &Refusal::Unavailable.into())
         });
@@ -327,7 +327,7 @@ fn a_server_may_reject_before_the_handshake_and_says_nothing_then() {
             }
             let now = pair.now;
             pair.server.reject(now, &Refusal::Unavailable.into()).unwrap();
-            assert_eq!(pair.server.state(), State::Over);
+            assert_eq!(pair.server.state(), State::Closed);
             pair.settle();
             let silence = xlreg::session::Error::Eof(xlreg::session::EofAt::Handshake);
             pair.expect([Err(silence)], []);

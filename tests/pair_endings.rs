@@ -83,7 +83,7 @@ fn a_server_waits_for_the_opening_of_the_hello_only_so_long() {
         pair.settle();
         let silence = Err(Error::Eof(EofAt::Handshake));
         pair.expect([silence], [Err(Error::Timeout(TimerKind::Hello))]);
-        assert_eq!(pair.wire.open_hello(), Err(CommandError::Over));
+        assert_eq!(pair.wire.open_hello(), Err(CommandError::Closed));
         assert!(pair.down.is_empty());
         pair.assert_over();
     }
@@ -153,7 +153,7 @@ fn output_at_the_end_waits_only_so_long_on_either_side() {
         let over = later(&mut pair, Duration::from_secs(2));
         pair.ask(Request::Bye).unwrap();
         pair.settle();
-        assert_eq!(pair.server.state(), State::Over);
+        assert_eq!(pair.server.state(), State::Closed);
         assert!(!pair.server.is_finished() && !pair.server.output().is_empty());
         runs_out(&mut pair, TimerKind::Drain, over, IDLE);
         assert!(pair.server.output().is_empty());
@@ -172,7 +172,7 @@ fn output_at_the_end_waits_only_so_long_on_either_side() {
         pair.settle();
         let seen = [Ok(Seen::Request(0, Request::Member(forged)))];
         pair.expect([refused(Some(id), Refusal::BadSignature)], seen);
-        assert_eq!(pair.client.state(), State::Over);
+        assert_eq!(pair.client.state(), State::Closed);
         assert!(!pair.client.is_finished());
         let over = pair.now;
         runs_out(&mut pair, TimerKind::Drain, over, IDLE);
@@ -225,7 +225,7 @@ fn a_client_waits_for_a_reply_only_so_long_even_if_it_trickles() {
         pair.settle();
         let left = Err(Error::Eof(EofAt::Idle));
         pair.expect([Err(Error::Timeout(TimerKind::Idle))], [left]);
-        assert_eq!(pair.client.state(), State::Over);
+        assert_eq!(pair.client.state(), State::Closed);
     }
 }
 
@@ -279,7 +279,7 @@ fn an_end_of_stream_while_the_hello_is_being_opened_ends_the_server_in_silence()
         pair.settle();
         let ended = Error::Eof(EofAt::Handshake);
         pair.expect([Err(ended.clone())], [Ok(Seen::Hello), Err(ended)]);
-        assert_eq!(pair.wire.open_hello(), Err(CommandError::Over));
+        assert_eq!(pair.wire.open_hello(), Err(CommandError::Closed));
         assert!(pair.down.is_empty());
     }
 }
@@ -516,7 +516,7 @@ fn after_an_error_nothing_moves_any_more() {
             pair.server.receive_eof(far);
             pair.client.consume_output(99);
             pair.server.consume_output(99);
-            assert_eq!(pair.ask(Request::RegCred), Err(CommandError::Over));
+            assert_eq!(pair.ask(Request::RegCred), Err(CommandError::Closed));
             pair.assert_over();
         }
     }

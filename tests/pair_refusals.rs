@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::pair::{DIALECTS, Desk, Seen, Setup, cluster, refused, replied, token};
+use common::pair::{DIALECTS, Seen, Setup, TestRegistry, cluster, refused, replied, token};
 use common::vectors;
 use common::wire::{self, Msg};
 use xlreg::identity::{EndPointError, KeyError, NameError, NodeId, NodeIdError, Token};
@@ -11,15 +11,15 @@ use xlreg::message::{ClusterRef, Field, GetCluster, MessageError, Op, Refusal, R
 use xlreg::registry::RegistryLimits;
 use xlreg::session::{EofAt, Error, Limits};
 
-const ENDS: [&str; 2] = ["h:1", "h:2"];
+const END_POINTS: [&str; 2] = ["h:1", "h:2"];
 
 /// After `before` has gone well at a registry made ready by `ready`, `last` is refused by the registry.
 #[track_caller]
 fn registry_refuses(
     setup: impl Fn(Setup) -> Setup,
-    ready: impl Fn(&mut Desk),
+    ready: impl Fn(&mut TestRegistry),
     before: &[Request],
-    last: impl Fn(&Desk) -> Request,
+    last: impl Fn(&TestRegistry) -> Request,
     refusal: Refusal,
 ) {
     for dialect in DIALECTS {
@@ -43,14 +43,14 @@ fn usual(setup: Setup) -> Setup {
     setup
 }
 
-fn nobody(_: &mut Desk) {}
+fn nobody(_: &mut TestRegistry) {}
 
 fn member() -> Request {
-    Request::Member(token("alice", 0, &ENDS))
+    Request::Member(token("alice", 0, &END_POINTS))
 }
 
-fn create(size: u32, ends: u32) -> Request {
-    Request::Create(cluster("trio", size, ends))
+fn create(size: u32, end_points: u32) -> Request {
+    Request::Create(cluster("trio", size, end_points))
 }
 
 fn join(name: &str) -> Request {
@@ -58,31 +58,31 @@ fn join(name: &str) -> Request {
 }
 
 /// Bob, of other keys, is in the cluster already.
-fn bob_is_there(size: u32, ends: u32) -> impl Fn(&mut Desk) {
+fn bob_is_there(size: u32, end_points: u32) -> impl Fn(&mut TestRegistry) {
     move |desk| {
-        desk.seat(token("bob", 1, &ENDS), &cluster("trio", size, ends));
+        desk.enroll_member(token("bob", 1, &END_POINTS), &cluster("trio", size, end_points));
     }
 }
 
 #[test]
 fn an_id_that_is_bound_to_another_key_is_refused() {
-    let as_bob = |desk: &Desk| {
+    let as_bob = |desk: &TestRegistry| {
         let bob = desk.registry.clusters().next().unwrap().members()[0].id;
-        Request::Member(Token { id: bob, ..token("bob", 0, &ENDS) })
+        Request::Member(Token { id: bob, ..token("bob", 0, &END_POINTS) })
     };
     registry_refuses(usual, bob_is_there(3, 1), &[], as_bob, Refusal::IdInUse);
 }
 
 #[test]
 fn the_id_of_a_cluster_or_of_the_registry_is_refused() {
-    let as_cluster = |desk: &Desk| {
+    let as_cluster = |desk: &TestRegistry| {
         let id = desk.registry.clusters().next().unwrap().info().id;
-        Request::Member(Token { id: Some(id), ..token("alice", 0, &ENDS) })
+        Request::Member(Token { id: Some(id), ..token("alice", 0, &END_POINTS) })
     };
     registry_refuses(usual, bob_is_there(3, 1), &[], as_cluster, Refusal::IdInUse);
-    let as_registry = |desk: &Desk| {
+    let as_registry = |desk: &TestRegistry| {
         let id = Some(desk.registry.credential().id);
-        Request::Member(Token { id, ..token("alice", 0, &ENDS) })
+        Request::Member(Token { id, ..token("alice", 0, &END_POINTS) })
     };
     registry_refuses(usual, nobody, &[], as_registry, Refusal::IdInUse);
 }
@@ -90,9 +90,10 @@ fn the_id_of_a_cluster_or_of_the_registry_is_refused() {
 #[test]
 fn an_unknown_cluster_id_is_refused() {
     let id = NodeId::from_bytes(&[7; 20]).unwrap();
-    let join = |_: &Desk| Request::Join(id.into());
+    let join = |_: &TestRegistry| Request::Join(id.into());
     registry_refuses(usual, bob_is_there(3, 1), &[member()], join, Refusal::NoClusterWithId);
-    let get = |_: &Desk| Request::GetCluster(GetCluster { cluster: id.into(), which: None });
+    let get =
+        |_: &TestRegistry| Request::GetCluster(GetCluster { cluster: id.into(), which: None });
     registry_refuses(usual, bob_is_there(3, 1), &[member()], get, Refusal::NoClusterWithId);
 }
 
@@ -117,9 +118,9 @@ fn an_unknown_cluster_id_is_refused_even_beside_a_known_name() {
 
 #[test]
 fn an_unknown_cluster_name_is_refused() {
-    let unknown = |_: &Desk| join("quartet");
+    let unknown = |_: &TestRegistry| join("quartet");
     registry_refuses(usual, bob_is_there(3, 1), &[member()], unknown, Refusal::NoClusterWithName);
-    let get = |_: &Desk| {
+    let get = |_: &TestRegistry| {
         let cluster = "quartet".parse::<xlreg::identity::Name>().unwrap().into();
         Request::GetCluster(GetCluster { cluster, which: None })
     };
@@ -128,15 +129,15 @@ fn an_unknown_cluster_name_is_refused() {
 
 #[test]
 fn a_member_name_that_is_taken_is_refused() {
-    let second_bob = [Request::Member(token("bob", 0, &ENDS))];
-    let trio = |_: &Desk| join("trio");
+    let second_bob = [Request::Member(token("bob", 0, &END_POINTS))];
+    let trio = |_: &TestRegistry| join("trio");
     registry_refuses(usual, bob_is_there(3, 1), &second_bob, trio, Refusal::MemberNameInUse);
 }
 
 #[test]
 fn a_member_without_the_ends_a_cluster_wants_is_refused() {
-    let trio = |_: &Desk| join("trio");
-    let with = |ends| [Request::Member(token("alice", 0, ends))];
+    let trio = |_: &TestRegistry| join("trio");
+    let with = |end_points| [Request::Member(token("alice", 0, end_points))];
     registry_refuses(usual, bob_is_there(3, 1), &with(&[]), trio, Refusal::NoEnd);
     registry_refuses(usual, bob_is_there(3, 2), &with(&["h:1"]), trio, Refusal::TooFewEnds);
     registry_refuses(usual, bob_is_there(3, 2), &with(&[]), trio, Refusal::TooFewEnds);
@@ -149,41 +150,41 @@ fn a_cluster_of_nobody_is_refused() {
 
 #[test]
 fn a_cluster_that_wants_no_end_or_three_is_refused() {
-    for ends in [0, 3, u32::MAX] {
-        let create = |_: &Desk| create(3, ends);
+    for end_points in [0, 3, u32::MAX] {
+        let create = |_: &TestRegistry| create(3, end_points);
         registry_refuses(usual, nobody, &[member()], create, Refusal::EndPointCount);
     }
 }
 
 #[test]
 fn no_cluster_given_is_refused() {
-    let current = |_: &Desk| Request::Join(ClusterRef::CURRENT);
+    let current = |_: &TestRegistry| Request::Join(ClusterRef::CURRENT);
     registry_refuses(usual, bob_is_there(3, 1), &[member()], current, Refusal::NoClusterGiven);
-    let get = |_: &Desk| Request::GetCluster(GetCluster::default());
+    let get = |_: &TestRegistry| Request::GetCluster(GetCluster::default());
     registry_refuses(usual, bob_is_there(3, 1), &[member()], get, Refusal::NoClusterGiven);
 }
 
 #[test]
 fn a_full_cluster_is_refused() {
-    let trio = |_: &Desk| join("trio");
+    let trio = |_: &TestRegistry| join("trio");
     registry_refuses(usual, bob_is_there(1, 1), &[member()], trio, Refusal::ClusterFull);
 }
 
 #[test]
 fn a_signature_by_another_key_or_over_other_words_is_refused() {
-    let alice = || token("alice", 0, &ENDS);
+    let alice = || token("alice", 0, &END_POINTS);
     let forged = [
-        Token { signature: token("alice", 1, &ENDS).signature, ..alice() },
+        Token { signature: token("alice", 1, &END_POINTS).signature, ..alice() },
         Token { signature: Some(vec![]), ..alice() },
         Token { signature: alice().signature.map(|s| s[1..].to_vec()), ..alice() },
         Token { name: "alicf".parse().unwrap(), ..alice() },
         Token { attrs: xlreg::identity::MemberAttrs::ADMIN, ..alice() },
-        Token { comms_key: token("alice", 1, &ENDS).comms_key, ..alice() },
-        Token { ends: vec!["h:1".parse().unwrap()], ..alice() },
-        Token { ends: vec!["h:2".parse().unwrap(), "h:1".parse().unwrap()], ..alice() },
+        Token { comms_key: token("alice", 1, &END_POINTS).comms_key, ..alice() },
+        Token { end_points: vec!["h:1".parse().unwrap()], ..alice() },
+        Token { end_points: vec!["h:2".parse().unwrap(), "h:1".parse().unwrap()], ..alice() },
     ];
     for token in forged {
-        let member = |_: &Desk| Request::Member(token.clone());
+        let member = |_: &TestRegistry| Request::Member(token.clone());
         registry_refuses(usual, nobody, &[], member, Refusal::BadSignature);
     }
 }
@@ -195,7 +196,7 @@ fn a_full_registry_is_told() {
     };
     registry_refuses(full(0, 9, 9), nobody, &[], |_| member(), Refusal::RegistryFull);
     registry_refuses(full(9, 0, 9), nobody, &[member()], |_| create(3, 1), Refusal::RegistryFull);
-    let trio = |_: &Desk| join("trio");
+    let trio = |_: &TestRegistry| join("trio");
     registry_refuses(full(9, 9, 1), bob_is_there(3, 1), &[member()], trio, Refusal::RegistryFull);
 }
 
@@ -209,7 +210,7 @@ fn one_request_too_many_is_refused() {
         let second = pair.ask(member()).unwrap();
         let third = pair.ask(create(3, 1)).unwrap();
         pair.settle();
-        let (id, alice) = pair.visitor.member().unwrap();
+        let (id, alice) = pair.state.member().unwrap();
         let told = replied(second, Reply::MemberOk { id, attrs: alice.attrs });
         pair.expect(
             [told, refused(Some(third), Refusal::TooManyRequests)],

@@ -3,14 +3,16 @@
 mod common;
 
 use common::Seeded;
-use common::pair::{Backend, Desk, cluster, duo, id, info, served, token, visit};
+use common::pair::{Backend, TestRegistry, at, cluster, duo, id, info, served, token, visit};
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{MemberAttrs, NodeId, Token};
-use xlreg::message::{ClusterRef, GetCluster, Listed, Refusal, Reply, Request, Which};
-use xlreg::registry::{Change, CheckedRequest, Cluster, Joined, Registry, Visitor};
+use xlreg::message::{
+    ClusterRef, GetCluster, MemberEntry, MemberIndex, MemberSet, Refusal, Reply, Request,
+};
+use xlreg::registry::{Change, CheckedRequest, ClientState, Cluster, Joined, Registry};
 
 fn empty() -> Registry {
-    Desk::usual().registry
+    TestRegistry::usual().registry
 }
 
 fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
@@ -28,7 +30,7 @@ fn a_registry_starts_with_nothing() {
 
 #[test]
 fn a_member_without_an_id_is_issued_a_fresh_one_of_32_bytes() {
-    let mut desk = Desk::usual();
+    let mut desk = TestRegistry::usual();
     let alice = || token("alice", 0, &[]);
     let first = visit(&mut desk, alice()).member().unwrap().0;
     let second = visit(&mut desk, alice()).member().unwrap().0;
@@ -42,9 +44,9 @@ fn a_member_without_an_id_is_issued_a_fresh_one_of_32_bytes() {
 #[test]
 fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
     for bytes in [&[3; 20][..], &[3; 32]] {
-        let mut desk = Desk::usual();
+        let mut desk = TestRegistry::usual();
         let own = NodeId::from_bytes(bytes).unwrap();
-        let alice = |ends: &[&str]| Token { id: Some(own), ..token("alice", 0, ends) };
+        let alice = |end_points: &[&str]| Token { id: Some(own), ..token("alice", 0, end_points) };
         assert_eq!(visit(&mut desk, alice(&[])).member().unwrap().0, own);
         // Another name, other ends and another comms key: the sig key is what counts.
         let mut renamed = Token { comms_key: token("x", 2, &[]).comms_key, ..alice(&["h:2"]) };
@@ -58,52 +60,52 @@ fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
 
 #[test]
 fn attrs_are_echoed_and_kept() {
-    let mut desk = Desk::usual();
+    let mut desk = TestRegistry::usual();
     let attrs = MemberAttrs::from_bits(0xFEDC_BA98_7654_3210);
     let token = common::identity("alice", 0).token(attrs, vec![], &mut Seeded::new(1)).unwrap();
-    let mut visitor = Visitor::new();
-    let reply = desk.answer(&mut visitor, Request::Member(token));
-    let (id, token) = visitor.member().unwrap();
+    let mut state = ClientState::new();
+    let reply = desk.answer(&mut state, Request::Member(token));
+    let (id, token) = state.member().unwrap();
     assert_eq!(reply, Reply::MemberOk { id, attrs });
     assert_eq!(token.attrs, attrs);
 }
 
 #[test]
 fn a_member_whose_signature_is_not_checked_never_comes_in() {
-    let mut desk = Desk::usual();
+    let mut desk = TestRegistry::usual();
     let forged = Token { signature: None, ..token("alice", 0, &[]) };
     let checked = CheckedRequest::new(Request::Member(forged.clone()), &RustCrypto);
     assert!(matches!(checked, Err(Refusal::BadSignature)));
-    let mut visitor = Visitor::new();
-    let reply = desk.answer(&mut visitor, Request::Member(forged));
+    let mut state = ClientState::new();
+    let reply = desk.answer(&mut state, Request::Member(forged));
     assert_eq!(reply, Reply::Error(Refusal::BadSignature.into()));
-    assert_eq!((visitor.member(), desk.registry), (None, empty()));
+    assert_eq!((state.member(), desk.registry), (None, empty()));
 }
 
 #[test]
 fn nothing_but_the_credential_is_told_to_a_visitor_nobody_knows() {
-    let mut desk = Desk::usual();
-    let mut visitor = Visitor::new();
+    let mut desk = TestRegistry::usual();
+    let mut state = ClientState::new();
     let credential = desk.registry.credential().clone();
-    assert_eq!(desk.answer(&mut visitor, Request::RegCred), Reply::RegCred(credential));
+    assert_eq!(desk.answer(&mut state, Request::RegCred), Reply::RegCred(credential));
     for request in [
         Request::Create(cluster("trio", 3, 1)),
         Request::Join(ClusterRef::CURRENT),
         Request::GetCluster(GetCluster::default()),
     ] {
-        let reply = desk.answer(&mut visitor, request);
+        let reply = desk.answer(&mut state, request);
         assert_eq!(reply, Reply::Error(Refusal::WrongState.into()));
     }
-    assert_eq!(desk.answer(&mut visitor, Request::Bye), Reply::Ack);
+    assert_eq!(desk.answer(&mut state, Request::Bye), Reply::Ack);
     assert_eq!(desk.changes, []);
 }
 
 #[test]
 fn a_cluster_has_at_most_64_members() {
     for (asked, given) in [(1, 1), (64, 64), (65, 64), (u32::MAX, 64)] {
-        let mut desk = Desk::usual();
-        let mut visitor = visit(&mut desk, token("alice", 0, &[]));
-        let reply = desk.answer(&mut visitor, Request::Create(cluster("big", asked, 2)));
+        let mut desk = TestRegistry::usual();
+        let mut state = visit(&mut desk, token("alice", 0, &[]));
+        let reply = desk.answer(&mut state, Request::Create(cluster("big", asked, 2)));
         let big = desk.registry.clusters().next().unwrap();
         assert_eq!(reply, Reply::Create(info(big.info().id, &cluster("big", given, 2))));
         assert_eq!(big.info().id.as_bytes().len(), 32);
@@ -116,43 +118,43 @@ fn a_cluster_has_at_most_64_members() {
 fn a_cluster_that_exists_is_found_and_the_proposal_ignored_however_bad() {
     let (mut desk, _, trio) = duo();
     let before = desk.registry.clone();
-    let mut visitor = visit(&mut desk, token("alice", 0, &["h:1"]));
+    let mut state = visit(&mut desk, token("alice", 0, &["h:1"]));
     for proposal in [cluster("trio", 9, 2), cluster("trio", 0, 0)] {
-        let reply = desk.answer(&mut visitor, Request::Create(proposal));
+        let reply = desk.answer(&mut state, Request::Create(proposal));
         assert_eq!(reply, Reply::Create(info(trio, &cluster("trio", 3, 1))));
     }
     assert_eq!(desk.registry.clusters().next(), before.clusters().next());
     // And the session remembers it.
-    let reply = desk.answer(&mut visitor, Request::GetCluster(GetCluster::default()));
+    let reply = desk.answer(&mut state, Request::GetCluster(GetCluster::default()));
     assert!(matches!(reply, Reply::Members(list) if list.cluster() == trio));
 }
 
 #[test]
 fn the_cluster_of_a_session_is_the_one_created_or_joined_last() {
     let (mut desk, _, trio) = duo();
-    let mut visitor = visit(&mut desk, token("carol", 2, &["h:3"]));
-    let current = |desk: &mut Desk, visitor: &mut Visitor| match desk
-        .answer(visitor, Request::GetCluster(GetCluster::default()))
+    let mut state = visit(&mut desk, token("carol", 2, &["h:3"]));
+    let current = |desk: &mut TestRegistry, state: &mut ClientState| match desk
+        .answer(state, Request::GetCluster(GetCluster::default()))
     {
         Reply::Members(list) => Ok(list.cluster()),
         Reply::Error(reason) => Err(reason.refusal()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(current(&mut desk, &mut visitor), Err(Some(Refusal::NoClusterGiven)));
-    let Reply::Create(duet) = desk.answer(&mut visitor, Request::Create(cluster("duet", 2, 2)))
+    assert_eq!(current(&mut desk, &mut state), Err(Some(Refusal::NoClusterGiven)));
+    let Reply::Create(duet) = desk.answer(&mut state, Request::Create(cluster("duet", 2, 2)))
     else {
         panic!()
     };
-    assert_eq!(current(&mut desk, &mut visitor), Ok(duet.id));
+    assert_eq!(current(&mut desk, &mut state), Ok(duet.id));
     // Looking at another cluster, or failing to join or create one, changes nothing.
     let look = GetCluster { cluster: trio.into(), which: None };
-    assert!(matches!(desk.answer(&mut visitor, Request::GetCluster(look)), Reply::Members(_)));
+    assert!(matches!(desk.answer(&mut state, Request::GetCluster(look)), Reply::Members(_)));
     for fails in [Request::Join(id(9).into()), Request::Create(cluster("nobody", 0, 1))] {
-        assert!(matches!(desk.answer(&mut visitor, fails), Reply::Error(_)));
+        assert!(matches!(desk.answer(&mut state, fails), Reply::Error(_)));
     }
-    assert_eq!(current(&mut desk, &mut visitor), Ok(duet.id));
-    assert!(matches!(desk.answer(&mut visitor, Request::Join(trio.into())), Reply::Join(_)));
-    assert_eq!(current(&mut desk, &mut visitor), Ok(trio));
+    assert_eq!(current(&mut desk, &mut state), Ok(duet.id));
+    assert!(matches!(desk.answer(&mut state, Request::Join(trio.into())), Reply::Join(_)));
+    assert_eq!(current(&mut desk, &mut state), Ok(trio));
 }
 
 #[test]
@@ -171,12 +173,13 @@ fn members_are_told_to_anyone_known_in_the_order_they_joined() {
         (Some(u64::MAX << 1), 0b10),
     ];
     for (asked, told) in cases {
-        let get = GetCluster { cluster: trio.into(), which: asked.map(Which::from_bits) };
+        let get = GetCluster { cluster: trio.into(), which: asked.map(MemberSet::from_bits) };
         let Reply::Members(list) = desk.answer(&mut onlooker, Request::GetCluster(get)) else {
             panic!()
         };
         assert_eq!((list.cluster(), list.which().bits()), (trio, told));
-        let expected = (0..).zip(&everyone).filter(|(index, _)| told >> index & 1 == 1);
+        let everyone = MemberIndex::all().zip(&everyone);
+        let expected = everyone.filter(|(index, _)| told >> index.get() & 1 == 1);
         assert!(list.iter().eq(expected), "{asked:?}");
     }
 }
@@ -184,16 +187,16 @@ fn members_are_told_to_anyone_known_in_the_order_they_joined() {
 #[test]
 fn joining_again_keeps_the_place_and_takes_the_new_token() {
     let (mut desk, [alice, _], trio) = duo();
-    let again = |name, ends| Token { id: Some(alice), ..token(name, 0, ends) };
+    let again = |name, end_points| Token { id: Some(alice), ..token(name, 0, end_points) };
     let joined = Reply::Join(info(trio, &cluster("trio", 3, 1)));
     let mut join = |token: Token| {
         let before = desk.changes.len();
-        let mut visitor = visit(&mut desk, token);
-        let reply = desk.answer(&mut visitor, Request::Join(trio.into()));
+        let mut state = visit(&mut desk, token);
+        let reply = desk.answer(&mut state, Request::Join(trio.into()));
         (reply, desk.changes[before..].to_vec())
     };
     let updated =
-        |token: Token| Change::MemberUpdated { cluster: trio, index: 0, member: token.into() };
+        |token: Token| Change::MemberUpdated { cluster: trio, index: at(0), member: token.into() };
     assert_eq!(join(again("alice", &["h:1"])), (joined.clone(), vec![]), "nothing new");
     let moved = again("alice", &["h:9"]);
     assert_eq!(join(moved.clone()), (joined.clone(), vec![updated(served(&moved, alice))]));
@@ -212,9 +215,9 @@ fn joining_again_keeps_the_place_and_takes_the_new_token() {
 #[test]
 fn one_member_may_be_in_several_clusters_and_one_key_in_a_cluster_twice() {
     let (mut desk, [alice, _], trio) = duo();
-    let mut visitor = visit(&mut desk, Token { id: Some(alice), ..token("alice", 0, &["h:1"]) });
-    desk.answer(&mut visitor, Request::Create(cluster("duet", 2, 1)));
-    let reply = desk.answer(&mut visitor, Request::Join(ClusterRef::CURRENT));
+    let mut state = visit(&mut desk, Token { id: Some(alice), ..token("alice", 0, &["h:1"]) });
+    desk.answer(&mut state, Request::Create(cluster("duet", 2, 1)));
+    let reply = desk.answer(&mut state, Request::Join(ClusterRef::CURRENT));
     assert!(matches!(reply, Reply::Join(_)));
     assert_eq!(desk.registry.cluster_named(&name("duet")).unwrap().members()[0].id, Some(alice));
     let mut twin = visit(&mut desk, token("twin", 0, &["h:1"]));
@@ -226,12 +229,12 @@ fn one_member_may_be_in_several_clusters_and_one_key_in_a_cluster_twice() {
 fn the_rules_of_one_cluster_hold_for_its_value_alone() {
     let (desk, [alice, _], trio) = duo();
     let duo = desk.registry.cluster(&trio).unwrap();
-    let carol: Listed = served(&token("carol", 2, &["h:3"]), id(3)).into();
-    let change = Change::MemberJoined { cluster: trio, index: 2, member: carol.clone() };
-    assert_eq!(duo.join(&carol), Ok(Joined { index: 2, change: Some(change) }));
+    let carol: MemberEntry = served(&token("carol", 2, &["h:3"]), id(3)).into();
+    let change = Change::MemberJoined { cluster: trio, index: at(2), member: carol.clone() };
+    assert_eq!(duo.join(&carol), Ok(Joined { index: at(2), change: Some(change) }));
     let impostor = served(&token("alice", 2, &["h:3"]), alice);
     assert_eq!(duo.join(&impostor.into()), Err(Refusal::MemberIdInUse));
-    let at = |size, ends| Cluster::create(id(5), cluster("new", size, ends));
+    let at = |size, end_points| Cluster::create(id(5), cluster("new", size, end_points));
     assert_eq!(at(0, 1).unwrap_err(), Refusal::EmptyCluster);
     assert_eq!(at(1, 0).unwrap_err(), Refusal::EndPointCount);
     assert_eq!(at(1, 3).unwrap_err(), Refusal::EndPointCount);

@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::pair::{Desk, cluster, duo, id, info, served, token, visit};
+use common::pair::{TestRegistry, at, cluster, duo, id, info, served, token, visit};
 use xlreg::identity::{NodeId, Token};
-use xlreg::message::{ClusterInfo, Create};
+use xlreg::message::{ClusterInfo, Create, MemberIndex};
 use xlreg::registry::{ApplyError, Change, Registry};
 
 fn empty() -> Registry {
-    Desk::usual().registry
+    TestRegistry::usual().registry
 }
 
 /// The change cannot be applied, and the registry is as it was.
@@ -50,7 +50,7 @@ fn a_cluster_name_is_taken_once() {
 fn members_of_an_unknown_cluster_do_not_apply() {
     let (desk, [alice, _], _) = duo();
     let token = served(&token("alice", 0, &["h:1"]), alice);
-    let (cluster, index) = (id(9), 0);
+    let (cluster, index) = (id(9), at(0));
     let unknown = ApplyError::NoCluster(cluster);
     let joined = Change::MemberJoined { cluster, index, member: token.clone().into() };
     assert_eq!(does_not_apply(&desk.registry, &joined), unknown);
@@ -63,18 +63,21 @@ fn a_member_at_another_index_than_the_next_does_not_apply() {
     let (mut desk, _, cluster) = duo();
     let carol = visit(&mut desk, token("carol", 2, &["h:3"])).member().unwrap().0;
     let token = served(&token("carol", 2, &["h:3"]), carol);
-    for index in [0, 1, 3, 63, u32::MAX] {
+    for index in [0, 1, 3, 63].map(at) {
         let joined = Change::MemberJoined { cluster, index, member: token.clone().into() };
         let wrong = ApplyError::Index { cluster, members: 2, index };
         assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
     }
-    let joined = Change::MemberJoined { cluster, index: 2, member: token.clone().into() };
+    for index in [64, 65, 256, u32::MAX] {
+        assert_eq!(MemberIndex::new(index), None, "no member can have it");
+    }
+    let joined = Change::MemberJoined { cluster, index: at(2), member: token.clone().into() };
     desk.registry.apply(&joined).unwrap();
     // Now it is full.
-    let joined = Change::MemberJoined { cluster, index: 3, member: token.clone().into() };
-    let wrong = ApplyError::Index { cluster, members: 3, index: 3 };
+    let joined = Change::MemberJoined { cluster, index: at(3), member: token.clone().into() };
+    let wrong = ApplyError::Index { cluster, members: 3, index: at(3) };
     assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
-    for index in [3, 64, u32::MAX] {
+    for index in [3, 63].map(at) {
         let updated = Change::MemberUpdated { cluster, index, member: token.clone().into() };
         let wrong = ApplyError::Index { cluster, members: 3, index };
         assert_eq!(does_not_apply(&desk.registry, &updated), wrong);
@@ -110,7 +113,7 @@ fn all_but(skipped: usize) -> Result<Registry, ApplyError> {
 fn changes_after_a_missing_one_do_not_apply() {
     let (_, _, trio) = duo();
     assert_eq!(all_but(1), Err(ApplyError::NoCluster(trio)));
-    assert_eq!(all_but(2), Err(ApplyError::Index { cluster: trio, members: 0, index: 1 }));
+    assert_eq!(all_but(2), Err(ApplyError::Index { cluster: trio, members: 0, index: at(1) }));
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn a_member_that_is_not_bound_does_not_apply() {
     let token = served(&token("carol", 2, &["h:3"]), id(3));
     does_not_apply(
         &desk.registry,
-        &Change::MemberJoined { cluster, index: 2, member: token.into() },
+        &Change::MemberJoined { cluster, index: at(2), member: token.into() },
     );
 }
 
@@ -144,7 +147,7 @@ fn a_member_without_an_id_does_not_apply() {
     let token = Token { signature: None, ..token("carol", 2, &["h:3"]) };
     does_not_apply(
         &desk.registry,
-        &Change::MemberJoined { cluster, index: 2, member: token.into() },
+        &Change::MemberJoined { cluster, index: at(2), member: token.into() },
     );
 }
 
@@ -154,7 +157,7 @@ fn a_member_that_is_in_the_cluster_does_not_apply_again_at_another_index() {
     let token = served(&token("alice-2", 0, &["h:1"]), alice);
     does_not_apply(
         &desk.registry,
-        &Change::MemberJoined { cluster, index: 2, member: token.into() },
+        &Change::MemberJoined { cluster, index: at(2), member: token.into() },
     );
 }
 
@@ -163,12 +166,12 @@ fn a_member_under_a_name_that_is_taken_does_not_apply() {
     let (mut desk, [alice, _], cluster) = duo();
     let carol = visit(&mut desk, token("alice", 2, &["h:3"])).member().unwrap().0;
     let joined = served(&token("alice", 2, &["h:3"]), carol);
-    let joined = Change::MemberJoined { cluster, index: 2, member: joined.into() };
+    let joined = Change::MemberJoined { cluster, index: at(2), member: joined.into() };
     does_not_apply(&desk.registry, &joined);
     let token = served(&token("bob", 0, &["h:1"]), alice);
     does_not_apply(
         &desk.registry,
-        &Change::MemberUpdated { cluster, index: 0, member: token.into() },
+        &Change::MemberUpdated { cluster, index: at(0), member: token.into() },
     );
 }
 
@@ -181,7 +184,7 @@ fn an_update_to_another_member_or_key_does_not_apply() {
     {
         does_not_apply(
             &desk.registry,
-            &Change::MemberUpdated { cluster, index: 0, member: token.into() },
+            &Change::MemberUpdated { cluster, index: at(0), member: token.into() },
         );
     }
 }

@@ -4,21 +4,22 @@ mod common;
 
 use std::sync::LazyLock;
 
-use common::pair::{Backend, DIALECTS, Desk, cluster, served, token};
+use common::pair::{Backend, DIALECTS, TestRegistry, cluster, served, token};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use xlreg::identity::{NodeId, Token};
-use xlreg::message::{ClusterInfo, ClusterRef, GetCluster, Refusal, Reply, Request, Which};
-use xlreg::registry::{Registry, RegistryLimits, Visitor};
+use xlreg::message::{ClusterInfo, ClusterRef, GetCluster, MemberSet, Refusal, Reply, Request};
+use xlreg::registry::{ClientState, Registry, RegistryLimits};
 
 const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3, memberships: 5 };
 const CLUSTERS: [&str; 5] = ["a", "b", "c", "d", "e"];
-const VISITORS: usize = 6;
+const CLIENTS: usize = 6;
 
 /// Signed tokens: 4 keys, 4 names, 0 to 2 ends.
 static TOKENS: LazyLock<Vec<Token>> = LazyLock::new(|| {
-    let ends = [&[][..], &["h:1"], &["h:1", "h:2"], &["h:3", "h:4"]];
-    let all = (0..64).map(|n| token(["n0", "n1", "n2", "n3"][n / 4 % 4], n % 4, ends[n / 16]));
+    let end_points = [&[][..], &["h:1"], &["h:1", "h:2"], &["h:3", "h:4"]];
+    let all =
+        (0..64).map(|n| token(["n0", "n1", "n2", "n3"][n / 4 % 4], n % 4, end_points[n / 16]));
     all.collect()
 });
 
@@ -32,7 +33,7 @@ enum Pick {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// The visitor hangs up, and another takes the place.
+    /// The client hangs up, and another takes the place.
     Leave,
     Member {
         token: usize,
@@ -42,7 +43,7 @@ enum Step {
     Create {
         name: usize,
         size: u32,
-        ends: u32,
+        end_points: u32,
     },
     Join {
         id: Pick,
@@ -70,7 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0usize..64, pick(), forged)
             .prop_map(|(token, id, forged)| Step::Member { token, id, forged }),
         3 => (name.clone(), prop_oneof![0u32..5, Just(70)], 0u32..4)
-            .prop_map(|(name, size, ends)| Step::Create { name, size, ends }),
+            .prop_map(|(name, size, end_points)| Step::Create { name, size, end_points }),
         8 => (pick(), prop::option::of(name)).prop_map(|(id, name)| Step::Join { id, name }),
         2 => (pick(), prop::option::of(0u64..16)).prop_map(|(id, which)| Step::Get { id, which }),
     ]
@@ -81,17 +82,17 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     nodes: Vec<(NodeId, Token)>,
     clusters: Vec<(String, ClusterInfo, Vec<Token>)>,
-    visitors: [Seat; VISITORS],
+    clients: [ClientModel; CLIENTS],
 }
 
 #[derive(Clone, Default)]
-struct Seat {
+struct ClientModel {
     member: Option<Token>,
     cluster: Option<NodeId>,
 }
 
 impl Model {
-    fn find(&self, seat: &Seat, cluster: &ClusterRef) -> Result<usize, Refusal> {
+    fn find(&self, client: &ClientModel, cluster: &ClusterRef) -> Result<usize, Refusal> {
         let place = |wanted: &dyn Fn(&str, NodeId) -> bool| {
             self.clusters.iter().position(|(name, info, _)| wanted(name, info.id))
         };
@@ -101,18 +102,18 @@ impl Model {
         if let Some(named) = &cluster.name {
             return place(&|it, _| it == named.as_str()).ok_or(Refusal::NoClusterWithName);
         }
-        place(&|_, it| Some(it) == seat.cluster).ok_or(Refusal::NoClusterGiven)
+        place(&|_, it| Some(it) == client.cluster).ok_or(Refusal::NoClusterGiven)
     }
 
     /// Every reason there is to refuse a request; PROTOCOL does not say which goes first.
-    fn reasons(&self, seat: &Seat, request: &Request, forged: bool) -> Vec<Refusal> {
+    fn reasons(&self, client: &ClientModel, request: &Request, forged: bool) -> Vec<Refusal> {
         let mut reasons = Vec::new();
         let mut unless = |fine: bool, refusal| {
             if !fine {
                 reasons.push(refusal)
             }
         };
-        match (request, &seat.member) {
+        match (request, &client.member) {
             (Request::Member(token), before) => {
                 unless(before.is_none(), Refusal::WrongState);
                 unless(!forged, Refusal::BadSignature);
@@ -130,12 +131,12 @@ impl Model {
             (Request::Create(create), _) => {
                 if !self.clusters.iter().any(|(name, ..)| name == create.name.as_str()) {
                     unless(create.max_size > 0, Refusal::EmptyCluster);
-                    let ends = create.end_point_count;
-                    unless(ends == 1 || ends == 2, Refusal::EndPointCount);
+                    let end_points = create.end_point_count;
+                    unless(end_points == 1 || end_points == 2, Refusal::EndPointCount);
                     unless(self.clusters.len() < LIMITS.clusters, Refusal::RegistryFull);
                 }
             }
-            (Request::Join(cluster), Some(token)) => match self.find(seat, cluster) {
+            (Request::Join(cluster), Some(token)) => match self.find(client, cluster) {
                 Err(refusal) => unless(false, refusal),
                 Ok(place) => {
                     let (_, info, members) = &self.clusters[place];
@@ -144,7 +145,7 @@ impl Model {
                     } else {
                         Refusal::TooFewEnds
                     };
-                    unless(token.ends.len() >= info.end_point_count as usize, few);
+                    unless(token.end_points.len() >= info.end_point_count as usize, few);
                     let own = members.iter().position(|member| member.id == token.id);
                     let namesake = members.iter().position(|member| member.name == token.name);
                     unless(namesake.is_none() || namesake == own, Refusal::MemberNameInUse);
@@ -155,7 +156,7 @@ impl Model {
                 }
             },
             (Request::GetCluster(get), _) => {
-                if let Err(refusal) = self.find(seat, &get.cluster) {
+                if let Err(refusal) = self.find(client, &get.cluster) {
                     unless(false, refusal);
                 }
             }
@@ -166,7 +167,7 @@ impl Model {
 
     /// Takes a request that was not refused, and says what the answer should have been.
     fn take(&mut self, at: usize, request: &Request, reply: &Reply) -> Reply {
-        let mut seat = self.visitors[at].clone();
+        let mut client = self.clients[at].clone();
         let expected = match request {
             Request::Member(token) => {
                 // A fresh ID is the registry's to choose, if it is fresh.
@@ -177,7 +178,7 @@ impl Model {
                 if !known {
                     self.nodes.push((*id, token.clone()));
                 }
-                seat.member = Some(served(token, *id));
+                client.member = Some(served(token, *id));
                 Reply::MemberOk { id: *id, attrs: token.attrs }
             }
             Request::Create(create) => {
@@ -192,31 +193,31 @@ impl Model {
                     self.clusters.len() - 1
                 });
                 let info = self.clusters[place].1;
-                seat.cluster = Some(info.id);
+                client.cluster = Some(info.id);
                 Reply::Create(info)
             }
             Request::Join(cluster) => {
-                let place = self.find(&seat, cluster).unwrap();
+                let place = self.find(&client, cluster).unwrap();
                 let (_, info, members) = &mut self.clusters[place];
-                let token = seat.member.clone().unwrap();
+                let token = client.member.clone().unwrap();
                 match members.iter_mut().find(|member| member.id == token.id) {
                     Some(member) => *member = token,
                     None => members.push(token),
                 }
-                seat.cluster = Some(info.id);
+                client.cluster = Some(info.id);
                 Reply::Join(*info)
             }
             Request::GetCluster(get) => {
-                let (_, info, members) = &self.clusters[self.find(&seat, &get.cluster).unwrap()];
+                let (_, info, members) = &self.clusters[self.find(&client, &get.cluster).unwrap()];
                 let wanted = |n: usize| get.which.is_none_or(|which| which.bits() >> n & 1 == 1);
                 let wanted: Vec<_> = (0..members.len()).filter(|n| wanted(*n)).collect();
-                let which = Which::from_bits(wanted.iter().map(|n| 1 << n).sum());
+                let which = MemberSet::from_bits(wanted.iter().map(|n| 1 << n).sum());
                 let tokens = wanted.into_iter().map(|n| members[n].clone()).collect();
                 Reply::Members(xlreg::message::MemberList::new(info.id, which, tokens).unwrap())
             }
             Request::RegCred | Request::Bye => panic!("not asked here"),
         };
-        self.visitors[at] = seat;
+        self.clients[at] = client;
         expected
     }
 
@@ -233,7 +234,7 @@ impl Model {
         }
     }
 
-    /// What the model makes of a step; `None` where the visitor just leaves.
+    /// What the model makes of a step; `None` where the client just leaves.
     fn request(&self, step: &Step) -> Option<(Request, bool)> {
         let named = |name: &Option<usize>| name.map(|name| CLUSTERS[name].parse().unwrap());
         Some(match step {
@@ -245,15 +246,15 @@ impl Model {
                 }
                 (Request::Member(token), *forged)
             }
-            Step::Create { name, size, ends } => {
-                (Request::Create(cluster(CLUSTERS[*name], *size, *ends)), false)
+            Step::Create { name, size, end_points } => {
+                (Request::Create(cluster(CLUSTERS[*name], *size, *end_points)), false)
             }
             Step::Join { id, name } => {
                 (Request::Join(ClusterRef { id: self.id(*id), name: named(name) }), false)
             }
             Step::Get { id, which } => {
                 let cluster = ClusterRef { id: self.id(*id), name: None };
-                let which = which.map(Which::from_bits);
+                let which = which.map(MemberSet::from_bits);
                 (Request::GetCluster(GetCluster { cluster, which }), false)
             }
         })
@@ -277,7 +278,7 @@ impl Model {
     }
 }
 
-fn rebuilt(desk: &Desk, changes: &[xlreg::registry::Change]) -> Registry {
+fn rebuilt(desk: &TestRegistry, changes: &[xlreg::registry::Change]) -> Registry {
     let mut registry = Registry::new(desk.registry.credential().clone(), LIMITS);
     changes.iter().for_each(|change| registry.apply(change).unwrap());
     registry
@@ -293,24 +294,24 @@ proptest! {
 
     #[test]
     fn the_registry_does_what_the_model_does(
-        steps in prop::collection::vec((0..VISITORS, step()), 1..80),
+        steps in prop::collection::vec((0..CLIENTS, step()), 1..80),
     ) {
-        let mut desk = Desk::new(DIALECTS[0], LIMITS);
+        let mut desk = TestRegistry::new(DIALECTS[0], LIMITS);
         let mut model = Model::default();
-        let mut visitors: [Visitor; VISITORS] = Default::default();
+        let mut clients: [ClientState; CLIENTS] = Default::default();
         for (at, step) in steps {
             let Some((request, forged)) = model.request(&step) else {
-                visitors[at] = Visitor::new();
-                model.visitors[at] = Seat::default();
+                clients[at] = ClientState::new();
+                model.clients[at] = ClientModel::default();
                 continue;
             };
-            let reasons = model.reasons(&model.visitors[at], &request, forged);
-            let before = (desk.registry.clone(), desk.changes.len(), format!("{:?}", visitors[at]));
-            let reply = desk.answer(&mut visitors[at], request.clone());
+            let reasons = model.reasons(&model.clients[at], &request, forged);
+            let before = (desk.registry.clone(), desk.changes.len(), format!("{:?}", clients[at]));
+            let reply = desk.answer(&mut clients[at], request.clone());
             if let Reply::Error(reason) = &reply {
                 let refusal = reason.refusal().unwrap();
                 prop_assert!(reasons.contains(&refusal), "{refusal:?} to {request:?}");
-                let now = (desk.registry.clone(), desk.changes.len(), format!("{:?}", visitors[at]));
+                let now = (desk.registry.clone(), desk.changes.len(), format!("{:?}", clients[at]));
                 prop_assert_eq!(now, before);
             } else {
                 prop_assert!(reasons.is_empty(), "{:?} to {:?}: {:?}", reply, request, reasons);

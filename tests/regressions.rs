@@ -3,15 +3,15 @@
 
 mod common;
 
-use common::pair::{self, Backend, Desk, after, cluster, view};
+use common::pair::{self, Backend, TestRegistry, after, cluster, view};
 use common::wire::{
     self, DIALECTS, Msg, NOW, NoRsa, Peer, ask_for, asking, bad, client_refuses, create, drain,
-    feed, identified, is_over, member, next_request, token,
+    feed, is_over, member, next_request, registered, token,
 };
 use common::{KEYS, Seeded};
 use xlreg::identity::{CommsKeyPair, KeyError, KeyForm, KeyPairError, NodeIdError, Token, Version};
 use xlreg::message::{Field, MessageError, Op, Refusal, Reply, Request};
-use xlreg::registry::Visitor;
+use xlreg::registry::ClientState;
 use xlreg::session::{
     ClientEvent, CommandError, Dialect, EofAt, Error, Limits, Machine, OpenedHello, RequestId,
     SealedHello, Server, ServerConfig, ServerEvent, Session, TimerKind,
@@ -30,12 +30,12 @@ fn taken(server: &mut Session<Server>) -> Vec<(RequestId, Request)> {
 // All seven GetCluster were told at once, and seven replies of 40 KB waited together.
 #[test]
 fn at_most_one_large_reply_waits_however_many_are_asked_for() {
-    let mut full = Desk::usual();
+    let mut full = TestRegistry::usual();
     for n in 0..64 {
-        full.seat(pair::token(&format!("m{n}"), n, &["h:1"]), &cluster("full", 64, 1));
+        full.enroll_member(pair::token(&format!("m{n}"), n, &["h:1"]), &cluster("full", 64, 1));
     }
     for dialect in DIALECTS {
-        let (mut desk, mut visitor, limits) = (full.clone(), Visitor::new(), Limits::server());
+        let (mut desk, mut state, limits) = (full.clone(), ClientState::new(), Limits::server());
         let (mut server, mut peer) = wire::server(dialect, limits.clone());
         let get = Msg::op(Op::GetCluster).bytes(14, "full");
         let flight: Vec<Msg> = [member()].into_iter().chain(vec![get; 7]).collect();
@@ -55,7 +55,7 @@ fn at_most_one_large_reply_waits_however_many_are_asked_for() {
             for (id, request) in requests {
                 told.push(request.op());
                 let waiting = server.output().len();
-                server.reply(NOW, id, &desk.answer(&mut visitor, request)).unwrap();
+                server.reply(NOW, id, &desk.answer(&mut state, request)).unwrap();
                 largest = largest.max(server.output().len() - waiting);
                 assert!(server.output().len() <= limits.output + largest);
             }
@@ -193,7 +193,7 @@ fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
     ];
     for dialect in DIALECTS {
         for (message, op, error, refusal) in &table {
-            let (new, known) = (wire::server(dialect, Limits::server()), identified(dialect));
+            let (new, known) = (wire::server(dialect, Limits::server()), registered(dialect));
             let (wrong, right) = if *op == Op::Member { (known, new) } else { (new, known) };
             let late = (Error::WrongState(*op), Refusal::WrongState);
             for ((mut server, mut peer), error, refusal) in
@@ -212,7 +212,7 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
     let signed = |len: usize| Token { signature: Some(vec![7; len]), ..token() };
     let largest = (0..20_000).rev().find(|len| {
         let (mut client, _) = wire::client(Dialect::Prefixed, Limits::client());
-        match client.identify(NOW, signed(*len)) {
+        match client.register(NOW, signed(*len)) {
             Ok(_) => true,
             Err(CommandError::TooLarge { bytes, limit }) => bytes <= limit,
             Err(other) => panic!("{other}"),
@@ -225,20 +225,20 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
         let (mut control, _) = wire::client(dialect, Limits::client());
         let before = view(&client);
         let unsigned = Token { signature: None, ..token() };
-        assert_eq!(client.identify(NOW, unsigned), Err(CommandError::Unsigned));
+        assert_eq!(client.register(NOW, unsigned), Err(CommandError::Unsigned));
         for len in [largest + 1, 20_000, 1 << 20] {
-            let declined = client.identify(NOW, signed(len)).unwrap_err();
+            let declined = client.register(NOW, signed(len)).unwrap_err();
             assert!(matches!(declined, CommandError::TooLarge { bytes, limit } if bytes > limit));
         }
         assert_eq!(view(&client), before);
         // The same ID, and the same bytes from the same generator.
-        assert_eq!(client.identify(NOW, token()), control.identify(NOW, token()));
+        assert_eq!(client.register(NOW, token()), control.register(NOW, token()));
         assert_eq!(drain(&mut client), drain(&mut control));
         assert_eq!(client.bye(NOW), control.bye(NOW));
         assert_eq!(drain(&mut client), drain(&mut control));
         // A deployed registry reads 16 KiB at once.
         let (mut client, _) = wire::client(dialect, Limits::client());
-        client.identify(NOW, signed(largest)).unwrap();
+        client.register(NOW, signed(largest)).unwrap();
         assert!(drain(&mut client).len() <= 16 * 1024);
     }
 }
@@ -246,23 +246,23 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
 // Any counts were taken: a cluster of none, or one that 64 bits cannot tell the members of.
 #[test]
 fn a_cluster_that_cannot_be_is_not_taken_from_a_registry() {
-    let info = |op, size: u64, ends: u64| {
+    let info = |op, size: u64, end_points: u64| {
         let info = Msg::op(op).bytes(13, [9; 32]).varint(15, size).varint(16, 0);
-        info.varint(17, ends).encode()
+        info.varint(17, end_points).encode()
     };
     for (ask, op) in [(Op::Create, Op::CreateReply), (Op::Join, Op::JoinReply)] {
-        for (size, ends) in [(0, 1), (65, 1), (u32::MAX, 2), (3, 0), (3, 3), (64, u32::MAX)] {
+        for (size, end_points) in [(0, 1), (65, 1), (u32::MAX, 2), (3, 0), (3, 3), (64, u32::MAX)] {
             let (field, value, most) = match size {
-                3 | 64 => (Field::EndPointCount, ends, 2),
+                3 | 64 => (Field::EndPointCount, end_points, 2),
                 _ => (Field::ClusterMaxSize, size, 64),
             };
             let error = bad(MessageError::OutOfRange { field, value, most });
-            client_refuses(ask, &info(op, size.into(), ends.into()), &error);
+            client_refuses(ask, &info(op, size.into(), end_points.into()), &error);
         }
         for (dialect, size) in DIALECTS.into_iter().flat_map(|d| [(d, 1), (d, 64)]) {
-            for ends in [1, 2] {
+            for end_points in [1, 2] {
                 let (mut client, mut peer) = asking(dialect, ask);
-                feed(&mut client, &peer.seal(&info(op, size, ends)));
+                feed(&mut client, &peer.seal(&info(op, size, end_points)));
                 let told = client.poll_event();
                 assert!(matches!(told, Ok(Some(ClientEvent::Reply { .. }))), "{told:?}");
             }
@@ -282,7 +282,7 @@ fn a_client_that_fails_has_nothing_more_to_say() {
         };
         let waiting = || {
             let (mut client, peer) = wire::client(dialect, Limits::client());
-            client.identify(NOW, token()).unwrap();
+            client.register(NOW, token()).unwrap();
             (client, peer)
         };
         let (mut client, mut peer) = waiting();
@@ -309,7 +309,7 @@ fn a_client_that_fails_has_nothing_more_to_say() {
 fn a_server_that_fails_still_sends_its_replies_and_then_the_error() {
     for dialect in DIALECTS {
         for answered_late in [false, true] {
-            let (mut server, mut peer) = identified(dialect);
+            let (mut server, mut peer) = registered(dialect);
             let credential = Reply::RegCred(wire::registry().credential().clone());
             let ask = Msg::op(Op::RegCredRequest).encode();
             let flight = [peer.seal(&ask), peer.seal(&ask), peer.seal(&member().encode())];
@@ -335,7 +335,7 @@ fn a_server_that_fails_still_sends_its_replies_and_then_the_error() {
             lengths.push(output.len());
             let told: Vec<_> = lengths
                 .windows(2)
-                .map(|ends| Msg::decode(&peer.open(&output[ends[0]..ends[1]])))
+                .map(|end_points| Msg::decode(&peer.open(&output[end_points[0]..end_points[1]])))
                 .collect();
             assert_eq!(told[0].get(1), Msg::op(Op::RegCredReply).get(1));
             assert_eq!(told[1..], [told[0].clone(), Msg::error(Refusal::WrongState)]);

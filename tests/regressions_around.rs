@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::pair::errand::{Odd, START, alice, alice_s_plan, enroll, seat, tick};
-use common::pair::{self, Backend, Desk, Setup, after, cluster, served};
+use common::pair::enrollment::{Odd, START, alice, alice_s_plan, enroll, enroll_member, tick};
+use common::pair::{self, Backend, Setup, TestRegistry, after, at, cluster, served};
 use common::wire::{self, DIALECTS, Msg, NOW, NoRsa, drain, feed};
 use common::{Seeded, identity, to_the_end};
 use std::fs;
@@ -18,7 +18,7 @@ use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
 use xlreg::identity::directory::{DirectoryError, DirectoryLock};
 use xlreg::identity::{Identity, NodeId, Token};
 use xlreg::message::{ClusterRef, GetCluster, Op, Reason, Refusal, Reply, Request};
-use xlreg::registry::{Change, Outcome, Registry, Visitor};
+use xlreg::registry::{Change, ClientState, Outcome, Registry};
 use xlreg::session::{
     ClientConfig, Dialect, EofAt, Error, Limits, Machine, Server, ServerConfig, ServerEvent,
     Session, TimerKind,
@@ -73,8 +73,8 @@ struct Journal {
 }
 
 impl Journal {
-    fn ask(&mut self, visitor: &mut Visitor, request: Request) -> Outcome {
-        let outcome = self.registry.handle(visitor, request, &mut self.rng);
+    fn ask(&mut self, state: &mut ClientState, request: Request) -> Outcome {
+        let outcome = self.registry.handle(state, request, &mut self.rng);
         self.changes.extend(outcome.change.clone());
         let counted = u64::try_from(self.changes.len()).unwrap();
         assert_eq!((outcome.revision, self.registry.revision()), (counted, counted));
@@ -87,7 +87,8 @@ impl Journal {
 fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     let mut journal =
         Journal { registry: wire::registry(), rng: Seeded::new(3), changes: Vec::new() };
-    let (mut alice_s, mut bob_s, mut again) = (Visitor::new(), Visitor::new(), Visitor::new());
+    let (mut alice_s, mut bob_s, mut again) =
+        (ClientState::new(), ClientState::new(), ClientState::new());
     let trio = cluster("trio", 3, 1);
     let all = || Request::GetCluster(GetCluster { cluster: trio.name.clone().into(), which: None });
     let join = || Request::Join(trio.name.clone().into());
@@ -99,13 +100,13 @@ fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     assert_eq!((found.change, found.reply), (None, created.reply));
     assert!(found.revision >= created.revision);
 
-    let ends = |outcome: &Outcome| match &outcome.reply {
-        Reply::Members(list) => list.members()[0].ends[0].port(),
+    let end_points = |outcome: &Outcome| match &outcome.reply {
+        Reply::Members(list) => list.members()[0].end_points[0].port(),
         other => panic!("{other:?}"),
     };
     let joined = journal.ask(&mut alice_s, join());
     let told = journal.ask(&mut bob_s, all());
-    assert_eq!((ends(&told), told.change.is_none()), (1, true));
+    assert_eq!((end_points(&told), told.change.is_none()), (1, true));
     assert!(told.revision >= joined.revision);
 
     let id = alice_s.member().unwrap().0;
@@ -115,17 +116,17 @@ fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     let updated = journal.ask(&mut again, join());
     assert!(matches!(updated.change, Some(Change::MemberUpdated { .. })));
     let told = journal.ask(&mut bob_s, all());
-    assert_eq!(ends(&told), 7);
+    assert_eq!(end_points(&told), 7);
     assert!(told.revision >= updated.revision && updated.revision > joined.revision);
 
     // Refusals change nothing, and tell of the present too.
     let unsigned = Token { signature: None, ..alice() };
-    for (visitor, request) in [
-        (&mut Visitor::new(), Request::Member(unsigned)),
+    for (client, request) in [
+        (&mut ClientState::new(), Request::Member(unsigned)),
         (&mut bob_s, Request::Join(NodeId::from_bytes(&[5; 32]).unwrap().into())),
-        (&mut Visitor::new(), Request::Join(ClusterRef::CURRENT)),
+        (&mut ClientState::new(), Request::Join(ClusterRef::CURRENT)),
     ] {
-        let refused = journal.ask(visitor, request);
+        let refused = journal.ask(client, request);
         assert!(matches!(refused.reply, Reply::Error(_)) && refused.change.is_none());
     }
 
@@ -164,7 +165,7 @@ fn a_first_pause_of_nothing_grows_like_any_other() {
         }
         // News start it anew.
         if round == 0 {
-            seat(&mut backend.0, "bob", 1);
+            enroll_member(&mut backend.0, "bob", 1);
             tick(&mut wire, &mut backend);
         }
     }
@@ -249,8 +250,8 @@ fn saving_rewrites_what_has_changed_and_leaves_the_rest_alone() {
 /// A registry at the other end of a line in memory, which breaks as it is told.
 struct Line {
     server: Session<Server>,
-    visitor: Visitor,
-    desk: Desk,
+    state: ClientState,
+    desk: TestRegistry,
     /// All that has come up.
     up: Vec<u8>,
     /// Bytes that a call moves at most.
@@ -275,8 +276,8 @@ impl Line {
         let config = ServerConfig { hello_len: 44, ..ServerConfig::new(&credential.comms_key) };
         Self {
             server: Session::<Server>::new(NOW, config, Seeded::new(5)),
-            visitor: Visitor::new(),
-            desk: Desk::usual(),
+            state: ClientState::new(),
+            desk: TestRegistry::usual(),
             up: Vec::new(),
             chunk: usize::MAX,
             interrupts: false,
@@ -303,7 +304,7 @@ impl Line {
                 }
                 (ServerEvent::Request { id, request }, _) => {
                     self.gone = self.last == Some(request.op());
-                    let reply = self.desk.answer(&mut self.visitor, request);
+                    let reply = self.desk.answer(&mut self.state, request);
                     self.server.reply(NOW, id, &reply).unwrap();
                 }
                 (other, _) => panic!("{other:?}"),
@@ -369,7 +370,7 @@ impl Transport for &mut Line {
 type Told = (Vec<EnrollEvent>, Result<(), DriveError<EnrollError>>);
 
 /// Alice makes a cluster of her own, on this line.
-fn errand(line: &mut Line) -> Told {
+fn enrollment(line: &mut Line) -> Told {
     let (clock, credential) = (Clock::start(), pair::credential(Dialect::Prefixed));
     let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&credential) };
     let plan = Plan::create_and_join(alice(), cluster("solo", 1, 1));
@@ -380,10 +381,11 @@ fn errand(line: &mut Line) -> Told {
 /// What Alice is told where nothing breaks, and the bytes she sends.
 fn undisturbed() -> (Vec<EnrollEvent>, Vec<u8>) {
     let mut line = Line::new();
-    let (events, outcome) = errand(&mut line);
+    let (events, outcome) = enrollment(&mut line);
     outcome.unwrap();
-    let id = line.visitor.member().unwrap().0;
-    let ending = [EnrollEvent::Member { index: 0, token: served(&alice(), id) }, EnrollEvent::Done];
+    let id = line.state.member().unwrap().0;
+    let ending =
+        [EnrollEvent::Member { index: at(0), token: served(&alice(), id) }, EnrollEvent::Done];
     assert_eq!((events.len(), &events[4..]), (6, &ending[..]));
     (events, line.up)
 }
@@ -391,21 +393,21 @@ fn undisturbed() -> (Vec<EnrollEvent>, Vec<u8>) {
 const GONE: [ErrorKind; 3] =
     [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe];
 
-// A reset in place of the Ack failed the errand, though all was known.
+// A reset in place of the Ack failed the enrollment, though all was known.
 #[test]
-fn a_registry_that_is_gone_after_the_last_members_ends_an_errand_well() {
+fn a_registry_that_is_gone_after_the_last_members_ends_an_enrollment_well() {
     let (events, _) = undisturbed();
     for kind in GONE {
         for write_fails in [None, Some(kind)] {
             let last = Some(Op::GetCluster);
             let mut line = Line { last, write_fails, read_fails: Some(kind), ..Line::new() };
-            let (told, outcome) = errand(&mut line);
+            let (told, outcome) = enrollment(&mut line);
             assert!(outcome.is_ok(), "{kind}: {outcome:?}");
             assert_eq!(told, events);
         }
         // Gone any earlier, the machine says what that means.
         let mut line = Line { last: Some(Op::Join), read_fails: Some(kind), ..Line::new() };
-        let (told, outcome) = errand(&mut line);
+        let (told, outcome) = enrollment(&mut line);
         let expected = EnrollError::Session(Error::Eof(EofAt::Reply));
         assert!(matches!(outcome, Err(DriveError::Machine(error)) if error == expected));
         assert_eq!(told, events[..4]);
@@ -419,7 +421,7 @@ fn a_refusal_is_heard_though_nothing_can_be_written_any_more() {
         for read_fails in [None, Some(kind)] {
             let (refusal, write_fails) = (Some(Refusal::RegistryFull), Some(kind));
             let mut line = Line { refusal, write_fails, read_fails, ..Line::new() };
-            let (told, outcome) = errand(&mut line);
+            let (told, outcome) = enrollment(&mut line);
             let reason = Refusal::RegistryFull.into();
             let expected = EnrollError::Refused { request: Some(Op::Member), reason };
             let refused = matches!(&outcome, Err(DriveError::Machine(error)) if *error == expected);
@@ -435,7 +437,7 @@ fn calls_that_are_interrupted_or_move_little_lose_nothing() {
     let (events, up) = undisturbed();
     for (chunk, interrupts) in [(1, false), (usize::MAX, true), (1, true), (7, true)] {
         let mut line = Line { chunk, interrupts, ..Line::new() };
-        let (told, outcome) = errand(&mut line);
+        let (told, outcome) = enrollment(&mut line);
         assert!(outcome.is_ok(), "{chunk} at once: {outcome:?}");
         assert_eq!((told, &line.up), (events.clone(), &up), "{chunk} at once");
     }
@@ -449,13 +451,13 @@ fn a_transport_that_takes_nothing_or_fails_otherwise_is_an_io_error() {
         other => panic!("{other:?}"),
     };
     let mut line = Line { write_fails: Some(ErrorKind::WriteZero), ..Line::new() };
-    assert_eq!((of(errand(&mut line)), line.up.len()), ((0, ErrorKind::WriteZero), 0));
+    assert_eq!((of(enrollment(&mut line)), line.up.len()), ((0, ErrorKind::WriteZero), 0));
     for kind in [ErrorKind::PermissionDenied, ErrorKind::UnexpectedEof, ErrorKind::OutOfMemory] {
         let last = Some(Op::Member);
         let mut line = Line { last, read_fails: Some(kind), ..Line::new() };
-        assert_eq!(of(errand(&mut line)), (2, kind));
+        assert_eq!(of(enrollment(&mut line)), (2, kind));
         let mut line = Line { last, write_fails: Some(kind), ..Line::new() };
-        assert_eq!(of(errand(&mut line)), (2, kind));
+        assert_eq!(of(enrollment(&mut line)), (2, kind));
     }
 }
 

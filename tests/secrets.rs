@@ -149,7 +149,7 @@ fn play(
         let event = client.poll_event().unwrap().expect("a reply");
         look(&event);
         let asked = match event {
-            ClientEvent::Connected { .. } => client.identify(NOW, pair::token("m", 1, &["h:1"])),
+            ClientEvent::Connected { .. } => client.register(NOW, pair::token("m", 1, &["h:1"])),
             ClientEvent::Reply { reply: Reply::MemberOk { .. }, .. } => {
                 client.registry_credential(NOW)
             }
@@ -521,10 +521,10 @@ fn nothing_of_a_session_s_keys_is_left_in_memory() {
             println!("{dialect}: on the stack {:?}", copies.map(|(_, on_stack)| on_stack));
             copies.map(|(elsewhere, _)| elsewhere)
         };
-        let ends = play(dialect, seeds, 2, &mut |_| ());
+        let end_points = play(dialect, seeds, 2, &mut |_| ());
         // Each side has the session key twice, to read and to write with, and the one-shot key no more.
         assert_eq!(copies(), [0, 4], "{dialect}, open");
-        drop(ends);
+        drop(end_points);
         assert_eq!(copies(), [0, 0], "{dialect}, gone");
         // What has failed is kept by its caller as long as he likes, and its keys are not.
         let (mut client, mut server) = play(dialect, seeds, 2, &mut |_| ());

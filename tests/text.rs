@@ -14,7 +14,7 @@ use xlreg::identity::{
     AttrsError, ClusterAttrs, EndPoint, EndPointError, Fingerprint, FingerprintError, MemberAttrs,
     Name, NameError, NodeId, NodeIdError, PublicKey, Version,
 };
-use xlreg::message::{Op, Refusal, UnknownOp, UnknownRefusal, Which, WhichError};
+use xlreg::message::{MemberSet, MemberSetError, Op, Refusal, UnknownOp, UnknownRefusal};
 use xlreg::session::{Dialect, UnknownDialect};
 
 fn round<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(value: &T) {
@@ -38,7 +38,7 @@ fn read_all(text: &str) {
     read::<ClusterAttrs>(text);
     read::<PublicKey>(text);
     read::<Fingerprint>(text);
-    read::<Which>(text);
+    read::<MemberSet>(text);
     read::<Op>(text);
     read::<Refusal>(text);
     read::<Dialect>(text);
@@ -52,10 +52,10 @@ proptest! {
         for bits in [bits, bits >> few, bits & 7, 1 << few] {
             round(&MemberAttrs::from(bits));
             round(&ClusterAttrs::from(bits));
-            round(&Which::from(bits));
+            round(&MemberSet::from(bits));
             prop_assert_eq!(u64::from(MemberAttrs::from(bits)), bits);
             prop_assert_eq!(u64::from(ClusterAttrs::from(bits)), bits);
-            prop_assert_eq!(u64::from(Which::from(bits)), bits);
+            prop_assert_eq!(u64::from(MemberSet::from(bits)), bits);
         }
         for id in [NodeId::from(short), NodeId::from(long)] {
             round(&id);
@@ -176,9 +176,9 @@ fn what_is_not_a_value_says_what_one_is() {
         assert_eq!(text.parse::<Fingerprint>(), Err(FingerprintError), "{text}");
     }
     for text in ["", "0x", "1f", "0X1f", "0x-1", "0x+1", "0x1 ", "0x10000000000000000"] {
-        assert_eq!(text.parse::<Which>(), Err(WhichError), "{text}");
+        assert_eq!(text.parse::<MemberSet>(), Err(MemberSetError), "{text}");
     }
-    assert_eq!("0x001F".parse(), Ok(Which::first(5)));
+    assert_eq!("0x001F".parse(), Ok(MemberSet::first(5)));
     assert_eq!("memberok".parse::<Op>(), Err(UnknownOp));
     assert_eq!("no".parse::<Refusal>(), Err(UnknownRefusal));
     assert_eq!("auto".parse::<Dialect>(), Err(UnknownDialect));

@@ -14,12 +14,13 @@ use common::{KEYS, Seeded, identity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::unconstrained;
 use xlreg::adapter::tokio::DriveError;
-use xlreg::adapter::tokio::{Clock, Driver, Registrar, enroll, serve};
+use xlreg::adapter::tokio::{Clock, Driver, enroll};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollEvent, Plan};
 use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Version};
 use xlreg::message::{Create, Refusal, Reply, Request};
-use xlreg::registry::{Registry, RegistryLimits, Visitor};
+use xlreg::registry::{ClientState, Registry, RegistryLimits};
+use xlreg::serve::{Handler, serve};
 use xlreg::session::{
     ClientConfig, Error, OpenedHello, SealedHello, Server, ServerConfig, ServerEvent, Session,
     TimerKind,
@@ -38,8 +39,8 @@ fn credential() -> Credential {
 
 fn plan(n: usize, size: u32) -> Plan {
     let member = identity(&format!("member{n}"), n);
-    let ends = vec![format!("10.0.0.{n}:4000").parse().unwrap()];
-    let token = member.token(MemberAttrs::NONE, ends, &mut Seeded::new(2)).unwrap();
+    let end_points = vec![format!("10.0.0.{n}:4000").parse().unwrap()];
+    let token = member.token(MemberAttrs::NONE, end_points, &mut Seeded::new(2)).unwrap();
     let name = "alpha".parse().unwrap();
     let attrs = ClusterAttrs::NONE;
     Plan::create_and_join(token, Create { name, max_size: size, attrs, end_point_count: 1 })
@@ -73,7 +74,7 @@ async fn a_future_dropped_at_any_await_loses_nothing() {
         let mut client = Driver::new(enroll_machine(&clock), near, clock);
         let mut server = Driver::new(server_session(&clock), far, clock);
         let mut registry = Registry::new(credential(), RegistryLimits::default());
-        let (mut visitor, mut ids) = (Visitor::new(), Seeded::new(6));
+        let (mut state, mut ids) = (ClientState::new(), Seeded::new(6));
         let mut events = Vec::new();
         let (mut client_done, mut server_done) = (false, false);
         while !(client_done && server_done) {
@@ -91,7 +92,7 @@ async fn a_future_dropped_at_any_await_loses_nothing() {
                         server.machine().open_hello(now, opened).unwrap();
                     }
                     Some(ServerEvent::Request { id, request }) => {
-                        let outcome = registry.handle(&mut visitor, request, &mut ids);
+                        let outcome = registry.handle(&mut state, request, &mut ids);
                         server.machine().reply(now, id, &outcome.reply).unwrap();
                     }
                     Some(other) => panic!("{other:?}"),
@@ -116,15 +117,15 @@ impl Rules {
     }
 }
 
-impl Registrar for Rules {
+impl Handler for Rules {
     async fn open(&self, hello: SealedHello) -> Option<OpenedHello> {
         let open = move || hello.open(&KEYS.comms[0], &mut Seeded::new(7));
         tokio::task::spawn_blocking(open).await.ok()
     }
 
-    async fn decide(&self, visitor: &mut Visitor, request: Request) -> Reply {
+    async fn decide(&self, state: &mut ClientState, request: Request) -> Reply {
         let (registry, rng) = &mut *self.0.lock().unwrap();
-        registry.handle(visitor, request, rng).reply
+        registry.handle(state, request, rng).reply
     }
 }
 
@@ -172,12 +173,12 @@ async fn a_client_that_says_nothing_is_dropped_at_the_deadline() {
 /// Admission control: who is not let in learns nothing, and the connection is over.
 struct Closed;
 
-impl Registrar for Closed {
+impl Handler for Closed {
     async fn open(&self, _: SealedHello) -> Option<OpenedHello> {
         None
     }
 
-    async fn decide(&self, _: &mut Visitor, _: Request) -> Reply {
+    async fn decide(&self, _: &mut ClientState, _: Request) -> Reply {
         Reply::Error(Refusal::Unavailable.into())
     }
 }
@@ -185,12 +186,12 @@ impl Registrar for Closed {
 /// One that never gets round to it.
 struct Stuck;
 
-impl Registrar for Stuck {
+impl Handler for Stuck {
     async fn open(&self, _: SealedHello) -> Option<OpenedHello> {
         std::future::pending().await
     }
 
-    async fn decide(&self, _: &mut Visitor, _: Request) -> Reply {
+    async fn decide(&self, _: &mut ClientState, _: Request) -> Reply {
         std::future::pending().await
     }
 }

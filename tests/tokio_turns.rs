@@ -14,11 +14,12 @@ use std::task::{Context, Poll};
 use common::{KEYS, Seeded, identity};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio::task::unconstrained;
-use xlreg::adapter::tokio::{Clock, Driver, Registrar, serve};
+use xlreg::adapter::tokio::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::identity::{MemberAttrs, NodeId, Version};
 use xlreg::message::{ClusterRef, Create, GetCluster, Reply, Request};
-use xlreg::registry::{Registry, RegistryLimits, Visitor};
+use xlreg::registry::{ClientState, Registry, RegistryLimits};
+use xlreg::serve::{Handler, serve};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, Error, Instant, Machine, OpenedHello, SealedHello,
     ServerConfig, Session, TimerKind,
@@ -53,15 +54,15 @@ impl Ready {
     }
 }
 
-impl Registrar for Ready {
+impl Handler for Ready {
     async fn open(&self, hello: SealedHello) -> Option<OpenedHello> {
         Some(hello.open(&KEYS.comms[0], &mut Seeded::new(7)))
     }
 
-    async fn decide(&self, visitor: &mut Visitor, request: Request) -> Reply {
+    async fn decide(&self, state: &mut ClientState, request: Request) -> Reply {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let (registry, rng) = &mut *self.registry.lock().unwrap();
-        registry.handle(visitor, request, rng).reply
+        registry.handle(state, request, rng).reply
     }
 }
 
@@ -76,13 +77,13 @@ async fn joined<T: AsyncRead + AsyncWrite + Unpin>(
     let session = Session::<Client>::new(clock.now(), config, Seeded::new(n as u64)).unwrap();
     let mut client = Driver::new(session, stream, clock);
     client.next_event().await.unwrap();
-    let ends = vec!["10.0.0.1:4000".parse().unwrap()];
+    let end_points = vec!["10.0.0.1:4000".parse().unwrap()];
     let member = identity(&format!("member{n}"), n);
-    let token = member.token(MemberAttrs::NONE, ends, &mut Seeded::new(2)).unwrap();
+    let token = member.token(MemberAttrs::NONE, end_points, &mut Seeded::new(2)).unwrap();
     let name = format!("cluster{n}").parse().unwrap();
     let create = Create { name, max_size: 2, attrs: Default::default(), end_point_count: 1 };
     let now = client.now();
-    client.machine().identify(now, token).unwrap();
+    client.machine().register(now, token).unwrap();
     client.next_event().await.unwrap();
     client.machine().create(now, create).unwrap();
     client.next_event().await.unwrap();

@@ -25,7 +25,7 @@ mod hellos;
 use std::fmt::Debug;
 
 use common::wire::{
-    self, DIALECTS, Msg, NOW, NoRsa, Peer, Value, asking, identified, member, next_request, token,
+    self, DIALECTS, Msg, NOW, NoRsa, Peer, Value, asking, member, next_request, registered, token,
 };
 use common::{Seeded, identity, providers, vectors};
 use counted::Counted;
@@ -387,7 +387,7 @@ fn server_gets(
 ) -> (Session<Server>, Option<RequestId>) {
     let (mut server, mut peer) = match place {
         Place::New => wire::server(dialect, Limits::server()),
-        Place::Known | Place::Behind => identified(dialect),
+        Place::Known | Place::Behind => registered(dialect),
     };
     if !matches!(place, Place::Behind) {
         server.receive(NOW, &make(&mut peer));

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use common::Seeded;
-use common::pair::errand::{START, alice_s_plan, asked, enroll, trio};
+use common::pair::enrollment::{START, alice_s_plan, asked, enroll, trio};
 use common::pair::{DIALECTS, Pair, Seen, Setup, after, token};
 use xlreg::adapter::{DriveError, Driver, Timer, Transfer, Transport};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent};
@@ -19,7 +19,7 @@ use xlreg::session::{
 /// A session that has said Member, and three requests that wait to be written.
 fn pipelined(setup: &Setup) -> (Pair, Vec<Request>) {
     let mut pair = setup.open();
-    pair.identify(token("alice", 0, &["h:1"]));
+    pair.register(token("alice", 0, &["h:1"]));
     pair.wire.hold_up = true;
     let requests = vec![Request::RegCred, Request::Create(trio()), Request::RegCred];
     for request in &requests {
@@ -65,7 +65,7 @@ fn who_abandons_a_session_finishes_the_record_that_was_begun_and_no_other() {
             let second = pair.client.output().to_vec();
             let now = pair.now;
             pair.client.abandon(now);
-            assert_eq!(pair.client.state(), State::Over);
+            assert_eq!(pair.client.state(), State::Closed);
             let rest = match written {
                 0 => &[],
                 n if n < len => &first[n..],
@@ -107,7 +107,7 @@ fn a_session_that_fails_finishes_the_record_that_was_begun() {
 }
 
 #[test]
-fn an_errand_whose_time_runs_out_finishes_the_record_that_was_begun() {
+fn an_enrollment_whose_time_runs_out_finishes_the_record_that_was_begun() {
     for dialect in DIALECTS {
         for abandoned in [false, true] {
             let give_up_after = Some(Duration::from_secs(1));

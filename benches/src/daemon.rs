@@ -83,7 +83,7 @@ impl Daemon {
         let session = Session::<Client>::new(clock.now(), config, Seeded::new(1)).expect("sealed");
         let mut driver = Driver::new(session, stream, clock);
         assert!(matches!(driver.next_event(), Ok(Some(ClientEvent::Connected { .. }))));
-        ask(&mut driver, |session, now| session.identify(now, token));
+        ask(&mut driver, |session, now| session.register(now, token));
         driver
     }
 }

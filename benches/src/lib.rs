@@ -1,7 +1,7 @@
 //! The work that is measured: sessions without sockets, and the same bytes by the crates below them.
 
 mod daemon;
-mod errands;
+mod enrollments;
 #[path = "../../tests/common/no_rsa.rs"]
 mod no_rsa;
 mod raw;
@@ -11,7 +11,7 @@ mod seeded;
 mod sessions;
 
 pub use daemon::{Connection, Daemon, ask};
-pub use errands::{Errand, Errands};
+pub use enrollments::{Enrollment, Enrollments};
 pub use raw::Raw;
 pub use registries::Registries;
 pub use seeded::Seeded;
@@ -42,8 +42,9 @@ pub(crate) fn credential() -> Credential {
 
 /// A signed token of a member, with two ends.
 pub fn token(member: &Identity) -> Token {
-    let ends = ["10.11.12.13:4000", "10.11.12.13:4001"].map(|end| end.parse().expect("an end"));
-    member.token(MemberAttrs::NONE, ends.into(), &mut Seeded::new(1)).expect("a signature")
+    let end_points =
+        ["10.11.12.13:4000", "10.11.12.13:4001"].map(|end| end.parse().expect("an end"));
+    member.token(MemberAttrs::NONE, end_points.into(), &mut Seeded::new(1)).expect("a signature")
 }
 
 /// A token as it is served, with this ID.

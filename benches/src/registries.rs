@@ -2,18 +2,18 @@
 
 use xlreg::identity::{ClusterAttrs, Token};
 use xlreg::message::{ClusterRef, Create, GetCluster, Reply, Request};
-use xlreg::registry::{CheckedRequest, Registry, RegistryLimits, Visitor};
+use xlreg::registry::{CheckedRequest, ClientState, Registry, RegistryLimits};
 
 use crate::{Seeded, credential, identity, token};
 
 /// Members of each cluster.
 const MEMBERS: usize = 8;
 
-/// A registry with so many clusters of eight, and visitors of its members. The members are the same nodes in every
+/// A registry with so many clusters of eight, and clients of its members. The members are the same nodes in every
 /// cluster, so that a million clusters fit into memory.
 pub struct Registries {
     registry: Registry,
-    visitors: Vec<Visitor>,
+    clients: Vec<ClientState>,
     rng: Seeded,
     clusters: u64,
 }
@@ -25,17 +25,16 @@ impl Registries {
             RegistryLimits { nodes: unlimited, clusters: unlimited, memberships: unlimited };
         let registry = Registry::new(credential(), limits);
         let rng = Seeded::new(7);
-        let mut registries = Self { registry, visitors: Vec::new(), rng, clusters: 0 };
+        let mut registries = Self { registry, clients: Vec::new(), rng, clusters: 0 };
         let tokens: Vec<Token> = (0..=MEMBERS as u64).map(|n| token(&identity(n + 1))).collect();
-        registries.visitors = tokens
+        registries.clients = tokens
             .into_iter()
             .map(|token| {
-                let mut visitor = Visitor::new();
+                let mut state = ClientState::new();
                 let request = Request::Member(token);
-                let outcome =
-                    registries.registry.handle(&mut visitor, request, &mut registries.rng);
+                let outcome = registries.registry.handle(&mut state, request, &mut registries.rng);
                 assert!(matches!(outcome.reply, Reply::MemberOk { .. }));
-                visitor
+                state
             })
             .collect();
         for _ in 0..clusters {
@@ -47,10 +46,10 @@ impl Registries {
         registries
     }
 
-    fn decide(&mut self, visitor: usize, request: Request) -> Reply {
-        let Self { registry, visitors, rng, .. } = self;
+    fn decide(&mut self, client: usize, request: Request) -> Reply {
+        let Self { registry, clients, rng, .. } = self;
         let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).expect("no Member");
-        registry.handle_checked(&mut visitors[visitor], request, rng).reply
+        registry.handle_checked(&mut clients[client], request, rng).reply
     }
 
     /// A new cluster.

@@ -2,7 +2,7 @@
 
 use xlreg::credential::Credential;
 use xlreg::identity::{NodeId, Token, Version};
-use xlreg::message::{ClusterRef, GetCluster, Listed, MemberList, Reply, Which};
+use xlreg::message::{ClusterRef, GetCluster, MemberEntry, MemberList, MemberSet, Reply};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, Instant, Limits, RequestId, Server, ServerConfig,
     ServerEvent, Session,
@@ -73,14 +73,15 @@ impl Sessions {
     pub fn new() -> Self {
         let (client, server) = Shake::new().hands();
         let token = token(&identity(1));
-        let members: Vec<_> = (0..MEMBERS).map(|n| Listed::new(served(&token, n + 1))).collect();
+        let members: Vec<_> =
+            (0..MEMBERS).map(|n| MemberEntry::new(served(&token, n + 1))).collect();
         let cluster = NodeId::from_bytes(&[0xC1; 32]).expect("an ID");
-        let which = Which::first(u32::from(MEMBERS));
+        let which = MemberSet::first(u32::from(MEMBERS));
         let list = MemberList::of(cluster, which, members).expect("64 of them");
         let (request, reply, message) = (Vec::new(), Vec::new(), Vec::new());
         let mut sessions =
             Self { client, server, request, reply, list: Reply::Members(list), message };
-        sessions.identify(token);
+        sessions.register(token);
         sessions.ask();
         sessions.request = sessions.client.output().to_vec();
         sessions.client.consume_output(usize::MAX);
@@ -94,8 +95,8 @@ impl Sessions {
         sessions
     }
 
-    fn identify(&mut self, token: Token) {
-        self.client.identify(NOW, token.clone()).expect("open");
+    fn register(&mut self, token: Token) {
+        self.client.register(NOW, token.clone()).expect("open");
         self.server.receive(NOW, self.client.output());
         self.client.consume_output(usize::MAX);
         let id = self.next_id();
@@ -154,7 +155,7 @@ impl Sessions {
     /// The client asks for all members.
     pub fn ask(&mut self) {
         let cluster = NodeId::from_bytes(&[0xC1; 32]).expect("an ID");
-        let get = GetCluster { cluster: ClusterRef::from(cluster), which: Some(Which::ALL) };
+        let get = GetCluster { cluster: ClusterRef::from(cluster), which: Some(MemberSet::ALL) };
         self.client.get_members(NOW, get).expect("open");
     }
 

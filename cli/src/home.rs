@@ -15,7 +15,7 @@ use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
 use xlreg::registry::{Registry, RegistryLimits};
 
 use crate::daemon::Metrics;
-use crate::failure::{Failure, note};
+use crate::output::{Failure, note};
 use crate::store::{Local, Redb, StoreError, WitnessTrust};
 use crate::{import, random};
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use xlreg::enroll::Roster;
 use xlreg::identity::{Name, NodeId};
 
-use crate::roster;
+use crate::output::json::roster_json;
 
 /// A cluster's file, named by its ID, which no other cluster ever has.
 fn file(dir: &Path, cluster: &NodeId) -> PathBuf {
@@ -23,7 +23,7 @@ fn file(dir: &Path, cluster: &NodeId) -> PathBuf {
 /// Where it cannot be written; what was kept before is still there then.
 pub fn keep(dir: &Path, name: Option<&Name>, known: &Roster) -> io::Result<()> {
     let path = file(dir, &known.cluster.id);
-    let text = format!("{:#}\n", roster::json(name, Some(known)));
+    let text = format!("{:#}\n", roster_json(name, Some(known)));
     if fs::read_to_string(&path).is_ok_and(|kept| kept == text) {
         return Ok(());
     }

@@ -7,17 +7,13 @@ mod client;
 mod command;
 mod daemon;
 mod environment;
-mod failure;
 mod home;
 mod import;
 mod kept;
 mod node;
-mod progress;
-mod progress_lines;
+mod output;
 mod random;
 mod resolve;
-mod roster;
-mod stderr;
 mod store;
 mod visitor;
 mod watch;
@@ -26,7 +22,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use args::Command;
-use failure::Failure;
+use output::Failure;
 
 fn main() -> ExitCode {
     let command = match environment::parse() {
@@ -34,7 +30,7 @@ fn main() -> ExitCode {
         Err(error) => return tell(&error),
     };
     if command.tells_json() {
-        failure::note_as_json();
+        output::note_as_json();
     }
     let json = command.asks_for_json() || command.tells_json();
     let done = match command {
@@ -54,7 +50,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(json),
     };
-    stderr::finish(stderr::LAST_WORDS);
+    output::stderr::finish(output::stderr::LAST_WORDS);
     code
 }
 

@@ -9,7 +9,7 @@ use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState};
 use xlreg::identity::{Identity, Name, NodeId, Token};
 
 use crate::client::{Presence, Stop, aside};
-use crate::failure::{Failure, note};
+use crate::output::{Failure, note};
 use crate::{kept, random};
 
 /// A node that comes back.
@@ -74,8 +74,8 @@ impl Node {
 
     /// What the node says of itself now, signed.
     pub fn token(&self, presence: &Presence) -> Result<Token, Failure> {
-        let Presence { attrs, ends } = presence;
-        let token = self.identity.token(*attrs, ends.clone(), &mut random::system());
+        let Presence { attrs, end_points } = presence;
+        let token = self.identity.token(*attrs, end_points.clone(), &mut random::system());
         token.map_err(Failure::new)
     }
 

@@ -12,8 +12,8 @@ use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock};
 use xlreg::identity::{Fingerprint, Identity, MemberAttrs, Name, NodeId};
 
-use crate::failure::{Failure, note};
 use crate::node::Node;
+use crate::output::{Failure, note};
 use crate::random;
 
 /// Where the identities are, below the user's state directory.

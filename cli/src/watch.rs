@@ -11,7 +11,7 @@ use xlreg::identity::{ClusterAttrs, Name, NodeId};
 use xlreg::message::{ClusterInfo, Create, MemberList};
 
 use crate::client::ClusterArgs;
-use crate::failure::Failure;
+use crate::output::Failure;
 use crate::random;
 
 /// Between two looks; it doubles with each that brings nothing new.
@@ -135,14 +135,14 @@ fn jittered(pause: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use xlreg::message::Which;
+    use xlreg::message::MemberSet;
 
     use super::*;
 
     #[test]
     fn pauses_double_up_to_five_seconds_until_there_is_something_new() {
         let args = ClusterArgs { name: None, id: Some([1; 20].into()) };
-        let list = |id: u8| MemberList::new([id; 20].into(), Which::NONE, Vec::new()).unwrap();
+        let list = |id: u8| MemberList::new([id; 20].into(), MemberSet::NONE, Vec::new()).unwrap();
         let mut watch = Watch::new(WaitFor::Members(1), &args, None).unwrap();
         let mut look = |id| watch.look(&list(id)).unwrap();
         for most in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {

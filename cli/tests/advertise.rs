@@ -84,8 +84,8 @@ fn a_credential_for_this_machine_only_is_told_as_such() {
             continue;
         }
         let temp = directory();
-        let (ends, log) = start(temp.path(), &["--listen", listen]).unwrap();
-        assert!(ends[0].starts_with(told), "{ends:?}");
+        let (end_points, log) = start(temp.path(), &["--listen", listen]).unwrap();
+        assert!(end_points[0].starts_with(told), "{end_points:?}");
         assert!(log.contains("this machine only: --advertise"), "{log}");
         let elsewhere = directory();
         let flags = ["--listen", listen, "--advertise", "registry.example:1"];

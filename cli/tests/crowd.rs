@@ -57,11 +57,14 @@ fn sixty_four_members_agree() {
         let index = roster.self_index().unwrap();
         let own = &roster.members[&index];
         assert_eq!(own.name.as_str(), format!("member{n}"));
-        assert_eq!(own.ends[0].as_str(), format!("member{n}.example:4000"));
+        assert_eq!(own.end_points[0].as_str(), format!("member{n}.example:4000"));
         assert_eq!(own.sig_key, *KEYS.sig[n % KEYS.sig.len()].public_key());
         indexes.insert(index, n);
     }
-    assert!(indexes.into_keys().eq(0..MEMBERS as u32), "each has an index of its own");
+    assert!(
+        indexes.into_keys().map(u32::from).eq(0..MEMBERS as u32),
+        "each has an index of its own"
+    );
 }
 
 /// A connection from one of a hundred loopback addresses.
@@ -140,9 +143,9 @@ impl Crowd {
     }
 }
 
-/// Honest errands, one after the other, by two at a time: all succeed. Gives their latencies, sorted.
-fn errands(count: usize, way: &Way, name: &str) -> Vec<Duration> {
-    let errand = |n: usize| {
+/// Honest enrollments, one after the other, by two at a time: all succeed. Gives their latencies, sorted.
+fn enrollments(count: usize, way: &Way, name: &str) -> Vec<Duration> {
+    let enrollment = |n: usize| {
         let rng = &mut Seeded(n as u64);
         let started = Instant::now();
         let own = format!("{name}{n}");
@@ -155,7 +158,7 @@ fn errands(count: usize, way: &Way, name: &str) -> Vec<Duration> {
         started.elapsed()
     };
     let mut latencies: Vec<Duration> = thread::scope(|scope| {
-        let half = |first| scope.spawn(move || (first..count).step_by(2).map(errand).collect());
+        let half = |first| scope.spawn(move || (first..count).step_by(2).map(enrollment).collect());
         let halves: [thread::ScopedJoinHandle<Vec<_>>; 2] = [half(0), half(1)];
         halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
     });
@@ -186,7 +189,7 @@ fn honest_clients_are_served_in_a_crowd() {
     let daemon = Daemon::start(temp.path(), &["--hello-rate", "10000"]);
     let way = Way::new(daemon.address(), &daemon.credential());
     let [before, _] = daemon.memory();
-    println!("alone:      {}", told(&errands(count, &way, "alone")));
+    println!("alone:      {}", told(&enrollments(count, &way, "alone")));
     let [alone, _] = daemon.memory();
 
     let (there, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -196,14 +199,17 @@ fn honest_clients_are_served_in_a_crowd() {
             assert!(!pressing.is_finished());
             there.load(Ordering::Acquire) == crowd.idle + crowd.slow
         });
-        println!("in a crowd: {}", told(&errands(count, &way, "crowded")));
+        println!("in a crowd: {}", told(&enrollments(count, &way, "crowded")));
         if full() {
             // On past the time for a Hello, so that all are thrown out and come back.
             let since = Instant::now();
             let mut round = 0;
             while since.elapsed() < Duration::from_secs(25) {
                 round += 1;
-                println!("later:      {}", told(&errands(count, &way, &format!("later{round}x"))));
+                println!(
+                    "later:      {}",
+                    told(&enrollments(count, &way, &format!("later{round}x")))
+                );
             }
         }
         let [now, most] = daemon.memory();
@@ -267,7 +273,7 @@ fn idle_connections_take_little_memory() {
         (now - before) * 1024 / idle
     );
     // One more is served, and they are all there still.
-    errands(1, &way, "last");
+    enrollments(1, &way, "last");
     for stream in &mut crowd {
         stream.set_nonblocking(true).unwrap();
         let error = stream.read(&mut [0]).unwrap_err();

@@ -34,13 +34,13 @@ fn start_observed(flags: &[&str]) -> (TempDir, Daemon, Way, String) {
     (temp, daemon, way, metrics)
 }
 
-/// A whole errand: member, create, join, members, bye.
-fn errand(way: &Way, name: &str, cluster: &str, rng: &mut Seeded) -> Result<(), Failure> {
-    errand_of(way.connect(rng)?, name, cluster, rng)
+/// A whole enrollment: member, create, join, members, bye.
+fn enrollment(way: &Way, name: &str, cluster: &str, rng: &mut Seeded) -> Result<(), Failure> {
+    enroll_over(way.connect(rng)?, name, cluster, rng)
 }
 
 /// The same, from a handshake on.
-fn errand_of(
+fn enroll_over(
     mut client: Client,
     name: &str,
     cluster: &str,
@@ -105,7 +105,7 @@ fn connections_beyond_the_limit_of_an_address_are_closed_and_others_served() {
     let _settled = [(); 2].map(|()| settle(&way, [127, 0, 0, 2], rng));
     for n in 0..5 {
         assert!(is_closed(from([127, 0, 0, 2], way.address)), "beyond two of one address");
-        errand(&way, &format!("other{n}"), "served", rng).unwrap();
+        enrollment(&way, &format!("other{n}"), "served", rng).unwrap();
     }
 }
 
@@ -124,7 +124,7 @@ fn hellos_beyond_the_burst_are_met_with_silence() {
         }
     }
     // Another address has its own burst.
-    errand(&way, "other", "served", rng).unwrap();
+    enrollment(&way, "other", "served", rng).unwrap();
     let samples = Samples::of(&metrics);
     assert_eq!(samples.value("xlreg_refused_total", &[("reason", "hello_rate")]), 3.0);
 }
@@ -146,7 +146,7 @@ fn both_dialects_are_served() {
     let rng = &mut Seeded(5);
     let (_temp, _daemon, way, metrics) = start_observed(&[]);
     for (name, dialect) in [("old", Dialect::Chained), ("new", Dialect::Prefixed)] {
-        errand(&way.clone().in_dialect(dialect), name, "mixed", rng).unwrap();
+        enrollment(&way.clone().in_dialect(dialect), name, "mixed", rng).unwrap();
     }
     let samples = Samples::of(&metrics);
     for dialect in ["chained", "prefixed"] {
@@ -173,7 +173,8 @@ fn two_listeners_serve() {
     let told: Vec<_> = credential.end_points.iter().map(|end| end.as_str()).collect();
     assert_eq!(told, daemon.addresses, "clients are told both");
     for (n, address) in daemon.addresses.iter().enumerate() {
-        errand(&Way::new(address, &credential), &format!("n{n}"), "both", &mut Seeded(6)).unwrap();
+        enrollment(&Way::new(address, &credential), &format!("n{n}"), "both", &mut Seeded(6))
+            .unwrap();
     }
 }
 
@@ -182,7 +183,7 @@ fn metrics_tell_what_happened() {
     let rng = &mut Seeded(7);
     let (_temp, _daemon, way, metrics) = start_observed(&[]);
     for n in 0..3 {
-        errand(&way, &format!("n{n}"), "alpha", rng).unwrap();
+        enrollment(&way, &format!("n{n}"), "alpha", rng).unwrap();
     }
     // One is refused, one sends noise for a Hello, one hangs up in the middle, and one stays.
     let node = token(&identity("n9", 1), "n9:1", rng);
@@ -289,7 +290,7 @@ fn the_log_is_json_and_tells_no_secrets() {
             let dialect = [Dialect::Prefixed, Dialect::Chained][seed as usize % 2];
             draws.extend(session_key(dialect, seed));
             let client = way.clone().in_dialect(dialect).connect(&mut Seeded(seed)).unwrap();
-            errand_of(client, &format!("n{seed}"), "alpha", rng).unwrap();
+            enroll_over(client, &format!("n{seed}"), "alpha", rng).unwrap();
         }
         let mut noise = TcpStream::connect(way.address).unwrap();
         noise.write_all(&[7; 256]).unwrap();

@@ -16,7 +16,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use common::{KEYS, Seeded, identity};
-use deployed::{Cause, Member, Trouble, Ways};
+use deployed::{Cause, Fault, Member, Ways};
 use front::Front;
 use support::{Place, code, json, stderr, stdout, xlreg};
 use xlreg::identity::{EndPoint, MemberAttrs, NodeId, Version};
@@ -58,8 +58,8 @@ impl Scene {
         scene
     }
 
-    fn troubled(self, trouble: Trouble) -> Self {
-        self.front.server(|server| server.ways.trouble = Some(trouble));
+    fn with_fault(self, fault: Fault) -> Self {
+        self.front.server(|server| server.ways.fault = Some(fault));
         self
     }
 
@@ -80,7 +80,7 @@ impl Scene {
 
     /// Runs a command line that must end like this, having sent these; the server lives.
     #[track_caller]
-    fn ends(&self, line: &str, exit: i32, ops: &[u64]) -> Output {
+    fn check_exit(&self, line: &str, exit: i32, ops: &[u64]) -> Output {
         let before = self.ops().len();
         let output = self.run(line);
         assert_eq!(self.deaths(), [], "{line}: {}", told(&output));
@@ -99,8 +99,8 @@ impl Scene {
 }
 
 /// A restart with each of the first so many replies.
-fn troubles(replies: usize) -> Vec<Trouble> {
-    (1..=replies).flat_map(|n| [Trouble::RestartAfter(n), Trouble::RestartBefore(n)]).collect()
+fn faults(replies: usize) -> Vec<Fault> {
+    (1..=replies).flat_map(|n| [Fault::RestartAfter(n), Fault::RestartBefore(n)]).collect()
 }
 
 fn told(output: &Output) -> String {
@@ -156,7 +156,7 @@ fn refused(scene: &Scene) -> Vec<(String, &'static str)> {
 fn what_is_safe_is_done() {
     for version in VERSIONS {
         let scene = Scene::new(version);
-        let outputs = served().map(|(line, ops)| scene.ends(&line, 0, ops));
+        let outputs = served().map(|(line, ops)| scene.check_exit(&line, 0, ops));
         let [joined, created, registered] = outputs.map(|output| stdout(&output));
         assert!(joined.contains("alice") && joined.contains("bob"), "{joined}");
         assert!(created.contains("duo"), "{created}");
@@ -171,13 +171,13 @@ fn what_is_not_is_refused_with_advice() {
     for version in VERSIONS {
         let scene = Scene::with_duo(version);
         for (line, advice) in refused(&scene) {
-            let output = scene.ends(&line, 4, &ASKED);
+            let output = scene.check_exit(&line, 4, &ASKED);
             let said = stderr(&output);
             assert!(said.contains("the registry is a deployed server"), "{line}: {said}");
             assert!(said.contains(advice), "{line}: {said}");
             assert_eq!(stdout(&output), "", "{line}");
         }
-        let output = scene.ends("members duo --node alice --json", 4, &ASKED);
+        let output = scene.check_exit("members duo --node alice --json", 4, &ASKED);
         let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
         assert_eq!((&error["kind"], &error["exit_code"]), (&"refused".into(), &4.into()));
         assert!(error["advice"].as_str().unwrap().contains("--create SIZE"));
@@ -191,12 +191,12 @@ fn restarted_at_every_step_what_is_safe_is_done_in_the_end() {
     for version in VERSIONS {
         for (line, ops) in served() {
             // A reply for each, and the HelloReply.
-            for trouble in troubles(ops.len() + 1) {
-                let scene = Scene::new(version).troubled(trouble);
+            for fault in faults(ops.len() + 1) {
+                let scene = Scene::new(version).with_fault(fault);
                 let output = scene.run(&line);
-                let case = format!("{line}, {trouble:?}: {}", told(&output));
+                let case = format!("{line}, {fault:?}: {}", told(&output));
                 assert_eq!((scene.deaths(), code(&output)), (vec![], 0), "{case}");
-                assert!(scene.front.server(|server| server.ways.trouble.is_none()), "{case}");
+                assert!(scene.front.server(|server| server.ways.fault.is_none()), "{case}");
             }
         }
     }
@@ -206,15 +206,15 @@ fn restarted_at_every_step_what_is_safe_is_done_in_the_end() {
 fn restarted_at_every_step_what_is_not_is_still_refused() {
     for version in VERSIONS {
         for nth in 0..10 {
-            for trouble in troubles(3) {
-                let scene = Scene::with_duo(version).troubled(trouble);
+            for fault in faults(3) {
+                let scene = Scene::with_duo(version).with_fault(fault);
                 let (line, advice) = refused(&scene).swap_remove(nth);
                 let mut output = scene.run(&line);
                 if line.starts_with("bench") && code(&output) != 4 {
                     // The only one that does not try again by itself.
                     output = scene.run(&line);
                 }
-                let case = format!("{line}, {trouble:?}: {}", told(&output));
+                let case = format!("{line}, {fault:?}: {}", told(&output));
                 assert_eq!((scene.deaths(), code(&output)), (vec![], 4), "{case}");
                 assert!(stderr(&output).contains(advice), "{case}");
                 // Not a Join, no RegCredRequest.
@@ -229,7 +229,7 @@ fn where_a_reply_is_lost_the_place_is_kept_and_that_is_said() {
     for version in VERSIONS {
         let (line, ops) = &served()[0];
         for n in 1..=ops.len() + 1 {
-            let scene = Scene::new(version).troubled(Trouble::Loss(n));
+            let scene = Scene::new(version).with_fault(Fault::Loss(n));
             let output = scene.run(line);
             let case = format!("{n}: {}", told(&output));
             // The JoinReply, or what comes after it but the Ack.
@@ -266,8 +266,8 @@ fn who_means_it_ends_it() {
         }
         // What does no harm is done, and nothing else: the cluster is there.
         let scene = Scene::with_duo(version);
-        scene.ends(&format!("{} --may-end-server", join("duo")), 0, &[3, 7, 9, 11]);
-        scene.ends("members duo --node alice --may-end-server", 4, &ASKED);
+        scene.check_exit(&format!("{} --may-end-server", join("duo")), 0, &[3, 7, 9, 11]);
+        scene.check_exit("members duo --node alice --may-end-server", 4, &ASKED);
     }
     // Started again at once, it is there for others.
     let front = Front::start(Ways::of(VERSIONS[0]), registry()).that_restarts();
@@ -289,7 +289,7 @@ fn a_hello_of_a_newer_generation_is_not_sent_to_an_older_server() {
     let scene = Scene::with_duo(VERSIONS[1]);
     let lines = refused(&scene).into_iter().map(|(line, _)| line);
     for line in lines.chain(served().map(|(line, _)| line)) {
-        let said = stderr(&scene.ends(&format!("{line} --dialect prefixed"), 4, &[]));
+        let said = stderr(&scene.check_exit(&format!("{line} --dialect prefixed"), 4, &[]));
         assert!(said.contains("by a Hello of a newer generation; nothing was sent"), "{said}");
         assert!(said.contains("leave out --dialect"), "{line}: {said}");
     }
@@ -304,23 +304,24 @@ fn a_hello_of_a_newer_generation_is_not_sent_to_an_older_server() {
 #[test]
 fn what_a_network_may_cut_is_not_sent() {
     let long = |n| format!("{}example:{n}", format!("{}.", "h".repeat(60)).repeat(3));
-    let ends = |count| (1..=count).map(|n| format!(" --end-point {}", long(n))).collect::<String>();
+    let end_points =
+        |count| (1..=count).map(|n| format!(" --end-point {}", long(n))).collect::<String>();
     let lines = [
-        format!("register {ALICE}{} --timeout 30", ends(8)),
-        format!("join duo --create 2 {ALICE}{} --timeout 30", ends(2)),
+        format!("register {ALICE}{} --timeout 30", end_points(8)),
+        format!("join duo --create 2 {ALICE}{} --timeout 30", end_points(2)),
     ];
     let says = |output: &Output| stderr(output).contains("fewer or shorter end points");
     for (version, line) in
         VERSIONS.iter().flat_map(|version| lines.iter().map(move |l| (*version, l)))
     {
         // Asked is by somebody who has less to say.
-        let output = Scene::new(version).ends(line, 4, &ASKED);
+        let output = Scene::new(version).check_exit(line, 4, &ASKED);
         assert!(says(&output), "{}", told(&output));
         // One session finds that it has too much to say, the next asks.
-        for trouble in troubles(4) {
-            let scene = Scene::new(version).troubled(trouble);
+        for fault in faults(4) {
+            let scene = Scene::new(version).with_fault(fault);
             let output = scene.run(line);
-            let case = format!("{line}, {trouble:?}: {}", told(&output));
+            let case = format!("{line}, {fault:?}: {}", told(&output));
             assert_eq!((scene.deaths(), code(&output)), (vec![], 4), "{case}");
             assert!(says(&output) && scene.ops().iter().all(|op| ASKED.contains(op)), "{case}");
         }
@@ -337,10 +338,10 @@ fn a_size_is_what_the_server_makes_of_it() {
             "create solo --size 7 --node alice".into(),
         ] {
             let line: String = line;
-            let output = scene.ends(&line, 0, &CREATED);
+            let output = scene.check_exit(&line, 0, &CREATED);
             assert!(stderr(&output).contains("size 2 instead of"), "{line}: {}", stderr(&output));
         }
-        let output = scene.ends(&format!("{} --create 1 --json", join("solo")), 0, &JOINED);
+        let output = scene.check_exit(&format!("{} --create 1 --json", join("solo")), 0, &JOINED);
         assert_eq!(json(&output)["cluster"]["max_size"], 2, "{}", told(&output));
         assert!(stderr(&output).contains("size 2 instead of 1"), "{}", told(&output));
         assert_eq!(json(&output)["members"].as_array().unwrap().len(), 2);
@@ -354,9 +355,9 @@ fn one_of_many_creates_at_once_is_asked_for_again() {
             let Some(after) = ops.strip_prefix(&[3, 5]) else { continue };
             let scene = Scene::new(version);
             scene.front.server(|server| server.ways.busy_at_create = Some(2));
-            scene.ends("create other --size 2 --node alice", 0, &CREATED);
+            scene.check_exit("create other --size 2 --node alice", 0, &CREATED);
             let again = [&[3, 5, 3, 5], after].concat();
-            let output = scene.ends(&line, 0, &again);
+            let output = scene.check_exit(&line, 0, &again);
             assert!(stderr(&output).contains("trying again"), "{line}: {}", stderr(&output));
         }
     }
@@ -367,11 +368,11 @@ fn a_node_that_comes_back_is_told_what_became_of_it() {
     for version in VERSIONS {
         let scene = Scene::new(version);
         let line = format!("{} --create 2", join("duo"));
-        scene.ends(&line, 0, &JOINED);
+        scene.check_exit(&line, 0, &JOINED);
         // Refused by name. Who refuses is asked, since one of this project refuses for another reason.
         let again = [&[3, 5, 7], &ASKED[..]].concat();
         let moved = line.replace("10.0.0.1:4000", "10.0.0.9:9");
-        let output = scene.ends(&moved, 4, &again);
+        let output = scene.check_exit(&moved, 4, &again);
         let (kept, said) = (stdout(&output), stderr(&output));
         assert!(kept.contains("bob") && kept.contains("10.0.0.1:4000"), "{kept}");
         assert!(
@@ -380,7 +381,7 @@ fn a_node_that_comes_back_is_told_what_became_of_it() {
         );
         assert!(said.contains("another --name would take a second place"), "{said}");
         assert!(!said.contains("another node has"), "{said}");
-        let output = scene.ends(&format!("{moved} --json"), 4, &again);
+        let output = scene.check_exit(&format!("{moved} --json"), 4, &again);
         assert_eq!(json(&output)["kept"], true);
         // With nothing kept it is still said.
         for file in fs::read_dir(scene.place.path("alice")).unwrap() {
@@ -389,7 +390,7 @@ fn a_node_that_comes_back_is_told_what_became_of_it() {
                 fs::remove_file(path).unwrap();
             }
         }
-        let output = scene.ends(&line, 4, &again);
+        let output = scene.check_exit(&line, 4, &again);
         assert_eq!(stdout(&output), "");
         let said = stderr(&output);
         assert!(
@@ -404,8 +405,8 @@ fn another_name_takes_a_second_place_and_that_is_said() {
     for version in VERSIONS {
         let scene = Scene::new(version);
         let line = format!("{} --create 3", join("trio"));
-        scene.ends(&format!("{line} --no-wait"), 0, &JOINED);
-        let output = scene.ends(&line.replace("--name alice", "--name alice-2"), 0, &JOINED);
+        scene.check_exit(&format!("{line} --no-wait"), 0, &JOINED);
+        let output = scene.check_exit(&line.replace("--name alice", "--name alice-2"), 0, &JOINED);
         assert!(stderr(&output).contains("two places"), "{}", told(&output));
         for name in ["alice-2", "bob"] {
             assert!(stdout(&output).contains(name), "{}", told(&output));
@@ -437,7 +438,7 @@ fn servers_before_1_5_0_are_refused_by_version() {
         let refused = refused(&Scene::with_duo(VERSIONS[1]));
         let lines = refused.into_iter().map(|(line, _)| line).chain(served().map(|(line, _)| line));
         for line in lines {
-            let output = scene.ends(&line, 4, &[]);
+            let output = scene.check_exit(&line, 4, &[]);
             assert!(
                 stderr(&output).contains("the registry has version 1.4; "),
                 "{line}: {}",
@@ -455,7 +456,7 @@ fn what_the_server_says_of_itself_counts_and_not_what_a_file_says() {
     let credential = xlreg::credential::Credential { version, ..scene.front.credential() };
     fs::write(scene.place.path("regCred.dat"), credential.to_string()).unwrap();
     for (line, advice) in refused(&scene) {
-        let output = scene.ends(&line, 4, &ASKED);
+        let output = scene.check_exit(&line, 4, &ASKED);
         assert!(stderr(&output).contains(advice), "{line}: {}", stderr(&output));
     }
 }
@@ -475,6 +476,6 @@ fn a_signal_ends_a_command_and_not_the_server() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((scene.deaths(), code(&output)), (vec![], 143), "{}", told(&output));
         // It lives, and serves.
-        scene.ends("create other --size 2 --node alice", 0, &CREATED);
+        scene.check_exit("create other --size 2 --node alice", 0, &CREATED);
     }
 }

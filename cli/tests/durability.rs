@@ -296,16 +296,16 @@ fn a_damaged_store(name: &str, end: impl FnOnce(Daemon)) {
     let (daemon, way) = start(temp.path());
     let facts = write_until(24, Duration::ZERO, &way, name, &mut rng, || end(daemon));
     let file = temp.path().join("registry.redb");
-    let witness = temp.path().join("registry.redb.commits");
+    let commit_counter = temp.path().join("registry.redb.commits");
     let intact = std::fs::read(&file).unwrap();
-    let witnessed = std::fs::read(&witness).unwrap();
+    let counted = std::fs::read(&commit_counter).unwrap();
     let mut counts = BTreeMap::new();
     let mut wrong = Vec::new();
     for (what, damage) in damages(intact.len(), &mut rng) {
         let mut damaged = intact.clone();
         damage(&mut damaged);
         std::fs::write(&file, &damaged).unwrap();
-        std::fs::write(&witness, &witnessed).unwrap();
+        std::fs::write(&commit_counter, &counted).unwrap();
         match outcome(temp.path(), &facts, &mut rng) {
             Err(loss) => wrong.push(format!("{what}: {loss}")),
             Ok(outcome) => *counts.entry(outcome).or_insert(0) += 1,
@@ -315,9 +315,9 @@ fn a_damaged_store(name: &str, end: impl FnOnce(Daemon)) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// An old store beside the witness of a newer one: what is missing is said, not served without.
+/// An old store beside the commit counter of a newer one: what is missing is said, not served without.
 #[test]
-fn a_store_older_than_its_witness_is_damaged() {
+fn a_store_older_than_its_commit_counter_is_damaged() {
     let mut rng = Seeded::announced(0x6f6c_6465);
     let temp = tempdir().unwrap();
     furnish(temp.path());

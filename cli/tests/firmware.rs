@@ -86,7 +86,8 @@ fn a_microcontroller_becomes_a_member() {
         assert_eq!(roster.members, rosters[0].members);
     }
     for (index, member) in &rosters[0].members {
-        let (name, end, key) = (&member.name, &member.ends[0], member.comms_key.fingerprint());
+        let (name, end, key) =
+            (&member.name, &member.end_points[0], member.comms_key.fingerprint());
         told(format!(": member {index} {name} {end} {key}"));
     }
 }

@@ -146,7 +146,7 @@ impl Conversation {
 
     /// Takes it to its end.
     fn finish(mut self) {
-        while self.session.state() != State::Over && self.event().is_some() {}
+        while self.session.state() != State::Closed && self.event().is_some() {}
     }
 }
 
@@ -235,7 +235,7 @@ fn sessions(credential: &Credential, address: &str, dialect: Dialect) -> Vec<u8>
 
     let (mut good, secrets) = connect(&config, address, 11);
     all.extend(secrets);
-    good.session.identify(now, token.clone()).unwrap();
+    good.session.register(now, token.clone()).unwrap();
     let create =
         Create { name: name("alpha"), max_size: 3, attrs: Default::default(), end_point_count: 1 };
     good.session.create(now, create).unwrap();
@@ -246,7 +246,7 @@ fn sessions(credential: &Credential, address: &str, dialect: Dialect) -> Vec<u8>
 
     let (mut refused, secrets) = connect(&config, address, 12);
     all.extend(secrets);
-    refused.session.identify(now, token).unwrap();
+    refused.session.register(now, token).unwrap();
     refused.session.join(now, name("nowhere").into()).unwrap();
     refused.finish();
 

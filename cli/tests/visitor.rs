@@ -273,6 +273,6 @@ fn member_record(token: Token) -> usize {
     server.open_hello(now, hello.open(keys, &mut Seeded(4))).unwrap();
     client.receive(now, server.output());
     assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Connected { .. }))));
-    client.identify(now, token).unwrap();
+    client.register(now, token).unwrap();
     client.output().len()
 }

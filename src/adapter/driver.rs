@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::DriveError;
 use super::error::Driven;
-use super::turn::{self, Need, Transfer, deadline, need};
+use super::step::{self, Action, Transfer, deadline, next_action};
 use crate::session::{Instant, Machine};
 
 /// A byte stream whose calls return in time.
@@ -84,18 +84,18 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
     /// [`DriveError`]; the connection is of no more use then.
     pub fn next_event(&mut self) -> Driven<M, T::Error> {
         loop {
-            match need(&mut self.machine) {
-                Ok(Need::Tell(event)) => return Ok(Some(event)),
-                Ok(Need::Nothing) => return Ok(None),
-                Ok(Need::Write(deadline)) => self.write(deadline).map_err(DriveError::Io)?,
-                Ok(Need::Read(room, deadline)) => {
+            match next_action(&mut self.machine) {
+                Ok(Action::Tell(event)) => return Ok(Some(event)),
+                Ok(Action::Nothing) => return Ok(None),
+                Ok(Action::Write(deadline)) => self.write(deadline).map_err(DriveError::Io)?,
+                Ok(Action::Read(room, deadline)) => {
                     self.read(room, deadline).map_err(DriveError::Io)?;
                 }
-                Ok(Need::Wait(deadline)) => {
+                Ok(Action::Wait(deadline)) => {
                     self.clock.sleep(deadline.saturating_duration_since(self.now()));
                     self.machine.handle_timeout(self.clock.now());
                 }
-                Ok(Need::Answer) => return Err(DriveError::Waiting),
+                Ok(Action::Answer) => return Err(DriveError::Waiting),
                 Err(error) => {
                     self.write_rest();
                     return Err(DriveError::Machine(error));
@@ -128,7 +128,7 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
     fn write(&mut self, deadline: Option<Instant>) -> Result<(), T::Error> {
         if let Ok(left) = self.left(deadline) {
             let transfer = self.transport.write(self.machine.output(), left)?;
-            turn::wrote(&mut self.machine, self.clock.now(), transfer);
+            step::wrote(&mut self.machine, self.clock.now(), transfer);
         }
         Ok(())
     }
@@ -138,7 +138,7 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
             let mut chunk = [0; CHUNK];
             let buffer = chunk.get_mut(..room.min(CHUNK)).unwrap_or_default();
             let transfer = self.transport.read(buffer, left)?;
-            turn::read(&mut self.machine, self.clock.now(), transfer, buffer);
+            step::read(&mut self.machine, self.clock.now(), transfer, buffer);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use embedded_io_async::{Read, Write};
 
 use super::embedded_io::transfer;
 use super::error::Driven;
-use super::turn::{self, Need, deadline, need};
+use super::step::{self, Action, deadline, next_action};
 use super::{DriveError, Transfer};
 use crate::session::{Instant, Machine};
 
@@ -68,19 +68,21 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
     /// [`DriveError`]; the connection is of no more use then.
     pub async fn next_event(&mut self) -> Driven<M, S::Error> {
         loop {
-            match need(&mut self.machine) {
-                Ok(Need::Tell(event)) => return Ok(Some(event)),
+            match next_action(&mut self.machine) {
+                Ok(Action::Tell(event)) => return Ok(Some(event)),
                 Ok(_) if self.unflushed => self.flush().await.map_err(DriveError::Io)?,
-                Ok(Need::Nothing) => return Ok(None),
-                Ok(Need::Write(deadline)) => self.write(deadline).await.map_err(DriveError::Io)?,
-                Ok(Need::Read(room, deadline)) => {
+                Ok(Action::Nothing) => return Ok(None),
+                Ok(Action::Write(deadline)) => {
+                    self.write(deadline).await.map_err(DriveError::Io)?
+                }
+                Ok(Action::Read(room, deadline)) => {
                     self.read(room, deadline).await.map_err(DriveError::Io)?;
                 }
-                Ok(Need::Wait(deadline)) => {
+                Ok(Action::Wait(deadline)) => {
                     self.clock.sleep(deadline.saturating_duration_since(self.now())).await;
                     self.machine.handle_timeout(self.clock.now());
                 }
-                Ok(Need::Answer) => return Err(DriveError::Waiting),
+                Ok(Action::Answer) => return Err(DriveError::Waiting),
                 Err(error) => {
                     self.write_rest().await;
                     return Err(DriveError::Machine(error));
@@ -107,7 +109,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
         let write = before(clock, deadline, stream.write(machine.output()));
         let transfer = write.await.map_or(Ok(Transfer::TimedOut), transfer)?;
         *unflushed |= matches!(transfer, Transfer::Bytes(1..));
-        turn::wrote(machine, clock.now(), transfer);
+        step::wrote(machine, clock.now(), transfer);
         Ok(())
     }
 
@@ -125,7 +127,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
         let buffer = chunk.get_mut(..room.min(CHUNK)).unwrap_or_default();
         let read = before(clock, deadline, stream.read(buffer));
         let transfer = read.await.map_or(Ok(Transfer::TimedOut), transfer)?;
-        turn::read(machine, clock.now(), transfer, buffer);
+        step::read(machine, clock.now(), transfer, buffer);
         Ok(())
     }
 }

@@ -21,10 +21,12 @@ pub mod embedded_io;
 #[cfg(feature = "embedded-io-async")]
 pub mod embedded_io_async;
 mod error;
+mod step;
 #[cfg(feature = "tokio")]
 pub mod tokio;
-mod turn;
 
 pub use driver::{Driver, Timer, Transport};
 pub use error::DriveError;
-pub use turn::Transfer;
+pub use step::Transfer;
+#[cfg(feature = "tokio")]
+pub(crate) use step::deadline;

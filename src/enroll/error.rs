@@ -1,13 +1,13 @@
-//! Why an errand ends before it is done.
+//! Why an enrollment ends before it is done.
 
 use alloc::vec::Vec;
 
 use crate::crypto::SealError;
 use crate::identity::{EndPoint, Name, NodeId, Version};
-use crate::message::{Op, Reason};
+use crate::message::{MemberIndex, Op, Reason};
 use crate::session::{CommandError, Error};
 
-/// Why the errand ends before it is done. Fatal and sticky; [`Enroll::roster`](super::Enroll::roster) still tells what
+/// Why the enrollment ends before it is done. Fatal and sticky; [`Enroll::roster`](super::Enroll::roster) still tells what
 /// is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -113,13 +113,13 @@ pub enum EnrollError {
     #[error("the registry listed member {index}, which was not asked for")]
     NotAskedFor {
         /// Its index.
-        index: u32,
+        index: MemberIndex,
     },
     /// The registry listed a member beyond the cluster's size.
     #[error("the registry listed member {index} of a cluster with {size} places")]
     BeyondSize {
         /// Its index.
-        index: u32,
+        index: MemberIndex,
         /// The cluster's size.
         size: u32,
     },
@@ -129,9 +129,9 @@ pub enum EnrollError {
         /// The name.
         name: Name,
         /// The index of one.
-        first: u32,
+        first: MemberIndex,
         /// The index of the other.
-        second: u32,
+        second: MemberIndex,
     },
     /// Two members have one ID.
     #[error("the registry listed node {id} twice, as members {first} and {second}")]
@@ -139,15 +139,15 @@ pub enum EnrollError {
         /// The ID.
         id: NodeId,
         /// The index of one.
-        first: u32,
+        first: MemberIndex,
         /// The index of the other.
-        second: u32,
+        second: MemberIndex,
     },
     /// A member that was listed before is not any more. Members keep their places for ever.
     #[error("the registry does not list member {index}, {name}, any more")]
     Vanished {
         /// Its index.
-        index: u32,
+        index: MemberIndex,
         /// Its name.
         name: Name,
     },
@@ -155,7 +155,7 @@ pub enum EnrollError {
     #[error("the registry listed {name} as member {index} before, and now another, {by}")]
     Replaced {
         /// The index.
-        index: u32,
+        index: MemberIndex,
         /// Who was there.
         name: Name,
         /// Who is there now.
@@ -165,7 +165,7 @@ pub enum EnrollError {
     #[error("the registry listed no member {index}, but members after it")]
     Gap {
         /// The empty place.
-        index: u32,
+        index: MemberIndex,
     },
     /// A member has fewer end points than the cluster asks of all.
     #[error(
@@ -173,7 +173,7 @@ pub enum EnrollError {
     )]
     TooFewEnds {
         /// Its index.
-        index: u32,
+        index: MemberIndex,
         /// Its name.
         name: Name,
         /// How many end points it has.

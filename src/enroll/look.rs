@@ -2,7 +2,7 @@
 
 use super::{EnrollError, RegistryKind, Roster};
 use crate::identity::{NodeId, Token};
-use crate::message::{MemberList, Which};
+use crate::message::{MemberIndex, MemberList, MemberSet};
 
 /// A look at a cluster's members: what was asked, of whom, and what is known already.
 ///
@@ -11,9 +11,9 @@ use crate::message::{MemberList, Which};
 ///
 /// ```
 /// # use xlreg::enroll::{EnrollError, Look, RegistryKind};
-/// # use xlreg::message::{MemberList, Which};
+/// # use xlreg::message::{MemberList, MemberSet};
 /// # fn check(list: &MemberList, cluster: xlreg::identity::NodeId) -> Result<(), EnrollError> {
-/// let look = Look { registry: RegistryKind::Xlreg, ..Look::new(cluster, Which::ALL) };
+/// let look = Look { registry: RegistryKind::Xlreg, ..Look::new(cluster, MemberSet::ALL) };
 /// look.check(list)
 /// # }
 /// ```
@@ -22,7 +22,7 @@ pub struct Look<'a> {
     /// The cluster that was asked about.
     pub cluster: NodeId,
     /// The members that were asked for.
-    pub which: Which,
+    pub which: MemberSet,
     /// Who answers. Deployed servers list a node twice that has joined under two names, and more members than there
     /// are places.
     pub registry: RegistryKind,
@@ -34,7 +34,7 @@ pub struct Look<'a> {
 
 impl Look<'_> {
     /// A look of somebody who knows nothing yet, at a registry that may be a deployed server.
-    pub const fn new(cluster: NodeId, which: Which) -> Self {
+    pub const fn new(cluster: NodeId, which: MemberSet) -> Self {
         Self { cluster, which, registry: RegistryKind::Unknown, roster: None, own: None }
     }
 
@@ -67,7 +67,7 @@ impl Look<'_> {
     fn entries<'b>(
         &self,
         list: &'b MemberList,
-    ) -> impl Iterator<Item = (u32, &'b Token)> + Clone + use<'b> {
+    ) -> impl Iterator<Item = (MemberIndex, &'b Token)> + Clone + use<'b> {
         let which = self.which;
         let members = list.members().iter().map(|member| &**member);
         list.which().iter().zip(members).filter(move |(index, _)| which.contains(*index))
@@ -85,11 +85,11 @@ impl Look<'_> {
         // Deployed servers are not known to keep the flags.
         let is_same = |token: &Token| {
             let attrs = self.registry == RegistryKind::Unknown || token.attrs == said.attrs;
-            attrs && token.name == said.name && token.ends == said.ends
+            attrs && token.name == said.name && token.end_points == said.end_points
         };
         match own().next() {
             Some((_, other)) if !own().any(|(_, token)| is_same(token)) => {
-                let (name, end_points) = (other.name.clone(), other.ends.clone());
+                let (name, end_points) = (other.name.clone(), other.end_points.clone());
                 Err(EnrollError::Cloned { name, end_points })
             }
             _ => Ok(()),
@@ -158,9 +158,9 @@ impl Look<'_> {
 
     /// Places are taken in order, by members with the end points that the cluster asks for.
     fn check_places(&self, list: &MemberList) -> Result<(), EnrollError> {
-        let known = self.roster.map_or(Which::NONE, Roster::known);
+        let known = self.roster.map_or(MemberSet::NONE, Roster::known);
         let taken = known.or(list.which());
-        let empty = Which::ALL.without(taken).iter().next();
+        let empty = MemberSet::ALL.without(taken).iter().next();
         if let Some(index) = empty
             && taken.iter().any(|taken| taken > index)
             && self.which.contains(index)
@@ -169,11 +169,13 @@ impl Look<'_> {
         }
         let Some(roster) = self.roster else { return Ok(()) };
         let needed = roster.cluster.end_point_count;
-        let few = |token: &Token| u32::try_from(token.ends.len()).is_ok_and(|ends| ends < needed);
+        let few = |token: &Token| {
+            u32::try_from(token.end_points.len()).is_ok_and(|end_points| end_points < needed)
+        };
         match self.entries(list).find(|(_, token)| few(token)) {
             None => Ok(()),
             Some((index, token)) => {
-                let (name, got) = (token.name.clone(), token.ends.len());
+                let (name, got) = (token.name.clone(), token.end_points.len());
                 Err(EnrollError::TooFewEnds { index, name, got, needed })
             }
         }
@@ -182,9 +184,9 @@ impl Look<'_> {
 
 /// The first two entries that are alike, if any: their indexes, and the second's token.
 fn twice<'a>(
-    entries: impl Iterator<Item = (u32, &'a Token)> + Clone,
+    entries: impl Iterator<Item = (MemberIndex, &'a Token)> + Clone,
     alike: impl Fn(&Token, &Token) -> bool,
-) -> Option<(u32, u32, &'a Token)> {
+) -> Option<(MemberIndex, MemberIndex, &'a Token)> {
     let mut after = entries.clone();
     entries.into_iter().find_map(|(first, token)| {
         after.next();

@@ -1,6 +1,6 @@
-//! A member's whole errand, as a pure driver over [`Session<Client>`](Session).
+//! A member's whole enrollment, as a pure driver over [`Session<Client>`](Session).
 //!
-//! 1. The handshake, then Member: [`EnrollEvent::Connected`], [`EnrollEvent::Identified`].
+//! 1. The handshake, then Member: [`EnrollEvent::Connected`], [`EnrollEvent::Registered`].
 //! 2. Create, if the plan says so: [`EnrollEvent::Created`]. If not, the question whether the cluster exists. Then Join:
 //!    [`EnrollEvent::Joined`].
 //! 3. GetCluster for the members that are missing, with a growing pause between polls that comes out of
@@ -12,22 +12,22 @@
 //!
 //! Deployed servers end, and all their clusters with them, by a Join of a cluster that they do not have, and by some
 //! other requests (PROTOCOL 6). A registry may be a deployed server unless [`Plan::registry`] or its version says
-//! otherwise. To such a one an errand sends Member, Create, Join, GetCluster and Bye, one at a time and each record as
+//! otherwise. To such a one an enrollment sends Member, Create, Join, GetCluster and Bye, one at a time and each record as
 //! one piece of output, and
 //!
 //! * a Join only of the cluster that this session's CreateReply named, by the ID in it;
 //! * without [`Plan::create`] first a question, a GetCluster for no members, which a deployed server refuses and
-//!   survives: the errand ends with [`EnrollError::Deployed`]. A registry of this project answers it, and is joined;
+//!   survives: the enrollment ends with [`EnrollError::Deployed`]. A registry of this project answers it, and is joined;
 //! * a Member only if its record surely fits one segment of the network, else [`EnrollError::LargeMember`];
 //! * no part of a record without the rest, also when time runs out or by [`Enroll::abandon`]. Go on until
 //!   [`is_finished`](Machine::is_finished), as the adapters do.
 //!
-//! So an errand that failed is tried again from its beginning, by an `Enroll` of its own: the server may have been
+//! So an enrollment that failed is tried again from its beginning, by an `Enroll` of its own: the server may have been
 //! started anew meanwhile and have forgotten the cluster.
 //!
 //! # What it believes
 //!
-//! Every list of members passes [`Look::check`], or the errand ends with the error that says what is impossible in it.
+//! Every list of members passes [`Look::check`], or the enrollment ends with the error that says what is impossible in it.
 //! Each look asks for the member's own entry too: where it is another than the one it joined with, somebody runs a copy
 //! of it ([`EnrollError::Cloned`]). Two copies that say the same cannot be told apart.
 
@@ -46,13 +46,15 @@ pub use plan::{Plan, RegistryKind};
 pub use roster::Roster;
 
 use crate::identity::{MemberAttrs, NodeId, Token, Version};
-use crate::message::{ClusterInfo, ClusterRef, GetCluster, MemberList, Op, Refusal, Reply, Which};
+use crate::message::{
+    ClusterInfo, ClusterRef, GetCluster, MemberIndex, MemberList, MemberSet, Op, Refusal, Reply,
+};
 use crate::session::{
     Client, ClientConfig, ClientEvent, Dialect, EofAt, Error, Instant, Machine, Session, TimerKind,
 };
 use plan::Pauses;
 
-/// How the errand goes on.
+/// How the enrollment goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnrollEvent {
@@ -65,7 +67,7 @@ pub enum EnrollEvent {
     },
     /// The registry knows the member now. Keep the ID: with it, and the same sig key, the member is recognised
     /// again.
-    Identified {
+    Registered {
         /// The member's ID.
         id: NodeId,
         /// Its flags, echoed.
@@ -78,7 +80,7 @@ pub enum EnrollEvent {
     /// A member of the cluster, this one included, has become known.
     Member {
         /// Its index in the order of joining.
-        index: u32,
+        index: MemberIndex,
         /// What it says of itself.
         token: Token,
     },
@@ -86,7 +88,7 @@ pub enum EnrollEvent {
     /// another comms key.
     Changed {
         /// Its index in the order of joining.
-        index: u32,
+        index: MemberIndex,
         /// What it says of itself now.
         token: Token,
     },
@@ -95,15 +97,15 @@ pub enum EnrollEvent {
         /// Its ID.
         id: NodeId,
         /// The index of one place.
-        first: u32,
+        first: MemberIndex,
         /// The index of the other.
-        second: u32,
+        second: MemberIndex,
     },
     /// A member is listed beyond the cluster's size: a deployed server lets more join than there is room for. It is not
     /// in the roster.
     ListedBeyond {
         /// Its index in the order of joining.
-        index: u32,
+        index: MemberIndex,
         /// What it says of itself.
         token: Token,
     },
@@ -111,7 +113,7 @@ pub enum EnrollEvent {
     Done,
 }
 
-/// Where the errand stands.
+/// Where the enrollment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// A reply is due, or the HelloReply.
@@ -122,7 +124,7 @@ enum Step {
     Over,
 }
 
-/// The errand itself. Drive it as a [`Session`], through [`Machine`].
+/// The enrollment itself. Drive it as a [`Session`], through [`Machine`].
 pub struct Enroll {
     session: Session<Client>,
     plan: Plan,
@@ -137,10 +139,10 @@ pub struct Enroll {
     /// The cluster joined, where it was asked for by ID.
     asked: Option<NodeId>,
     /// The members that the last GetCluster asked for.
-    which: Which,
+    which: MemberSet,
     roster: Option<Roster>,
     /// The members beyond the cluster's size that have been told.
-    beyond: Which,
+    beyond: MemberSet,
     /// What is to be told, one at a time.
     news: VecDeque<EnrollEvent>,
     failure: Option<EnrollError>,
@@ -150,10 +152,10 @@ impl Enroll {
     /// Bytes of a record that surely fit one segment: an Ethernet frame has room for 1,448, tunnels take some of it.
     pub const SEGMENT: usize = 1200;
 
-    /// The oldest registry that an errand goes to, 1.5.0: servers before it write end points in another form.
+    /// The oldest registry that an enrollment goes to, 1.5.0: servers before it write end points in another form.
     pub const FIRST_VERSION: Version = Version::new(1, 5, 0, 0);
 
-    /// Starts the errand; the Hello is in the output already. `rng` is the session's.
+    /// Starts the enrollment; the Hello is in the output already. `rng` is the session's.
     ///
     /// # Errors
     ///
@@ -179,9 +181,9 @@ impl Enroll {
             id: None,
             created: None,
             asked: None,
-            which: Which::NONE,
+            which: MemberSet::NONE,
             roster: None,
-            beyond: Which::NONE,
+            beyond: MemberSet::NONE,
             news: VecDeque::new(),
             failure: None,
         })
@@ -197,7 +199,7 @@ impl Enroll {
         self.roster
     }
 
-    /// Ends the errand here and now, without a Bye. A record that has been begun is kept to its end, as
+    /// Ends the enrollment here and now, without a Bye. A record that has been begun is kept to its end, as
     /// [`Session::abandon`] does, so go on until [`is_finished`](Machine::is_finished).
     pub fn abandon(&mut self, now: Instant) {
         self.now = self.now.max(now);
@@ -257,7 +259,7 @@ impl Enroll {
     fn on_event(&mut self, event: ClientEvent) -> Result<Option<EnrollEvent>, EnrollError> {
         match event {
             ClientEvent::Connected { dialect, version } => {
-                self.identify(version)?;
+                self.register(version)?;
                 Ok(Some(EnrollEvent::Connected { dialect, version }))
             }
             ClientEvent::Refused { reason, .. } => match self.step {
@@ -281,7 +283,7 @@ impl Enroll {
                 }
                 self.id = Some(id);
                 self.find_cluster()?;
-                Ok(Some(EnrollEvent::Identified { id, attrs }))
+                Ok(Some(EnrollEvent::Registered { id, attrs }))
             }
             Reply::Create(info) => {
                 self.created = Some(info);
@@ -304,7 +306,7 @@ impl Enroll {
         }
     }
 
-    fn identify(&mut self, version: Version) -> Result<(), EnrollError> {
+    fn register(&mut self, version: Version) -> Result<(), EnrollError> {
         let first = Self::FIRST_VERSION;
         if version < first {
             return Err(EnrollError::TooOld { version, first });
@@ -312,7 +314,7 @@ impl Enroll {
         if RegistryKind::of(version) == RegistryKind::Xlreg {
             self.registry = RegistryKind::Xlreg;
         }
-        self.session.identify(self.now, self.plan.token.clone())?;
+        self.session.register(self.now, self.plan.token.clone())?;
         // The record is all that is queued; the error drops it unsent.
         let (bytes, limit) = (self.session.output().len(), Self::SEGMENT);
         if bytes > limit && !self.may_risk() {
@@ -337,7 +339,7 @@ impl Enroll {
                 Ok(())
             }
             None if self.may_risk() => self.join(cluster),
-            None => self.get(cluster, Which::NONE),
+            None => self.get(cluster, MemberSet::NONE),
         }
     }
 
@@ -357,7 +359,7 @@ impl Enroll {
     }
 
     fn on_joined(&mut self, cluster: ClusterInfo) -> Result<EnrollEvent, EnrollError> {
-        let id = self.id.ok_or(Error::Internal("joined before identified"))?;
+        let id = self.id.ok_or(Error::Internal("joined before registered"))?;
         let got = cluster.id;
         if let Some(asked) = self.asked.filter(|asked| *asked != got) {
             return Err(EnrollError::WrongCluster { asked, got });
@@ -379,7 +381,7 @@ impl Enroll {
         Ok(EnrollEvent::Joined(cluster))
     }
 
-    fn get(&mut self, cluster: ClusterRef, which: Which) -> Result<(), EnrollError> {
+    fn get(&mut self, cluster: ClusterRef, which: MemberSet) -> Result<(), EnrollError> {
         self.which = which;
         self.session.get_members(self.now, GetCluster { cluster, which: Some(which) })?;
         self.step = Step::Asking(Some(Op::GetCluster));

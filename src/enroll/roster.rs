@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 
 use crate::identity::{NodeId, Token};
-use crate::message::{ClusterInfo, Which};
+use crate::message::{ClusterInfo, MemberIndex, MemberSet};
 
 /// What is known of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,12 +13,12 @@ pub struct Roster {
     /// The member's own ID.
     pub id: NodeId,
     /// The members known, by index in the order of joining.
-    pub members: BTreeMap<u32, Token>,
+    pub members: BTreeMap<MemberIndex, Token>,
 }
 
 impl Roster {
     /// The member's own index, once it is known. Where a deployed server lists the node twice, the first.
-    pub fn self_index(&self) -> Option<u32> {
+    pub fn self_index(&self) -> Option<MemberIndex> {
         self.own().iter().next()
     }
 
@@ -28,23 +28,23 @@ impl Roster {
     }
 
     /// All that the cluster may have.
-    pub fn places(&self) -> Which {
-        Which::first(self.cluster.max_size)
+    pub fn places(&self) -> MemberSet {
+        MemberSet::first(self.cluster.max_size)
     }
 
     /// The members not known yet.
-    pub fn missing(&self) -> Which {
+    pub fn missing(&self) -> MemberSet {
         self.places().without(self.known())
     }
 
     /// The member's own places: two, where a deployed server lists the node under two names.
-    pub(super) fn own(&self) -> Which {
+    pub(super) fn own(&self) -> MemberSet {
         let own = self.members.iter().filter(|(_, token)| token.id == Some(self.id));
-        own.fold(Which::NONE, |own, (index, _)| own.with(*index))
+        own.map(|(index, _)| *index).collect()
     }
 
     /// The members known.
-    pub(super) fn known(&self) -> Which {
-        self.members.keys().fold(Which::NONE, |known, index| known.with(*index))
+    pub(super) fn known(&self) -> MemberSet {
+        self.members.keys().copied().collect()
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn message_limits(input: &mut Input<'_>) -> MessageLimits {
         limits.tokens = 2;
     }
     if small & 2 != 0 {
-        limits.ends = 1;
+        limits.end_points = 1;
     }
     if small & 4 != 0 {
         limits.name_len = 7;
@@ -39,7 +39,7 @@ pub(super) fn name_within(name: &Name, limits: &MessageLimits) {
 
 pub(super) fn token_within(token: &Token, limits: &MessageLimits) {
     name_within(&token.name, limits);
-    assert!(token.ends.len() <= limits.ends);
+    assert!(token.end_points.len() <= limits.end_points);
     for key in [&token.comms_key, &token.sig_key] {
         assert!(limits.rsa_bits.contains(&key.bits()));
     }

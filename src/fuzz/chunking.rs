@@ -8,8 +8,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
+use super::arbitrary::request;
 use super::input::Input;
-use super::people::request;
 use super::support::{Seeded, command, credential, dialect, limits, reply};
 use crate::message::{Op, Request, encode_reply, encode_request};
 use crate::session::raw::{NoRsa, RawHello, RawPeer};
@@ -225,7 +225,7 @@ impl Caller<Server> for Answerer<'_> {
     fn go_on(&mut self, session: &mut Session<Server>, now: Instant) -> bool {
         let Some((id, op)) = self.pending.pop_front() else { return false };
         session.reply(now, id, &reply(op, &mut self.replies)).expect("the next to be answered");
-        if session.state() == State::Over {
+        if session.state() == State::Closed {
             self.pending.clear();
         }
         true
@@ -340,7 +340,7 @@ where
 
     /// Takes all events; says whether there will be no more.
     fn poll(&mut self, manner: &Manner) -> bool {
-        while !self.failed && self.session.state() != State::Over {
+        while !self.failed && self.session.state() != State::Closed {
             let seen = match self.session.poll_event() {
                 Ok(None) => return false,
                 Ok(Some(event)) => Ok(self.caller.act(&mut self.session, event, self.now)),

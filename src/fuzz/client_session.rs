@@ -7,8 +7,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::arbitrary::request;
 use super::input::Input;
-use super::people::request;
 use super::support::{Seeded, Watch, command, credential, dialect, limits, reply};
 use crate::identity::Token;
 use crate::message::{Decoded, Op, Reply, Request, encode_reply, encode_request};
@@ -163,8 +163,8 @@ impl Run {
             self.model.take(&event, self.watch.now());
         }
         let state = self.client.state();
-        assert!(!self.model.over || state == State::Over);
-        if state != State::Over {
+        assert!(!self.model.over || state == State::Closed);
+        if state != State::Closed {
             assert_eq!(state == State::Open, self.model.connected);
             assert_eq!(self.client.poll_timeout(), self.model.deadline(&self.limits));
         }
@@ -175,7 +175,7 @@ impl Run {
 #[derive(Default)]
 struct Model {
     connected: bool,
-    identified: bool,
+    registered: bool,
     leaving: bool,
     over: bool,
     asked: u64,
@@ -189,11 +189,11 @@ impl Model {
         let mut reasons = Vec::new();
         let mut refuse = |wrong: bool, error| reasons.extend(wrong.then_some(error));
         refuse(state == State::Handshake, CommandError::NotOpen);
-        refuse(state == State::Over, CommandError::Over);
+        refuse(state == State::Closed, CommandError::Closed);
         let allowed = match op {
             Op::RegCredRequest | Op::Bye => !self.leaving,
-            Op::Member => !self.leaving && !self.identified,
-            _ => !self.leaving && self.identified,
+            Op::Member => !self.leaving && !self.registered,
+            _ => !self.leaving && self.registered,
         };
         refuse(!allowed, CommandError::WrongState(op));
         refuse(self.outstanding.len() >= in_flight, CommandError::TooManyInFlight);
@@ -203,7 +203,7 @@ impl Model {
 
     fn ask(&mut self, id: RequestId, op: Op, now: Instant) {
         self.asked += 1;
-        self.identified |= op == Op::Member;
+        self.registered |= op == Op::Member;
         self.leaving |= op == Op::Bye;
         self.outstanding.push_back((id, op, now));
     }

@@ -8,7 +8,7 @@ use super::checks::{message_limits, name_within, one_line, refused, token_within
 use super::input::Input;
 use crate::message::{
     ClusterRef, DecodeError, Decoded, MessageLimits, Op, Reply, Request, encode_reply,
-    encode_request, oracle,
+    encode_request, prost_diff,
 };
 
 /// A script: the limits, and the message.
@@ -16,7 +16,7 @@ pub fn codec(data: &[u8]) {
     let input = &mut Input::new(data);
     let limits = message_limits(input);
     let bytes = input.rest();
-    oracle::compare(bytes);
+    prost_diff::compare(bytes);
     let request = stable(bytes, &limits, |it, limits| it.into_request(limits), encode_request);
     let reply = stable(bytes, &limits, |it, limits| it.into_reply(limits), encode_reply);
     assert!(request.is_none() || reply.is_none(), "both sides may say it");
@@ -85,7 +85,7 @@ fn request_within(request: &Request, limits: &MessageLimits) {
 fn reply_within(reply: &Reply, limits: &MessageLimits) {
     match reply {
         Reply::RegCred(credential) => {
-            assert!((1..=limits.ends).contains(&credential.end_points.len()));
+            assert!((1..=limits.end_points).contains(&credential.end_points.len()));
             name_within(&credential.name, limits);
             for key in [&credential.comms_key, &credential.sig_key] {
                 assert!(limits.rsa_bits.contains(&key.bits()));

@@ -14,6 +14,7 @@
     reason = "a body reports what it finds by panicking, and an overflow in one is a mistake to be told"
 )]
 
+mod arbitrary;
 mod cbc;
 mod checks;
 mod chunking;
@@ -29,7 +30,6 @@ mod key_forms;
 mod key_pairs;
 mod keys;
 mod pair;
-mod people;
 mod record_end;
 mod regcred;
 mod registry;

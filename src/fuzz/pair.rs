@@ -7,11 +7,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::arbitrary::{NoVerify, SequentialRng, request};
 use super::input::Input;
-use super::people::{Ids, NoVerify, request};
 use super::support::{Seeded, Watch, command, credential, dialect, limits};
 use crate::message::{GetCluster, Reason, Refusal, Reply, Request};
-use crate::registry::{CheckedRequest, Registry, RegistryLimits, Visitor};
+use crate::registry::{CheckedRequest, ClientState, Registry, RegistryLimits};
 use crate::session::raw::NoRsa;
 use crate::session::{
     Client, ClientConfig, ClientEvent, Dialect, EofAt, Error, Instant, Limits, RequestId,
@@ -51,10 +51,10 @@ struct Pair {
     client_watch: Watch<Error>,
     server_watch: Watch<Error>,
     registry: Registry,
-    visitor: Visitor,
+    state: ClientState,
     /// Another client, which is served without a session.
-    other: Visitor,
-    ids: Ids,
+    other: ClientState,
+    ids: SequentialRng,
     prompt: bool,
     hello: Option<SealedHello>,
     pending: VecDeque<(RequestId, Request)>,
@@ -98,9 +98,9 @@ impl Pair {
             client_watch,
             server_watch,
             registry: Registry::new(credential, room),
-            visitor: Visitor::new(),
-            other: Visitor::new(),
-            ids: Ids(0),
+            state: ClientState::new(),
+            other: ClientState::new(),
+            ids: SequentialRng(0),
             prompt,
             hello: None,
             pending: VecDeque::new(),
@@ -138,7 +138,7 @@ impl Pair {
             12 => {
                 // Somebody else comes between, with what a session lets through.
                 let request = request(input);
-                if !matches!(&request, Request::Member(token) if token.ends.len() > 8) {
+                if !matches!(&request, Request::Member(token) if token.end_points.len() > 8) {
                     serve(&mut self.registry, &mut self.other, request, &mut self.ids);
                 }
             }
@@ -237,7 +237,7 @@ impl Pair {
     fn open_hello(&mut self) -> bool {
         let Some(hello) = self.hello.take() else { return false };
         let opened = hello.open(&NoRsa, &mut Seeded::new(3));
-        let waits = self.server.state() != State::Over;
+        let waits = self.server.state() != State::Closed;
         assert_eq!(self.server.open_hello(self.now(), opened).is_ok(), waits);
         true
     }
@@ -245,13 +245,13 @@ impl Pair {
     /// Answers the oldest request without an answer.
     fn answer(&mut self) -> bool {
         let Some((id, request)) = self.pending.pop_front() else { return false };
-        let over = self.server.state() == State::Over;
+        let over = self.server.state() == State::Closed;
         if over {
             // Nobody is there to be answered.
             self.pending.clear();
             return false;
         }
-        let reply = serve(&mut self.registry, &mut self.visitor, request, &mut self.ids);
+        let reply = serve(&mut self.registry, &mut self.state, request, &mut self.ids);
         self.server.reply(self.now(), id, &reply).expect("the next to be answered");
         match reply {
             Reply::Error(reason) => self.refusal = Some(reason),
@@ -378,9 +378,14 @@ impl Pair {
 }
 
 /// What the registry makes of a request.
-fn serve(registry: &mut Registry, visitor: &mut Visitor, request: Request, ids: &mut Ids) -> Reply {
+fn serve(
+    registry: &mut Registry,
+    state: &mut ClientState,
+    request: Request,
+    ids: &mut SequentialRng,
+) -> Reply {
     match CheckedRequest::new(request, &NoVerify) {
-        Ok(checked) => registry.handle_checked(visitor, checked, ids).reply,
+        Ok(checked) => registry.handle_checked(state, checked, ids).reply,
         Err(refusal) => Reply::Error(refusal.into()),
     }
 }

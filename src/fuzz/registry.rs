@@ -1,18 +1,18 @@
-//! The registry's rules against a model of them, over any requests of several visitors; and its changes, replayed.
+//! The registry's rules against a model of them, over any requests of several clients; and its changes, replayed.
 
 use alloc::vec::Vec;
 
+use super::arbitrary::{NoVerify, SequentialRng, end_points, key, name};
 use super::input::Input;
-use super::people::{Ids, NoVerify, ends, key, name};
 use super::support::{CREDENTIAL, credential};
 use crate::identity::{ClusterAttrs, MemberAttrs, Name, NodeId, Token};
 use crate::message::{
-    ClusterInfo, ClusterRef, Create, GetCluster, MemberList, Refusal, Reply, Request, Which,
+    ClusterInfo, ClusterRef, Create, GetCluster, MemberList, MemberSet, Refusal, Reply, Request,
     encode_reply,
 };
-use crate::registry::{Change, CheckedRequest, Outcome, Registry, RegistryLimits, Visitor};
+use crate::registry::{Change, CheckedRequest, ClientState, Outcome, Registry, RegistryLimits};
 
-const VISITORS: usize = 4;
+const CLIENTS: usize = 4;
 
 /// Operations that a script may have. It takes some 200 to fill a cluster of 64.
 const MOST: usize = 256;
@@ -27,28 +27,28 @@ pub fn registry(data: &[u8]) {
     };
     let mut registry = Registry::new(credential(), limits);
     let mut model =
-        Model { limits, nodes: Vec::new(), clusters: Vec::new(), seats: Default::default() };
-    let mut visitors: [Visitor; VISITORS] = Default::default();
-    let (mut ids, mut changes, mut missing) = (Ids(0), Vec::new(), None);
+        Model { limits, nodes: Vec::new(), clusters: Vec::new(), clients: Default::default() };
+    let mut clients: [ClientState; CLIENTS] = Default::default();
+    let (mut ids, mut changes, mut missing) = (SequentialRng(0), Vec::new(), None);
     for _ in 0..MOST {
         if input.is_empty() {
             break;
         }
         let op = input.byte();
-        let at = usize::from(op >> 4) % VISITORS;
+        let at = usize::from(op >> 4) % CLIENTS;
         match op % 16 {
-            0 => (visitors[at], model.seats[at]) = (Visitor::new(), Seat::default()),
+            0 => (clients[at], model.clients[at]) = (ClientState::new(), ClientModel::default()),
             1 => ids.0 = input.byte(),
             2 => missing = Some(usize::from(input.byte())),
             op => {
                 let request = model.request(op, input);
                 let first = ids.0;
-                let outcome = handle(&mut registry, &mut visitors[at], request.clone(), &mut ids);
+                let outcome = handle(&mut registry, &mut clients[at], request.clone(), &mut ids);
                 model.judge(at, &request, &outcome, (first, ids.0));
                 changes.extend(outcome.change);
                 assert_eq!(registry.revision(), changes.len() as u64, "one for each change");
                 assert_eq!(outcome.revision, registry.revision());
-                assert_eq!(visitors[at].member().map(|(id, _)| id), model.seats[at].id());
+                assert_eq!(clients[at].member().map(|(id, _)| id), model.clients[at].id());
                 model.check_counts(&registry);
             }
         }
@@ -59,12 +59,12 @@ pub fn registry(data: &[u8]) {
 
 fn handle(
     registry: &mut Registry,
-    visitor: &mut Visitor,
+    state: &mut ClientState,
     request: Request,
-    ids: &mut Ids,
+    ids: &mut SequentialRng,
 ) -> Outcome {
     match CheckedRequest::new(request, &NoVerify) {
-        Ok(checked) => registry.handle_checked(visitor, checked, ids),
+        Ok(checked) => registry.handle_checked(state, checked, ids),
         Err(refusal) => {
             let (reply, revision) = (Reply::Error(refusal.into()), registry.revision());
             Outcome { reply, change: None, revision }
@@ -122,16 +122,16 @@ struct Model {
     limits: RegistryLimits,
     nodes: Vec<(NodeId, Token)>,
     clusters: Vec<(Name, ClusterInfo, Vec<Token>)>,
-    seats: [Seat; VISITORS],
+    clients: [ClientModel; CLIENTS],
 }
 
 #[derive(Clone, Default)]
-struct Seat {
+struct ClientModel {
     member: Option<Token>,
     cluster: Option<NodeId>,
 }
 
-impl Seat {
+impl ClientModel {
     fn id(&self) -> Option<NodeId> {
         self.member.as_ref().and_then(|token| token.id)
     }
@@ -150,7 +150,7 @@ impl Model {
                     id,
                     comms_key: key(keys >> 4),
                     sig_key: key(keys),
-                    ends: ends(keys >> 2 & 3),
+                    end_points: end_points(keys >> 2 & 3),
                     signature,
                 })
             }
@@ -168,7 +168,7 @@ impl Model {
                     1 => Some(u64::MAX),
                     n => Some(u64::from(n) << (input.byte() % 64)),
                 };
-                Request::GetCluster(GetCluster { cluster, which: which.map(Which::from_bits) })
+                Request::GetCluster(GetCluster { cluster, which: which.map(MemberSet::from_bits) })
             }
             14 => Request::RegCred,
             _ => Request::Bye,
@@ -182,7 +182,7 @@ impl Model {
         match byte {
             0..64 => None,
             64..192 => known.nth((byte - 64).into()),
-            192..254 => Some(Ids::id(byte - 192)),
+            192..254 => Some(SequentialRng::id(byte - 192)),
             254 => NodeId::from_bytes(&[9; 20]).ok(),
             255 => Some(CREDENTIAL.id),
         }
@@ -197,7 +197,7 @@ impl Model {
         ClusterRef { id, name }
     }
 
-    fn find(&self, seat: &Seat, cluster: &ClusterRef) -> Result<usize, Refusal> {
+    fn find(&self, client: &ClientModel, cluster: &ClusterRef) -> Result<usize, Refusal> {
         let place = |wanted: &dyn Fn(&Name, NodeId) -> bool| {
             self.clusters.iter().position(|(name, info, _)| wanted(name, info.id))
         };
@@ -207,7 +207,7 @@ impl Model {
         if let Some(named) = &cluster.name {
             return place(&|it, _| it == named).ok_or(Refusal::NoClusterWithName);
         }
-        place(&|_, it| Some(it) == seat.cluster).ok_or(Refusal::NoClusterGiven)
+        place(&|_, it| Some(it) == client.cluster).ok_or(Refusal::NoClusterGiven)
     }
 
     fn is_taken(&self, id: NodeId) -> bool {
@@ -220,10 +220,10 @@ impl Model {
     /// drawn before and after it.
     fn judge(&mut self, at: usize, request: &Request, outcome: &Outcome, drawn: (u8, u8)) {
         let draws = drawn.1.wrapping_sub(drawn.0);
-        let mut ids = (0..draws).map(|n| Ids::id(drawn.0.wrapping_add(n)));
+        let mut ids = (0..draws).map(|n| SequentialRng::id(drawn.0.wrapping_add(n)));
         let fresh = ids.find(|id| !self.is_taken(*id));
         let none_left = draws >= 4 && fresh.is_none();
-        let reasons = self.reasons(&self.seats[at], request, none_left);
+        let reasons = self.reasons(&self.clients[at], request, none_left);
         if let Reply::Error(reason) = &outcome.reply {
             let refusal = reason.refusal().expect("a known refusal");
             assert!(reasons.contains(&refusal), "{refusal:?} to {request:?}, not {reasons:?}");
@@ -240,10 +240,10 @@ impl Model {
     }
 
     /// Every reason there is to refuse a request; which of them is given, the rules do not say.
-    fn reasons(&self, seat: &Seat, request: &Request, none_left: bool) -> Vec<Refusal> {
+    fn reasons(&self, client: &ClientModel, request: &Request, none_left: bool) -> Vec<Refusal> {
         let mut reasons = Vec::new();
         let mut unless = |fine: bool, refusal| reasons.extend((!fine).then_some(refusal));
-        match (request, &seat.member) {
+        match (request, &client.member) {
             (Request::Member(token), before) => {
                 unless(before.is_none(), Refusal::WrongState);
                 unless(token.signature.is_some(), Refusal::BadSignature);
@@ -267,7 +267,7 @@ impl Model {
                     unless(!none_left, Refusal::Unavailable);
                 }
             }
-            (Request::Join(cluster), Some(token)) => match self.find(seat, cluster) {
+            (Request::Join(cluster), Some(token)) => match self.find(client, cluster) {
                 Err(refusal) => unless(false, refusal),
                 Ok(place) => {
                     let (_, info, members) = &self.clusters[place];
@@ -275,7 +275,7 @@ impl Model {
                         1 => Refusal::NoEnd,
                         _ => Refusal::TooFewEnds,
                     };
-                    unless(token.ends.len() >= info.end_point_count as usize, few);
+                    unless(token.end_points.len() >= info.end_point_count as usize, few);
                     let own = members.iter().position(|member| member.id == token.id);
                     let namesake = members.iter().position(|member| member.name == token.name);
                     unless(namesake.is_none() || namesake == own, Refusal::MemberNameInUse);
@@ -286,7 +286,7 @@ impl Model {
                 }
             },
             (Request::GetCluster(get), _) => {
-                self.find(seat, &get.cluster).err().into_iter().for_each(|no| unless(false, no));
+                self.find(client, &get.cluster).err().into_iter().for_each(|no| unless(false, no));
             }
         }
         reasons
@@ -299,7 +299,7 @@ impl Model {
     /// Takes a request that nothing speaks against; the reply, and whether something is new. `fresh` is the ID that
     /// has been drawn, if one was needed.
     fn take(&mut self, at: usize, request: &Request, fresh: Option<NodeId>) -> (Reply, bool) {
-        let mut seat = self.seats[at].clone();
+        let mut client = self.clients[at].clone();
         let answer = match request {
             Request::Member(token) => {
                 let id = token.id.or(fresh).expect("an ID");
@@ -307,7 +307,7 @@ impl Model {
                 if new {
                     self.nodes.push((id, token.clone()));
                 }
-                seat.member = Some(Token { id: Some(id), signature: None, ..token.clone() });
+                client.member = Some(Token { id: Some(id), signature: None, ..token.clone() });
                 (Reply::MemberOk { id, attrs: token.attrs }, new)
             }
             Request::Create(create) => {
@@ -322,14 +322,14 @@ impl Model {
                     self.clusters.push((create.name.clone(), info, Vec::new()));
                     info
                 });
-                seat.cluster = Some(info.id);
+                client.cluster = Some(info.id);
                 (Reply::Create(info), place.is_none())
             }
             Request::Join(cluster) => {
-                let place = self.find(&seat, cluster).expect("a cluster");
+                let place = self.find(&client, cluster).expect("a cluster");
                 let (_, info, members) = &mut self.clusters[place];
-                let token = seat.member.clone().expect("a member");
-                seat.cluster = Some(info.id);
+                let token = client.member.clone().expect("a member");
+                client.cluster = Some(info.id);
                 let new = match members.iter_mut().find(|member| member.id == token.id) {
                     Some(member) if *member == token => false,
                     Some(member) => {
@@ -344,11 +344,11 @@ impl Model {
                 (Reply::Join(*info), new)
             }
             Request::GetCluster(get) => {
-                let place = self.find(&seat, &get.cluster).expect("a cluster");
+                let place = self.find(&client, &get.cluster).expect("a cluster");
                 let (_, info, members) = &self.clusters[place];
                 let wanted = |n: usize| get.which.is_none_or(|which| which.bits() >> n & 1 == 1);
                 let wanted: Vec<_> = (0..members.len()).filter(|n| wanted(*n)).collect();
-                let which = Which::from_bits(wanted.iter().map(|n| 1 << n).sum());
+                let which = MemberSet::from_bits(wanted.iter().map(|n| 1 << n).sum());
                 let tokens = wanted.into_iter().map(|n| members[n].clone()).collect();
                 let list = MemberList::new(info.id, which, tokens).expect("a list");
                 (Reply::Members(list), false)
@@ -356,7 +356,7 @@ impl Model {
             Request::RegCred => (Reply::RegCred(credential()), false),
             Request::Bye => (Reply::Ack, false),
         };
-        self.seats[at] = seat;
+        self.clients[at] = client;
         answer
     }
 

@@ -63,7 +63,7 @@ pub fn server_session(data: &[u8]) {
             _ => {
                 if server.reject(watch.now(), &Refusal::WrongState.into()).is_ok() {
                     unanswered.clear();
-                    assert_eq!(server.state(), State::Over);
+                    assert_eq!(server.state(), State::Closed);
                 }
             }
         }

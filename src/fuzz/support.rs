@@ -10,7 +10,7 @@ pub(crate) use super::seeded::Seeded;
 use crate::credential::Credential;
 use crate::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 use crate::message::{
-    ClusterInfo, MemberList, MessageLimits, Op, Refusal, Reply, Request, Which, decode_token,
+    ClusterInfo, MemberList, MemberSet, MessageLimits, Op, Refusal, Reply, Request, decode_token,
 };
 use crate::session::{
     Client, CommandError, Dialect, Instant, Limits, Machine, RequestId, Role, Session, State,
@@ -56,7 +56,7 @@ pub(super) fn reply(op: Op, input: &mut Input<'_>) -> Reply {
         (_, Op::Join) => Reply::Join(info),
         (n, Op::GetCluster) => {
             let member = Token { id: Some(id), signature: None, ..token() };
-            let which = Which::first(u32::from(n % 4));
+            let which = MemberSet::first(u32::from(n % 4));
             let tokens: Vec<_> = core::iter::repeat_n(member, usize::from(n % 4)).collect();
             Reply::Members(MemberList::new(id, which, tokens).expect("as many as which says"))
         }
@@ -72,7 +72,7 @@ pub(crate) fn command(
 ) -> Result<RequestId, CommandError> {
     match request {
         Request::RegCred => client.registry_credential(now),
-        Request::Member(token) => client.identify(now, token),
+        Request::Member(token) => client.register(now, token),
         Request::Create(create) => client.create(now, create),
         Request::Join(cluster) => client.join(now, cluster),
         Request::GetCluster(get) => client.get_members(now, get),
@@ -126,7 +126,7 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         let state = session.state();
         assert!(rank(state) >= rank(self.was), "no way back from {:?} to {state:?}", self.was);
         self.was = state;
-        if state == State::Over {
+        if state == State::Closed {
             assert_eq!(session.recv_room(), 0, "it is over, and takes nothing");
             assert!(!session.output().is_empty() || session.is_finished());
             assert!(matches!(session.poll_timeout(), None | Some((_, TimerKind::Drain))));
@@ -143,7 +143,7 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
                 None
             }
             (Err(error), None) => {
-                assert_eq!(state, State::Over, "an error is the end");
+                assert_eq!(state, State::Closed, "an error is the end");
                 self.failed = Some(error);
                 None
             }
@@ -169,6 +169,6 @@ fn rank(state: State) -> u8 {
     match state {
         State::Handshake => 0,
         State::Open => 1,
-        State::Over => 2,
+        State::Closed => 2,
     }
 }

@@ -50,13 +50,13 @@ impl Verify for Seen<'_> {
 
 /// PROTOCOL 6.2.
 pub(super) fn signed(token: &Token) -> Vec<u8> {
-    let ends: Vec<_> = token.ends.iter().map(|end| end.as_str()).collect();
+    let end_points: Vec<_> = token.end_points.iter().map(|end| end.as_str()).collect();
     [
         token.name.as_str().as_bytes(),
         &token.attrs.bits().to_le_bytes(),
         token.comms_key.spki_der(),
         token.sig_key.spki_der(),
-        ends.concat().as_bytes(),
+        end_points.concat().as_bytes(),
     ]
     .concat()
 }

@@ -26,8 +26,8 @@ fn good(input: &mut Input<'_>) -> &'static Token {
         let key = SigKeyPair::from_pem(include_str!("fixtures/comms_key.pem"));
         let key = key.expect("a captured key");
         let sig_key = key.public_key().clone();
-        let ends = ["a:4000", "b:1"].map(|end| end.parse().expect("an end"));
-        let mut own = Token { sig_key, ends: ends.into(), ..captured() };
+        let end_points = ["a:4000", "b:1"].map(|end| end.parse().expect("an end"));
+        let mut own = Token { sig_key, end_points: end_points.into(), ..captured() };
         own.sign(&key, &mut Seeded::new(1)).expect("the key signs");
         [captured(), own]
     });
@@ -80,8 +80,8 @@ fn changed_fields(input: &mut Input<'_>) {
         token.name = name;
     }
     if changes & 32 != 0 {
-        token.ends.clear();
-        token.ends.extend(texts.filter_map(|end| end.ok()?.parse().ok()).take(8));
+        token.end_points.clear();
+        token.end_points.extend(texts.filter_map(|end| end.ok()?.parse().ok()).take(8));
     }
     verified(token, good);
 }

@@ -46,7 +46,7 @@ impl Identity {
     pub fn token(
         &self,
         attrs: MemberAttrs,
-        ends: Vec<EndPoint>,
+        end_points: Vec<EndPoint>,
         rng: &mut dyn CryptoRng,
     ) -> Result<Token, SignError> {
         let mut token = Token {
@@ -55,7 +55,7 @@ impl Identity {
             id: self.id,
             comms_key: self.comms.public_key().clone(),
             sig_key: self.sig.public_key().clone(),
-            ends,
+            end_points,
             signature: None,
         };
         token.sign(&self.sig, rng)?;

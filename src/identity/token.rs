@@ -21,7 +21,7 @@ pub struct Token {
     /// The key that the signature is checked with.
     pub sig_key: PublicKey,
     /// Where the member listens: first for other members, then for the cluster's clients.
-    pub ends: Vec<EndPoint>,
+    pub end_points: Vec<EndPoint>,
     /// The signature under the sig key, if the token carries one.
     pub signature: Option<Vec<u8>>,
 }
@@ -35,7 +35,7 @@ impl Token {
         bytes.extend_from_slice(&self.attrs.bits().to_le_bytes());
         bytes.extend_from_slice(self.comms_key.spki_der());
         bytes.extend_from_slice(self.sig_key.spki_der());
-        for end in &self.ends {
+        for end in &self.end_points {
             bytes.extend_from_slice(end.as_str().as_bytes());
         }
         bytes

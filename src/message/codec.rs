@@ -13,8 +13,8 @@ use super::proto::xl_reg_msg::Token as WireToken;
 use super::view::{MessageView, TokenView};
 use super::wire::Malformed;
 use super::{
-    ClusterInfo, ClusterRef, Create, Field, GetCluster, Listed, MemberList, MessageError,
-    MessageLimits, Op, Reason, Reply, Request, Which,
+    ClusterInfo, ClusterRef, Create, Field, GetCluster, MAX_CLUSTER_SIZE, MemberEntry, MemberList,
+    MemberSet, MessageError, MessageLimits, Op, Reason, Reply, Request,
 };
 use crate::credential::Credential;
 use crate::identity::{
@@ -79,7 +79,7 @@ impl<'a> Decoded<'a> {
             Op::Join => Request::Join(check.cluster(message.cluster_id, message.cluster_name)?),
             Op::GetCluster => Request::GetCluster(GetCluster {
                 cluster: check.cluster(message.cluster_id, message.cluster_name)?,
-                which: message.which.map(Which::from_bits),
+                which: message.which.map(MemberSet::from_bits),
             }),
             Op::Bye => Request::Bye,
             other => return Err(MessageError::WrongSide(other).into()),
@@ -112,13 +112,16 @@ impl<'a> Decoded<'a> {
 
 /// The fields of a registry's message, as [`encode_reply`] writes them; `None` for a client's.
 const fn reply_fields(op: Op) -> Option<FieldSet> {
+    use super::schema::message::*;
     Some(match op {
-        Op::RegCredReply => FieldSet::of(&[1, 6, 11]),
-        Op::MemberOk => FieldSet::of(&[1, 9, 10]),
-        Op::CreateReply | Op::JoinReply => FieldSet::of(&[1, 13, 15, 16, 17]),
-        Op::ClusterMembers => FieldSet::of(&[1, 13, 20, 21]),
-        Op::Ack => FieldSet::of(&[1]),
-        Op::Error => FieldSet::of(&[1, 23]),
+        Op::RegCredReply => FieldSet::of(&[OP, VERSION, MEMBER_SPECS]),
+        Op::MemberOk => FieldSet::of(&[OP, MEMBER_ID, MEMBER_ATTRS]),
+        Op::CreateReply | Op::JoinReply => {
+            FieldSet::of(&[OP, CLUSTER_ID, CLUSTER_MAX_SIZE, CLUSTER_ATTRS, END_POINT_COUNT])
+        }
+        Op::ClusterMembers => FieldSet::of(&[OP, CLUSTER_ID, WHICH, TOKENS]),
+        Op::Ack => FieldSet::of(&[OP]),
+        Op::Error => FieldSet::of(&[OP, ERR_DESC]),
         Op::RegCredRequest | Op::Member | Op::Create | Op::Join | Op::GetCluster | Op::Bye => {
             return None;
         }
@@ -126,7 +129,10 @@ const fn reply_fields(op: Op) -> Option<FieldSet> {
 }
 
 /// The fields of a token in a registry's message.
-const SERVED_TOKEN: FieldSet = FieldSet::of(&[1, 2, 3, 4, 5, 6]);
+const SERVED_TOKEN: FieldSet = {
+    use super::schema::token::*;
+    FieldSet::of(&[NAME, ATTRS, ID, COMMS_KEY, SIG_KEY, MY_ENDS])
+};
 
 fn required<T>(field: Field, value: Option<T>) -> Result<T, MessageError> {
     value.ok_or(MessageError::Missing(field))
@@ -171,12 +177,12 @@ impl Check<'_> {
         .map_err(|source| MessageError::Key { field, source })
     }
 
-    fn ends(&self, token: &TokenView<'_>) -> Result<Vec<EndPoint>, MessageError> {
-        let mut ends = Vec::with_capacity(token.end_count());
-        for (index, end) in token.ends().enumerate() {
-            ends.push(end.parse().map_err(|source| MessageError::End { index, source })?);
+    fn end_points(&self, token: &TokenView<'_>) -> Result<Vec<EndPoint>, MessageError> {
+        let mut end_points = Vec::with_capacity(token.end_count());
+        for (index, end) in token.end_points().enumerate() {
+            end_points.push(end.parse().map_err(|source| MessageError::End { index, source })?);
         }
-        Ok(ends)
+        Ok(end_points)
     }
 
     fn cluster(&self, id: Option<&[u8]>, name: Option<&str>) -> Result<ClusterRef, MessageError> {
@@ -209,19 +215,19 @@ impl Check<'_> {
         let id = token.id.map(|id| self.id(Field::TokenId, Some(id))).transpose()?;
         let comms_key = self.key(Field::TokenCommsKey, token.comms_key)?;
         let sig_key = self.key(Field::TokenSigKey, token.sig_key)?;
-        let ends = self.ends(token)?;
+        let end_points = self.end_points(token)?;
         let [comms_key, sig_key] = Spki::keep_both(&comms_key, &sig_key);
         let attrs = MemberAttrs::from_bits(token.attrs.unwrap_or_default());
         let signature = token.dig_sig.map(Vec::from);
-        Ok(Token { name, attrs, id, comms_key, sig_key, ends, signature })
+        Ok(Token { name, attrs, id, comms_key, sig_key, end_points, signature })
     }
 
     fn members(&self, message: &MessageView<'_>) -> Result<MemberList, MessageError> {
         let cluster = self.id(Field::ClusterId, message.cluster_id)?;
-        let which = Which::from_bits(required(Field::Which, message.which)?);
+        let which = MemberSet::from_bits(required(Field::Which, message.which)?);
         let mut members = Vec::with_capacity(message.tokens.len());
         for token in &message.tokens {
-            members.push(Listed::received(self.served_token(token)?));
+            members.push(MemberEntry::received(self.served_token(token)?));
         }
         Ok(MemberList::of(cluster, which, members)?)
     }
@@ -229,7 +235,11 @@ impl Check<'_> {
     fn cluster_info(&self, message: &MessageView<'_>) -> Result<ClusterInfo, MessageError> {
         Ok(ClusterInfo {
             id: self.id(Field::ClusterId, message.cluster_id)?,
-            max_size: in_range(Field::ClusterMaxSize, message.cluster_max_size, 64)?,
+            max_size: in_range(
+                Field::ClusterMaxSize,
+                message.cluster_max_size,
+                MAX_CLUSTER_SIZE.into(),
+            )?,
             attrs: ClusterAttrs::from_bits(required(Field::ClusterAttrs, message.cluster_attrs)?),
             end_point_count: in_range(Field::EndPointCount, message.end_point_count, 2)?,
         })
@@ -241,7 +251,7 @@ impl Check<'_> {
         let specs = required(Field::MemberSpecs, message.member_specs.as_ref())?;
         let token = self.served_token(specs)?;
         let id = required(Field::TokenId, token.id)?;
-        if token.ends.is_empty() {
+        if token.end_points.is_empty() {
             return Err(MessageError::Missing(Field::TokenMyEnds).into());
         }
         // A registry has none, and a credential no place for them.
@@ -253,7 +263,7 @@ impl Check<'_> {
             id,
             comms_key: token.comms_key,
             sig_key: token.sig_key,
-            end_points: token.ends,
+            end_points: token.end_points,
             version: Version::from_bytes(version.to_le_bytes()),
         })
     }
@@ -288,7 +298,7 @@ pub(crate) fn encode_request(request: &Request, out: &mut Vec<u8>) {
             },
             Request::Join(cluster) => with_cluster(cluster, empty(op)),
             Request::GetCluster(get) => {
-                let message = XlRegMsg { which: get.which.map(Which::bits), ..empty(op) };
+                let message = XlRegMsg { which: get.which.map(MemberSet::bits), ..empty(op) };
                 with_cluster(&get.cluster, message)
             }
         },
@@ -402,7 +412,7 @@ fn wire_token(token: &Token) -> WireToken {
         id: token.id.map(|id| id.as_bytes().into()),
         comms_key: Some(token.comms_key.spki_der().into()),
         sig_key: Some(token.sig_key.spki_der().into()),
-        my_ends: token.ends.iter().map(|end| end.as_str().into()).collect(),
+        my_ends: token.end_points.iter().map(|end| end.as_str().into()).collect(),
         dig_sig: token.signature.clone(),
     }
 }

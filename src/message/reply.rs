@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Listed, Op, Reason, Which};
+use super::{MemberEntry, MemberIndex, MemberSet, Op, Reason};
 use crate::credential::Credential;
 use crate::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 
@@ -62,8 +62,8 @@ pub struct ClusterInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberList {
     cluster: NodeId,
-    which: Which,
-    members: Vec<Listed>,
+    which: MemberSet,
+    members: Vec<MemberEntry>,
 }
 
 /// A list of members does not hold together.
@@ -90,19 +90,23 @@ impl MemberList {
     /// # Errors
     ///
     /// [`MemberListError`] if counts differ or a member has no ID.
-    pub fn new(cluster: NodeId, which: Which, tokens: Vec<Token>) -> Result<Self, MemberListError> {
-        Self::of(cluster, which, tokens.into_iter().map(Listed::received).collect())
+    pub fn new(
+        cluster: NodeId,
+        which: MemberSet,
+        tokens: Vec<Token>,
+    ) -> Result<Self, MemberListError> {
+        Self::of(cluster, which, tokens.into_iter().map(MemberEntry::received).collect())
     }
 
-    /// A list of members that are [`Listed`] already: nothing is copied or encoded again.
+    /// A list of members that are [`MemberEntry`] already: nothing is copied or encoded again.
     ///
     /// # Errors
     ///
     /// [`MemberListError`] if counts differ or a member has no ID.
     pub fn of(
         cluster: NodeId,
-        which: Which,
-        members: Vec<Listed>,
+        which: MemberSet,
+        members: Vec<MemberEntry>,
     ) -> Result<Self, MemberListError> {
         if usize::try_from(which.count()) != Ok(members.len()) {
             return Err(MemberListError::Count { bits: which.count(), tokens: members.len() });
@@ -119,22 +123,22 @@ impl MemberList {
     }
 
     /// Which members the list carries.
-    pub const fn which(&self) -> Which {
+    pub const fn which(&self) -> MemberSet {
         self.which
     }
 
     /// The members, in join order.
-    pub fn members(&self) -> &[Listed] {
+    pub fn members(&self) -> &[MemberEntry] {
         &self.members
     }
 
     /// Join index and token of each member, in join order.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, &Token)> {
+    pub fn iter(&self) -> impl Iterator<Item = (MemberIndex, &Token)> {
         self.which.iter().zip(self.members.iter().map(|member| &**member))
     }
 
     /// Join index and token of each member, in join order.
-    pub fn into_entries(self) -> impl Iterator<Item = (u32, Token)> {
-        self.which.iter().zip(self.members.into_iter().map(Listed::into_token))
+    pub fn into_entries(self) -> impl Iterator<Item = (MemberIndex, Token)> {
+        self.which.iter().zip(self.members.into_iter().map(MemberEntry::into_token))
     }
 }

@@ -1,6 +1,6 @@
 //! What a client asks.
 
-use super::{Op, Which};
+use super::{MemberSet, Op};
 use crate::identity::{ClusterAttrs, Name, NodeId, Token};
 
 /// A request, checked (PROTOCOL 5, tags 1, 3, 5, 7, 9, 11).
@@ -80,12 +80,12 @@ pub struct GetCluster {
     /// The cluster. Deployed servers do not know the name here (our extension).
     pub cluster: ClusterRef,
     /// The members wanted; all of them if absent. Deployed servers then answer none.
-    pub which: Option<Which>,
+    pub which: Option<MemberSet>,
 }
 
 impl GetCluster {
     /// These members of the cluster with this ID: the form that every registry understands.
-    pub fn of(cluster: NodeId, which: Which) -> Self {
+    pub fn of(cluster: NodeId, which: MemberSet) -> Self {
         Self { cluster: cluster.into(), which: Some(which) }
     }
 }

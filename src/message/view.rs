@@ -9,15 +9,9 @@ use core::str;
 
 use super::codec::DecodeError;
 use super::form::{FieldSet, Form};
+use super::schema::{message, token};
 use super::wire::{Fields, Malformed, WireType};
 use super::{Field, MessageError, MessageLimits};
-
-/// Field numbers that others need.
-pub(super) const TOKENS: u32 = 21;
-pub(super) const COMMS_KEY: u32 = 4;
-pub(super) const SIG_KEY: u32 = 5;
-const MEMBER_SPECS: u32 = 11;
-const MY_ENDS: u32 = 6;
 
 /// The value of a field.
 struct Value<'a> {
@@ -87,35 +81,39 @@ impl<'a> MessageView<'a> {
             let (shape, body) = field?;
             let value = Value { wire_type: shape.wire_type, body };
             let form = &mut view.form;
-            form.add(&shape, body, shape.number == TOKENS);
+            form.add(&shape, body, shape.number == message::TOKENS);
             match shape.number {
-                1 => view.op = Some(value.i32(form)?),
-                6 => view.version = Some(value.u32(form)?),
-                9 => view.member_id = Some(value.bytes()?),
-                10 => view.member_attrs = Some(value.u64()?),
-                MEMBER_SPECS => {
-                    let mut token = view.member_specs.take().unwrap_or_default();
-                    token.merge(value.bytes()?, limits)?;
-                    token.scope = Scope::Specs(bytes);
-                    form.require(token.form.is_exact());
-                    view.member_specs = Some(token);
+                message::OP => view.op = Some(value.i32(form)?),
+                message::VERSION => view.version = Some(value.u32(form)?),
+                message::MEMBER_ID => view.member_id = Some(value.bytes()?),
+                message::MEMBER_ATTRS => view.member_attrs = Some(value.u64()?),
+                message::MEMBER_SPECS => {
+                    let mut specs = view.member_specs.take().unwrap_or_default();
+                    specs.merge(value.bytes()?, limits)?;
+                    specs.scope = Scope::Specs(bytes);
+                    form.require(specs.form.is_exact());
+                    view.member_specs = Some(specs);
                 }
-                13 => view.cluster_id = Some(value.bytes()?),
-                14 => view.cluster_name = Some(value.text()?),
-                15 => view.cluster_max_size = Some(value.u32(form)?),
-                16 => view.cluster_attrs = Some(value.u64()?),
-                17 => view.end_point_count = Some(value.u32(form)?),
-                20 => view.which = Some(value.u64()?),
-                TOKENS => {
+                message::CLUSTER_ID => view.cluster_id = Some(value.bytes()?),
+                message::CLUSTER_NAME => view.cluster_name = Some(value.text()?),
+                message::CLUSTER_MAX_SIZE => view.cluster_max_size = Some(value.u32(form)?),
+                message::CLUSTER_ATTRS => view.cluster_attrs = Some(value.u64()?),
+                message::END_POINT_COUNT => view.end_point_count = Some(value.u32(form)?),
+                message::WHICH => view.which = Some(value.u64()?),
+                message::TOKENS => {
                     at_most(Field::Tokens, view.tokens.len().saturating_add(1), limits.tokens)?;
                     let token = TokenView::new(value.bytes()?, limits)?;
                     form.require(token.form.is_exact());
                     view.tokens.push(token);
                 }
-                23 => view.err_desc = Some(value.text()?),
+                message::ERR_DESC => view.err_desc = Some(value.text()?),
                 // AesKey, Salt1, Salt2, DigSig and MemberName: of the schema, but used by no message.
-                3 | 4 | 5 | 22 => drop(value.bytes()?),
-                8 => drop(value.text()?),
+                message::AES_KEY | message::SALT1 | message::SALT2 | message::DIG_SIG => {
+                    value.bytes()?;
+                }
+                message::MEMBER_NAME => {
+                    value.text()?;
+                }
                 _ => form.require(false),
             }
         }
@@ -182,22 +180,22 @@ impl<'a> TokenView<'a> {
         for field in Fields::of(body) {
             let (shape, body) = field?;
             let value = Value { wire_type: shape.wire_type, body };
-            self.form.add(&shape, body, shape.number == MY_ENDS);
+            self.form.add(&shape, body, shape.number == token::MY_ENDS);
             match shape.number {
-                1 => self.name = Some(value.text()?),
-                2 => self.attrs = Some(value.u64()?),
-                3 => self.id = Some(value.bytes()?),
-                COMMS_KEY => self.comms_key = Some(value.bytes()?),
-                SIG_KEY => self.sig_key = Some(value.bytes()?),
-                MY_ENDS => {
+                token::NAME => self.name = Some(value.text()?),
+                token::ATTRS => self.attrs = Some(value.u64()?),
+                token::ID => self.id = Some(value.bytes()?),
+                token::COMMS_KEY => self.comms_key = Some(value.bytes()?),
+                token::SIG_KEY => self.sig_key = Some(value.bytes()?),
+                token::MY_ENDS => {
                     let end = value.text()?;
                     if let Some(place) = self.first_ends.get_mut(self.end_count) {
                         *place = end;
                     }
                     self.end_count = self.end_count.saturating_add(1);
-                    at_most(Field::TokenMyEnds, self.end_count, limits.ends)?;
+                    at_most(Field::TokenMyEnds, self.end_count, limits.end_points)?;
                 }
-                7 => self.dig_sig = Some(value.bytes()?),
+                token::DIG_SIG => self.dig_sig = Some(value.bytes()?),
                 _ => self.form.require(false),
             }
         }
@@ -209,15 +207,15 @@ impl<'a> TokenView<'a> {
         self.end_count
     }
 
-    pub(super) fn ends(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+    pub(super) fn end_points(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let first = self.first_ends;
         let (body, message): (_, &[u8]) = match self.scope {
             _ if self.end_count <= first.len() => (None, &[]),
             Scope::Body(body) => (Some(body), &[]),
             Scope::Specs(message) => (None, message),
         };
-        let bodies = body.into_iter().chain(all(message, MEMBER_SPECS));
-        let others = bodies.flat_map(|body| all(body, MY_ENDS)).skip(first.len());
+        let bodies = body.into_iter().chain(all(message, message::MEMBER_SPECS));
+        let others = bodies.flat_map(|body| all(body, token::MY_ENDS)).skip(first.len());
         // They were found to be text before.
         let others = others.filter_map(|end| str::from_utf8(end).ok());
         first.into_iter().take(self.end_count).chain(others)

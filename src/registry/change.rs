@@ -1,7 +1,7 @@
 //! What a request changes in a registry: the unit of durability.
 
 use crate::identity::{Fingerprint, Name, NodeId};
-use crate::message::{ClusterInfo, Listed, Refusal};
+use crate::message::{ClusterInfo, MemberEntry, MemberIndex, Refusal};
 
 /// One change to a registry. Making these durable in order, before any reply that may tell of them goes out
 /// ([`Outcome::revision`](super::Outcome::revision)), is all that durability takes.
@@ -27,18 +27,18 @@ pub enum Change {
         /// The cluster's ID.
         cluster: NodeId,
         /// The member's index, for ever.
-        index: u32,
+        index: MemberIndex,
         /// What it says of itself.
-        member: Listed,
+        member: MemberEntry,
     },
     /// A member has joined again and says something else of itself.
     MemberUpdated {
         /// The cluster's ID.
         cluster: NodeId,
         /// The member's index, as ever.
-        index: u32,
+        index: MemberIndex,
         /// What it says of itself now.
-        member: Listed,
+        member: MemberEntry,
     },
 }
 
@@ -72,6 +72,6 @@ pub enum ApplyError {
         /// How many members it has.
         members: usize,
         /// The index in the change.
-        index: u32,
+        index: MemberIndex,
     },
 }

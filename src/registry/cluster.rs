@@ -4,30 +4,29 @@ use alloc::vec::Vec;
 
 use super::change::{ApplyError, Change};
 use crate::identity::{Name, NodeId};
-use crate::message::{ClusterInfo, Create, Listed, MemberList, Refusal, Which};
+use crate::message::{
+    ClusterInfo, Create, MAX_CLUSTER_SIZE, MemberEntry, MemberIndex, MemberList, MemberSet, Refusal,
+};
 
 /// A cluster: its name, its properties and its members in the order they joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     name: Name,
     info: ClusterInfo,
-    members: Vec<Listed>,
+    members: Vec<MemberEntry>,
 }
 
 /// A join that is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
     /// The member's index.
-    pub index: u32,
+    pub index: MemberIndex,
     /// What changes; nothing if it is a member already and says the same of itself.
     pub change: Option<Change>,
 }
 
 impl Cluster {
-    /// The most members a cluster may have: `Which` has 64 bits.
-    pub const MAX_SIZE: u32 = 64;
-
-    /// The cluster that is asked for, without members. The size is clamped to [`MAX_SIZE`](Self::MAX_SIZE).
+    /// The cluster that is asked for, without members. The size is clamped to [`MAX_CLUSTER_SIZE`].
     ///
     /// # Errors
     ///
@@ -41,7 +40,7 @@ impl Cluster {
         }
         let info = ClusterInfo {
             id,
-            max_size: create.max_size.min(Self::MAX_SIZE),
+            max_size: create.max_size.min(MAX_CLUSTER_SIZE.into()),
             attrs: create.attrs,
             end_point_count: create.end_point_count,
         };
@@ -59,8 +58,18 @@ impl Cluster {
     }
 
     /// Its members, in the order they joined.
-    pub fn members(&self) -> &[Listed] {
+    pub fn members(&self) -> &[MemberEntry] {
         &self.members
+    }
+
+    /// The indexes that its members may have.
+    fn places(&self) -> impl Iterator<Item = MemberIndex> + use<> {
+        MemberSet::first(self.info.max_size).iter()
+    }
+
+    /// Its members with their indexes.
+    fn entries(&self) -> impl Iterator<Item = (MemberIndex, &MemberEntry)> {
+        MemberIndex::all().zip(&self.members)
     }
 
     /// Decides whether a member may join, and what changes then. It has an ID, which is bound to its sig key.
@@ -68,9 +77,9 @@ impl Cluster {
     /// # Errors
     ///
     /// The [`Refusal`] to send if it may not.
-    pub fn join(&self, member: &Listed) -> Result<Joined, Refusal> {
-        let ends = u32::try_from(member.ends.len()).unwrap_or(u32::MAX);
-        if ends < self.info.end_point_count {
+    pub fn join(&self, member: &MemberEntry) -> Result<Joined, Refusal> {
+        let end_points = u32::try_from(member.end_points.len()).unwrap_or(u32::MAX);
+        if end_points < self.info.end_point_count {
             return Err(match self.info.end_point_count {
                 1 => Refusal::NoEnd,
                 _ => Refusal::TooFewEnds,
@@ -82,22 +91,19 @@ impl Cluster {
             return Err(Refusal::MemberNameInUse);
         }
         let member = member.clone();
-        let Some(position) = self.members.iter().position(|known| known.id == member.id) else {
-            let index = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
-            if index >= self.info.max_size {
-                return Err(Refusal::ClusterFull);
-            }
+        let Some((index, known)) = self.entries().find(|(_, known)| known.id == member.id) else {
+            let free = self.places().nth(self.members.len());
+            let index = free.ok_or(Refusal::ClusterFull)?;
             let change = Change::MemberJoined { cluster, index, member };
             return Ok(Joined { index, change: Some(change) });
         };
-        let index = u32::try_from(position).unwrap_or(u32::MAX);
-        match self.members.get(position) {
-            Some(known) if *known == member => Ok(Joined { index, change: None }),
-            Some(known) if known.sig_key == member.sig_key => {
-                Ok(Joined { index, change: Some(Change::MemberUpdated { cluster, index, member }) })
-            }
-            _ => Err(Refusal::MemberIdInUse),
+        if *known == member {
+            return Ok(Joined { index, change: None });
         }
+        if known.sig_key != member.sig_key {
+            return Err(Refusal::MemberIdInUse);
+        }
+        Ok(Joined { index, change: Some(Change::MemberUpdated { cluster, index, member }) })
     }
 
     /// The members wanted, all of them if `which` is absent. Bits out of range are ignored.
@@ -105,11 +111,11 @@ impl Cluster {
     /// # Errors
     ///
     /// [`Refusal::Unavailable`] if a member has no ID, which a cluster built by these rules has not.
-    pub fn list(&self, which: Option<Which>) -> Result<MemberList, Refusal> {
-        let present = Which::first(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
-        let which = which.unwrap_or(Which::ALL).and(present);
+    pub fn list(&self, which: Option<MemberSet>) -> Result<MemberList, Refusal> {
+        let present: MemberSet = self.entries().map(|(index, _)| index).collect();
+        let which = which.unwrap_or(MemberSet::ALL).and(present);
         let mut members = Vec::with_capacity(self.members.len());
-        let wanted = (0u32..).zip(&self.members).filter(|(index, _)| which.contains(*index));
+        let wanted = self.entries().filter(|(index, _)| which.contains(*index));
         members.extend(wanted.map(|(_, member)| member.clone()));
         MemberList::of(self.info.id, which, members).map_err(|_| Refusal::Unavailable)
     }
@@ -139,8 +145,8 @@ impl Cluster {
             return Ok(());
         };
         let joined = self.join(member).map_err(ApplyError::Refused)?;
-        let position = usize::try_from(*index).unwrap_or(usize::MAX);
-        match (joined.change.as_ref() == Some(change), self.members.get_mut(position)) {
+        let known = self.members.get_mut(usize::from(*index));
+        match (joined.change.as_ref() == Some(change), known) {
             (false, _) => {
                 let (cluster, members) = (self.info.id, self.members.len());
                 return Err(ApplyError::Index { cluster, members, index: *index });
@@ -154,7 +160,7 @@ impl Cluster {
     pub(super) fn changes(&self) -> Vec<Change> {
         let cluster = self.info.id;
         let created = Change::ClusterCreated { name: self.name.clone(), info: self.info };
-        let joined = (0u32..).zip(&self.members).map(|(index, member)| Change::MemberJoined {
+        let joined = self.entries().map(|(index, member)| Change::MemberJoined {
             cluster,
             index,
             member: member.clone(),

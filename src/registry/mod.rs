@@ -1,7 +1,7 @@
 //! The registry's rules, as a pure state machine: a request goes in, a reply and a [`Change`] come out
 //! (PROTOCOL 6).
 //!
-//! * [`Registry`] is what all sessions share, [`Visitor`] what it remembers of one session.
+//! * [`Registry`] is what all sessions share, [`ClientState`] what it remembers of one session.
 //! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`]s durable in
 //!   order, and lets a reply out only when all changes up to the [`Outcome`]'s revision are; replaying the
 //!   changes rebuilds the registry exactly ([`Registry::apply`]).
@@ -29,7 +29,7 @@ use clusters::Clusters;
 use crate::credential::Credential;
 use crate::crypto::{RustCrypto, Verify};
 use crate::identity::{Fingerprint, Name, NodeId, Token, VerifiedToken};
-use crate::message::{ClusterRef, Create, GetCluster, Listed, Refusal, Reply, Request};
+use crate::message::{ClusterRef, Create, GetCluster, MemberEntry, Refusal, Reply, Request};
 
 /// How large a registry may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,21 +77,21 @@ impl Eq for Registry {}
 
 /// What a registry remembers of one session.
 #[derive(Clone, Debug, Default)]
-pub struct Visitor {
+pub struct ClientState {
     /// Who the client has proved to be; with an ID.
-    member: Option<(NodeId, Listed)>,
+    member: Option<(NodeId, MemberEntry)>,
     /// The cluster it created or joined last.
     cluster: Option<NodeId>,
 }
 
-impl Visitor {
+impl ClientState {
     /// A session whose client has not said who it is.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The ID of the client and its token without the signature, once it is known.
-    pub fn member(&self) -> Option<(NodeId, &Listed)> {
+    pub fn member(&self) -> Option<(NodeId, &MemberEntry)> {
         self.member.as_ref().map(|(id, member)| (*id, member))
     }
 }
@@ -191,12 +191,12 @@ impl Registry {
     /// `rng` is for new IDs; it should not be a session's own.
     pub fn handle(
         &mut self,
-        visitor: &mut Visitor,
+        state: &mut ClientState,
         request: Request,
         rng: &mut dyn CryptoRng,
     ) -> Outcome {
         match CheckedRequest::new(request, &RustCrypto) {
-            Ok(request) => self.handle_checked(visitor, request, rng),
+            Ok(request) => self.handle_checked(state, request, rng),
             Err(refusal) => self.outcome(Reply::Error(refusal.into()), None),
         }
     }
@@ -204,13 +204,13 @@ impl Registry {
     /// Decides a request whose signature has been checked, and applies its change.
     pub fn handle_checked(
         &mut self,
-        visitor: &mut Visitor,
+        state: &mut ClientState,
         request: CheckedRequest,
         rng: &mut dyn CryptoRng,
     ) -> Outcome {
         let decided = match request.0 {
-            Checked::Member(token) => self.member(visitor, token.into_inner(), rng),
-            Checked::Other(request) => self.other(visitor, request, rng),
+            Checked::Member(token) => self.member(state, token.into_inner(), rng),
+            Checked::Other(request) => self.other(state, request, rng),
         };
         let (reply, change) = match decided {
             Ok(Decision { reply, change }) => (reply, change),
@@ -229,16 +229,16 @@ impl Registry {
 
     fn other(
         &self,
-        visitor: &mut Visitor,
+        state: &mut ClientState,
         request: Request,
         rng: &mut dyn CryptoRng,
     ) -> Result<Decision, Refusal> {
         match request {
             Request::RegCred => Ok(unchanged(Reply::RegCred(self.credential.clone()))),
             Request::Bye => Ok(unchanged(Reply::Ack)),
-            Request::Create(create) => self.create(visitor, create, rng),
-            Request::Join(cluster) => self.join(visitor, &cluster),
-            Request::GetCluster(get) => self.get_cluster(visitor, &get),
+            Request::Create(create) => self.create(state, create, rng),
+            Request::Join(cluster) => self.join(state, &cluster),
+            Request::GetCluster(get) => self.get_cluster(state, &get),
             // A Member comes here only unchecked.
             Request::Member(_) => Err(Refusal::BadSignature),
         }
@@ -247,11 +247,11 @@ impl Registry {
     /// PROTOCOL 6.3.
     fn member(
         &self,
-        visitor: &mut Visitor,
+        state: &mut ClientState,
         mut token: Token,
         rng: &mut dyn CryptoRng,
     ) -> Result<Decision, Refusal> {
-        if visitor.member.is_some() {
+        if state.member.is_some() {
             return Err(Refusal::WrongState);
         }
         let key = token.sig_key.fingerprint();
@@ -268,21 +268,21 @@ impl Registry {
         };
         let attrs = token.attrs;
         token.id = Some(id);
-        visitor.member = Some((id, Listed::new(token)));
+        state.member = Some((id, MemberEntry::new(token)));
         Ok(Decision { reply: Reply::MemberOk { id, attrs }, change })
     }
 
     /// PROTOCOL 6.5.
     fn create(
         &self,
-        visitor: &mut Visitor,
+        state: &mut ClientState,
         create: Create,
         rng: &mut dyn CryptoRng,
     ) -> Result<Decision, Refusal> {
-        visitor.require_member()?;
+        state.require_member()?;
         if let Some(existing) = self.cluster_named(&create.name) {
             let info = *existing.info();
-            visitor.cluster = Some(info.id);
+            state.cluster = Some(info.id);
             return Ok(unchanged(Reply::Create(info)));
         }
         let cluster = Cluster::create(self.fresh_id(rng)?, create)?;
@@ -290,15 +290,15 @@ impl Registry {
             return Err(Refusal::RegistryFull);
         }
         let info = *cluster.info();
-        visitor.cluster = Some(info.id);
+        state.cluster = Some(info.id);
         let change = Change::ClusterCreated { name: cluster.name().clone(), info };
         Ok(Decision { reply: Reply::Create(info), change: Some(change) })
     }
 
     /// PROTOCOL 6.6.
-    fn join(&self, visitor: &mut Visitor, cluster: &ClusterRef) -> Result<Decision, Refusal> {
-        let member = visitor.require_member()?;
-        let cluster = self.find(visitor, cluster)?;
+    fn join(&self, state: &mut ClientState, cluster: &ClusterRef) -> Result<Decision, Refusal> {
+        let member = state.require_member()?;
+        let cluster = self.find(state, cluster)?;
         let joined = cluster.join(member)?;
         if matches!(joined.change, Some(Change::MemberJoined { .. }))
             && self.memberships >= self.limits.memberships
@@ -306,23 +306,23 @@ impl Registry {
             return Err(Refusal::RegistryFull);
         }
         let info = *cluster.info();
-        visitor.cluster = Some(info.id);
+        state.cluster = Some(info.id);
         Ok(Decision { reply: Reply::Join(info), change: joined.change })
     }
 
     /// PROTOCOL 6.7.
-    fn get_cluster(&self, visitor: &Visitor, get: &GetCluster) -> Result<Decision, Refusal> {
-        visitor.require_member()?;
-        let cluster = self.find(visitor, &get.cluster)?;
+    fn get_cluster(&self, state: &ClientState, get: &GetCluster) -> Result<Decision, Refusal> {
+        state.require_member()?;
+        let cluster = self.find(state, &get.cluster)?;
         Ok(unchanged(Reply::Members(cluster.list(get.which)?)))
     }
 
-    fn find(&self, visitor: &Visitor, cluster: &ClusterRef) -> Result<&Cluster, Refusal> {
+    fn find(&self, state: &ClientState, cluster: &ClusterRef) -> Result<&Cluster, Refusal> {
         match (&cluster.id, &cluster.name) {
             (Some(id), _) => self.cluster(id).ok_or(Refusal::NoClusterWithId),
             (None, Some(name)) => self.cluster_named(name).ok_or(Refusal::NoClusterWithName),
             (None, None) => {
-                let current = visitor.cluster.as_ref().and_then(|id| self.cluster(id));
+                let current = state.cluster.as_ref().and_then(|id| self.cluster(id));
                 current.ok_or(Refusal::NoClusterGiven)
             }
         }
@@ -387,8 +387,8 @@ impl Registry {
     }
 }
 
-impl Visitor {
-    fn require_member(&self) -> Result<&Listed, Refusal> {
+impl ClientState {
+    fn require_member(&self) -> Result<&MemberEntry, Refusal> {
         self.member.as_ref().map(|(_, member)| member).ok_or(Refusal::WrongState)
     }
 }

@@ -3,7 +3,7 @@
 //! 1. [`Session::new`] queues the Hello.
 //! 2. The HelloReply is checked: [`ClientEvent::Connected`].
 //! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command returned.
-//!    The order of requests is that of [`flow`](super::flow).
+//!    The order of requests is that of [`phase`](super::phase).
 //! 4. A refusal ([`ClientEvent::Refused`]) or the Ack to a Bye ends the session.
 
 use alloc::boxed::Box;
@@ -13,13 +13,13 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
+use super::engine::Engine;
 use super::error::{CommandError, EofAt, Error};
-use super::flow::Phase;
 use super::handshake::{ClientHello, Dialect};
 use super::limits::Limits;
-use super::link::Link;
+use super::phase::Phase;
 use super::role::Behaviour;
-use super::timer::{Instant, TimerKind};
+use super::time::{Instant, TimerKind};
 use super::{RequestId, Role, Session};
 use crate::credential::Credential;
 use crate::crypto::{RustCrypto, Seal, SealError};
@@ -89,7 +89,7 @@ pub enum ClientEvent {
         /// The answer.
         reply: Reply,
     },
-    /// The registry refused, in its own words. The session is over.
+    /// The registry refused, in its own words. The session is closed.
     Refused {
         /// The request it refused, if one was waiting.
         request: Option<RequestId>,
@@ -184,17 +184,17 @@ impl Session<Client> {
         config: ClientConfig,
         rng: impl CryptoRng + Send + 'static,
     ) -> Result<Self, SealError> {
-        let mut link = Link::new(now, config.limits, Box::new(rng));
+        let mut engine = Engine::new(now, config.limits, Box::new(rng));
         let hello = ClientHello::seal(
             config.dialect,
             config.version,
             &config.registry_key,
             config.provider,
-            &mut *link.rng,
-            link.output.tail(),
+            &mut *engine.rng,
+            engine.output.tail(),
         )?;
         let mut unsent = Unsent::default();
-        unsent.push(link.output.len());
+        unsent.push(engine.output.len());
         let role = Client {
             hello: Some(hello),
             phase: Phase::Anonymous,
@@ -203,16 +203,16 @@ impl Session<Client> {
             last_reply: now,
             unsent,
         };
-        Ok(Self { link, role })
+        Ok(Self { engine, role })
     }
 
     /// Ends the session here and now. What is queued is dropped, but a record that has been begun is kept to its end:
     /// one that is cut short ends a deployed server (PROTOCOL 6). So write what is left in
     /// [`output`](Self::output), then close.
     pub fn abandon(&mut self, now: Instant) {
-        self.link.advance(now);
-        self.role.drop_unsent(&mut self.link);
-        self.link.finish();
+        self.engine.advance(now);
+        self.role.drop_unsent(&mut self.engine);
+        self.engine.finish();
     }
 
     /// Says who the client is. The token must be signed. Answered by [`Reply::MemberOk`].
@@ -220,7 +220,7 @@ impl Session<Client> {
     /// # Errors
     ///
     /// [`CommandError`], as for every command; nothing has changed then.
-    pub fn identify(&mut self, now: Instant, token: Token) -> Result<RequestId, CommandError> {
+    pub fn register(&mut self, now: Instant, token: Token) -> Result<RequestId, CommandError> {
         self.request(now, &Request::Member(token))
     }
 
@@ -276,9 +276,9 @@ impl Session<Client> {
 
     fn request(&mut self, now: Instant, request: &Request) -> Result<RequestId, CommandError> {
         let op = request.op();
-        self.link.require_open()?;
+        self.engine.require_open()?;
         let phase = self.role.phase.after(op).ok_or(CommandError::WrongState(op))?;
-        if self.role.outstanding.len() >= self.link.limits.in_flight {
+        if self.role.outstanding.len() >= self.engine.limits.in_flight {
             return Err(CommandError::TooManyInFlight);
         }
         if matches!(request, Request::Member(token) if token.signature.is_none()) {
@@ -289,53 +289,53 @@ impl Session<Client> {
         if message.len() > MAX_REQUEST {
             return Err(CommandError::TooLarge { bytes: message.len(), limit: MAX_REQUEST });
         }
-        self.link.advance(now);
-        let before = self.link.output.len();
-        self.link.send(message.len(), |out| out.extend_from_slice(&message));
-        self.role.unsent.push(self.link.output.len().saturating_sub(before));
+        self.engine.advance(now);
+        let before = self.engine.output.len();
+        self.engine.send(message.len(), |out| out.extend_from_slice(&message));
+        self.role.unsent.push(self.engine.output.len().saturating_sub(before));
         let id = RequestId::next(&mut self.role.next_id);
         self.role.phase = phase;
-        self.role.outstanding.push_back((id, op, self.link.now));
+        self.role.outstanding.push_back((id, op, self.engine.now));
         Ok(id)
     }
 }
 
 impl Client {
     /// Drops all output but the rest of a record that has been begun.
-    fn drop_unsent(&mut self, link: &mut Link) {
+    fn drop_unsent(&mut self, engine: &mut Engine) {
         self.hello = None;
-        link.output.truncate(self.unsent.keep_begun());
+        engine.output.truncate(self.unsent.keep_begun());
     }
 
     fn accept_hello_reply(
         &mut self,
         hello: ClientHello,
-        link: &mut Link,
+        engine: &mut Engine,
     ) -> Result<Option<ClientEvent>, Error> {
         let len = hello.reply_len();
-        let Some(reply) = link.input.as_slice().get(..len) else {
+        let Some(reply) = engine.input.as_slice().get(..len) else {
             self.hello = Some(hello);
             return Ok(None);
         };
         let established = hello.accept(reply).ok_or(Error::Handshake)?;
         let (dialect, version) = (established.dialect, established.peer_version);
-        link.input.consume(len);
-        link.establish(established);
+        engine.input.consume(len);
+        engine.establish(established);
         Ok(Some(ClientEvent::Connected { dialect, version }))
     }
 
-    fn accept_reply(&mut self, link: &mut Link, reply: Reply) -> Result<ClientEvent, Error> {
+    fn accept_reply(&mut self, engine: &mut Engine, reply: Reply) -> Result<ClientEvent, Error> {
         let due = self.outstanding.front().map(|(id, op, _)| (*id, op.answer()));
         if let Reply::Error(reason) = reply {
-            link.finish();
+            engine.finish();
             return Ok(ClientEvent::Refused { request: due.map(|(id, _)| id), reason });
         }
         match due {
             Some((request, Some(expected))) if expected == reply.op() => {
                 self.outstanding.pop_front();
-                self.last_reply = link.now;
+                self.last_reply = engine.now;
                 if reply == Reply::Ack {
-                    link.finish();
+                    engine.finish();
                 }
                 Ok(ClientEvent::Reply { request, reply })
             }
@@ -350,52 +350,52 @@ impl Client {
 impl Behaviour for Client {
     type Event = ClientEvent;
 
-    fn step(&mut self, link: &mut Link) -> Result<Option<ClientEvent>, Error> {
+    fn step(&mut self, engine: &mut Engine) -> Result<Option<ClientEvent>, Error> {
         if let Some(hello) = self.hello.take() {
-            return self.accept_hello_reply(hello, link);
+            return self.accept_hello_reply(hello, engine);
         }
-        let channel = link.channel.as_mut().ok_or(Error::Internal("no channel"))?;
-        let limits = &link.limits.message;
+        let channel = engine.channel.as_mut().ok_or(Error::Internal("no channel"))?;
+        let limits = &engine.limits.message;
         let reply = channel
             .reader
-            .poll(&mut link.input, |bytes| Decoded::new(bytes, limits)?.into_reply(limits))
+            .poll(&mut engine.input, |bytes| Decoded::new(bytes, limits)?.into_reply(limits))
             .map_err(|_| Error::BadRecord)?;
         match reply.transpose()? {
             None => Ok(None),
-            Some(reply) => self.accept_reply(link, reply).map(Some),
+            Some(reply) => self.accept_reply(engine, reply).map(Some),
         }
     }
 
-    fn room(&self, link: &Link) -> usize {
+    fn room(&self, engine: &Engine) -> usize {
         // Nothing may follow a HelloReply unasked, so exactly as much is taken.
-        link.room(self.hello.as_ref().map_or(0, ClientHello::reply_len))
+        engine.room(self.hello.as_ref().map_or(0, ClientHello::reply_len))
     }
 
-    fn deadline(&self, link: &Link) -> Option<(Instant, TimerKind)> {
+    fn deadline(&self, engine: &Engine) -> Option<(Instant, TimerKind)> {
         if self.hello.is_some() {
-            return Some(link.hello_deadline());
+            return Some(engine.hello_deadline());
         }
         let (_, _, asked) = self.outstanding.front()?;
-        Some(link.idle_deadline(self.last_reply.max(*asked)))
+        Some(engine.idle_deadline(self.last_reply.max(*asked)))
     }
 
-    fn eof(&self, link: &Link) -> Option<Error> {
+    fn eof(&self, engine: &Engine) -> Option<Error> {
         let between = if self.outstanding.is_empty() { EofAt::Idle } else { EofAt::Reply };
-        Some(Error::Eof(link.eof_at(between)))
+        Some(Error::Eof(engine.eof_at(between)))
     }
 
     /// A registry is told nothing: it has no use for it, nor for requests that are still to go out.
-    fn alert(&mut self, link: &mut Link, _: &Error) {
-        self.drop_unsent(link);
+    fn alert(&mut self, engine: &mut Engine, _: &Error) {
+        self.drop_unsent(engine);
     }
 
-    fn output<'a>(&self, link: &'a Link) -> &'a [u8] {
-        let all = link.output.as_slice();
+    fn output<'a>(&self, engine: &'a Engine) -> &'a [u8] {
+        let all = engine.output.as_slice();
         all.get(..self.unsent.front).unwrap_or(all)
     }
 
-    fn consume_output(&mut self, link: &mut Link, n: usize) {
-        self.unsent.consume(n.min(link.output.len()));
-        link.output.consume(n);
+    fn consume_output(&mut self, engine: &mut Engine, n: usize) {
+        self.unsent.consume(n.min(engine.output.len()));
+        engine.output.consume(n);
     }
 }

@@ -1,6 +1,6 @@
 //! Two kinds of error: what the peer did wrong (fatal), and what the caller did wrong (harmless).
 
-use super::timer::TimerKind;
+use super::time::TimerKind;
 use crate::message::{DecodeError, MessageError, Op, Refusal};
 
 /// The peer broke the protocol, went away or took too long. Fatal and sticky: the session is over, and
@@ -104,9 +104,9 @@ pub enum CommandError {
     /// The handshake is not complete.
     #[error("the handshake is not complete yet")]
     NotOpen,
-    /// The session is over.
-    #[error("the session is over")]
-    Over,
+    /// The session is closed.
+    #[error("the session is closed")]
+    Closed,
     /// The protocol does not allow this request at this point.
     #[error("{0} is not allowed at this point of the session")]
     WrongState(Op),

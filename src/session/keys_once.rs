@@ -5,7 +5,7 @@ use crate::crypto::{PublicComponents, Verify, VerifyError};
 use crate::fuzz::support::{Seeded, command, credential, token};
 use crate::identity::{ClusterAttrs, PARSED, Token};
 use crate::message::{ClusterRef, Create, GetCluster, Request};
-use crate::registry::{CheckedRequest, Registry, RegistryLimits, Visitor};
+use crate::registry::{CheckedRequest, ClientState, Registry, RegistryLimits};
 use crate::session::raw::NoRsa;
 use crate::session::{
     Client, ClientConfig, ClientEvent, Instant, Server, ServerConfig, ServerEvent, Session,
@@ -24,12 +24,12 @@ impl Verify for AnySignature {
 fn a_session_parses_each_key_once() {
     let now = Instant::EPOCH;
     let credential = credential();
-    let token = Token { ends: alloc::vec!["h:1".parse().unwrap()], ..token() };
+    let token = Token { end_points: alloc::vec!["h:1".parse().unwrap()], ..token() };
     let config = ServerConfig { hello_len: 44, ..ServerConfig::new(&credential.comms_key) };
     let mut server = Session::<Server>::new(now, config, Seeded::new(1));
     let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&credential) };
     let mut registry = Registry::new(credential, RegistryLimits::default());
-    let (mut visitor, before) = (Visitor::new(), PARSED.get());
+    let (mut state, before) = (ClientState::new(), PARSED.get());
 
     let mut client = Session::<Client>::new(now, config, Seeded::new(2)).unwrap();
     let create = Create {
@@ -55,7 +55,7 @@ fn a_session_parses_each_key_once() {
             }
             Some(ServerEvent::Request { id, request }) => {
                 let request = CheckedRequest::new(request, &AnySignature).unwrap();
-                let outcome = registry.handle_checked(&mut visitor, request, &mut Seeded::new(4));
+                let outcome = registry.handle_checked(&mut state, request, &mut Seeded::new(4));
                 server.reply(now, id, &outcome.reply).unwrap();
             }
             other => panic!("{other:?}"),

@@ -31,7 +31,7 @@ pub struct Limits {
 impl Limits {
     /// For a registry. A record has 16 KiB: the largest legal request, a Member with keys of 8192 bits and
     /// eight long ends, has about 6 KB, and deployed servers read no more than 16 KiB either. 8 requests in
-    /// flight let a client send its whole errand in one flight. 10 s for a Hello and 60 s for a request are
+    /// flight let a client send its whole enrollment in one flight. 10 s for a Hello and 60 s for a request are
     /// ample for people's links.
     pub fn server() -> Self {
         Self {

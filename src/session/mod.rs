@@ -7,19 +7,19 @@
 mod buffer;
 mod cipher;
 mod client;
+mod engine;
 mod error;
-mod flow;
 mod handshake;
 #[cfg(test)]
 mod keys_once;
 mod limits;
-mod link;
 mod machine;
+mod phase;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod raw;
 mod record;
 mod server;
-mod timer;
+mod time;
 
 use core::fmt;
 
@@ -29,10 +29,10 @@ pub use handshake::{Dialect, OpenedHello, SealedHello, UnknownDialect};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use server::{Server, ServerConfig, ServerEvent};
-pub use timer::{Instant, TimerKind};
+pub use time::{Instant, TimerKind};
 
 use crate::identity::Version;
-use link::Link;
+use engine::Engine;
 
 /// One side of one connection, as a state machine.
 ///
@@ -42,7 +42,7 @@ use link::Link;
 ///   [`handle_timeout`](Self::handle_timeout). They store, and never fail.
 /// * **Outputs** tell you what to do: [`poll_event`](Self::poll_event), [`output`](Self::output) with
 ///   [`consume_output`](Self::consume_output), [`poll_timeout`](Self::poll_timeout).
-/// * **Commands** are what you want: `identify`, `create`, `join`, … of a [`Client`]; `open_hello`, `reply`,
+/// * **Commands** are what you want: `register`, `create`, `join`, … of a [`Client`]; `open_hello`, `reply`,
 ///   `reject` of a [`Server`]. One that comes at the wrong time returns [`CommandError`] and changes nothing.
 /// * **Getters** look: [`recv_room`](Self::recv_room), [`state`](Self::state), [`dialect`](Self::dialect),
 ///   [`peer_version`](Self::peer_version).
@@ -58,7 +58,7 @@ use link::Link;
 /// Any order of calls is legal. How the input is cut into pieces makes no difference to the events. Output stays
 /// until it is consumed, so a write that is cut short or a future that is dropped loses nothing.
 pub struct Session<R: Role> {
-    link: Link,
+    engine: Engine,
     role: R,
 }
 
@@ -70,7 +70,7 @@ pub enum State {
     /// Requests and replies may go.
     Open,
     /// Nothing more will happen; there may be output left to write.
-    Over,
+    Closed,
 }
 
 /// Names a request, so that its reply can be told from others. Counts from 0 in each session.
@@ -97,35 +97,35 @@ pub trait Role: role::Behaviour {}
 mod role {
     //! What tells the roles apart. In a private module, so that there are only two.
 
-    use super::{Error, Instant, Link, TimerKind};
+    use super::{Engine, Error, Instant, TimerKind};
 
     pub trait Behaviour {
         /// What a session of this role tells its caller.
         type Event;
 
         /// Parses and steps at most one message.
-        fn step(&mut self, link: &mut Link) -> Result<Option<Self::Event>, Error>;
+        fn step(&mut self, engine: &mut Engine) -> Result<Option<Self::Event>, Error>;
 
         /// Bytes of input that have a use now.
-        fn room(&self, link: &Link) -> usize;
+        fn room(&self, engine: &Engine) -> usize;
 
         /// By when the peer must have done its part, if it is its turn.
-        fn deadline(&self, link: &Link) -> Option<(Instant, TimerKind)>;
+        fn deadline(&self, engine: &Engine) -> Option<(Instant, TimerKind)>;
 
         /// What the end of the input means where no whole message is left; `None` if it can wait.
-        fn eof(&self, link: &Link) -> Option<Error>;
+        fn eof(&self, engine: &Engine) -> Option<Error>;
 
         /// Queues what the peer is told of a failure.
-        fn alert(&mut self, link: &mut Link, error: &Error);
+        fn alert(&mut self, engine: &mut Engine, error: &Error);
 
         /// What is to be written next.
-        fn output<'a>(&self, link: &'a Link) -> &'a [u8] {
-            link.output.as_slice()
+        fn output<'a>(&self, engine: &'a Engine) -> &'a [u8] {
+            engine.output.as_slice()
         }
 
         /// So many bytes of the output have been written.
-        fn consume_output(&mut self, link: &mut Link, n: usize) {
-            link.output.consume(n);
+        fn consume_output(&mut self, engine: &mut Engine, n: usize) {
+            engine.output.consume(n);
         }
     }
 }
@@ -134,22 +134,22 @@ impl<R: Role> Session<R> {
     /// Takes bytes from the peer, up to [`recv_room`](Self::recv_room), and says how many it took. Only stores
     /// them: call [`poll_event`](Self::poll_event) next.
     pub fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
-        self.link.advance(now);
+        self.engine.advance(now);
         let taken = bytes.len().min(self.recv_room());
-        self.link.input.push(bytes.get(..taken).unwrap_or_default());
+        self.engine.input.push(bytes.get(..taken).unwrap_or_default());
         taken
     }
 
     /// The peer will send no more. What it has sent is still worked on.
     pub fn receive_eof(&mut self, now: Instant) {
-        self.link.advance(now);
-        self.link.eof = true;
+        self.engine.advance(now);
+        self.engine.eof = true;
     }
 
     /// Time has passed. Call it when [`poll_timeout`](Self::poll_timeout) says so; early, late or twice does
     /// no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.link.advance(now);
+        self.engine.advance(now);
     }
 
     /// The next thing the caller should know; `None` if more input, output or time is needed first. Parses and
@@ -160,13 +160,13 @@ impl<R: Role> Session<R> {
     /// [`Error`] ends the session and is returned from then on. Output that is left should still be written: it may
     /// hold replies to earlier requests, and what the peer is told of the error.
     pub fn poll_event(&mut self) -> Result<Option<R::Event>, Error> {
-        if let Some(error) = self.link.failure() {
+        if let Some(error) = self.engine.failure() {
             return Err(error.clone());
         }
-        if self.link.is_over() {
+        if self.engine.is_closed() {
             return Ok(None);
         }
-        match self.role.step(&mut self.link) {
+        match self.role.step(&mut self.engine) {
             Ok(None) => match self.stalled() {
                 Some(error) => Err(self.fail(error)),
                 None => Ok(None),
@@ -178,18 +178,18 @@ impl<R: Role> Session<R> {
 
     /// Why nothing more will come, if nothing will.
     fn stalled(&self) -> Option<Error> {
-        if self.link.eof
-            && let Some(error) = self.role.eof(&self.link)
+        if self.engine.eof
+            && let Some(error) = self.role.eof(&self.engine)
         {
             return Some(error);
         }
-        let (deadline, kind) = self.role.deadline(&self.link)?;
-        (self.link.now >= deadline).then_some(Error::Timeout(kind))
+        let (deadline, kind) = self.role.deadline(&self.engine)?;
+        (self.engine.now >= deadline).then_some(Error::Timeout(kind))
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        self.role.alert(&mut self.link, &error);
-        self.link.fail(error.clone());
+        self.role.alert(&mut self.engine, &error);
+        self.engine.fail(error.clone());
         error
     }
 
@@ -200,39 +200,39 @@ impl<R: Role> Session<R> {
     /// servers take what one read gives for one record, and end where it is less (PROTOCOL 6). So write them with one
     /// call, without delay.
     pub fn output(&self) -> &[u8] {
-        self.role.output(&self.link)
+        self.role.output(&self.engine)
     }
 
     /// All output there is, however it divides into records.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn all_output(&self) -> &[u8] {
-        self.link.output.as_slice()
+        self.engine.output.as_slice()
     }
 
     /// So many bytes of [`output`](Self::output) have been written. There may be events again after this: a
     /// session with much output waiting takes no requests.
     pub fn consume_output(&mut self, n: usize) {
-        self.role.consume_output(&mut self.link, n);
+        self.role.consume_output(&mut self.engine, n);
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and what for; `None` if nothing is due.
     pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
-        if self.link.is_over() {
-            self.link.drain_deadline()
+        if self.engine.is_closed() {
+            self.engine.drain_deadline()
         } else {
-            self.role.deadline(&self.link)
+            self.role.deadline(&self.engine)
         }
     }
 
     /// How many bytes [`receive`](Self::receive) takes now. While it is 0 there is no point in reading.
     pub fn recv_room(&self) -> usize {
-        self.role.room(&self.link)
+        self.role.room(&self.engine)
     }
 
     /// How far the session has come.
     pub const fn state(&self) -> State {
-        match (self.link.is_over(), &self.link.channel) {
-            (true, _) => State::Over,
+        match (self.engine.is_closed(), &self.engine.channel) {
+            (true, _) => State::Closed,
             (false, Some(_)) => State::Open,
             (false, None) => State::Handshake,
         }
@@ -240,17 +240,17 @@ impl<R: Role> Session<R> {
 
     /// Whether the session is over and all its output is written: time to close the connection.
     pub fn is_finished(&self) -> bool {
-        self.link.is_over() && self.link.output.is_empty()
+        self.engine.is_closed() && self.engine.output.is_empty()
     }
 
     /// The dialect spoken; `None` unless the session is open.
     pub fn dialect(&self) -> Option<Dialect> {
-        self.link.channel.as_ref().map(|channel| channel.dialect)
+        self.engine.channel.as_ref().map(|channel| channel.dialect)
     }
 
     /// The version the peer gave in the handshake; `None` unless the session is open.
     pub fn peer_version(&self) -> Option<Version> {
-        self.link.channel.as_ref().map(|channel| channel.peer_version)
+        self.engine.channel.as_ref().map(|channel| channel.peer_version)
     }
 }
 
@@ -259,8 +259,8 @@ impl<R: Role> fmt::Debug for Session<R> {
         f.debug_struct("Session")
             .field("state", &self.state())
             .field("dialect", &self.dialect())
-            .field("buffered", &self.link.input.len())
-            .field("output", &self.link.output.len())
+            .field("buffered", &self.engine.input.len())
+            .field("output", &self.engine.output.len())
             .finish_non_exhaustive()
     }
 }

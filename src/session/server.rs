@@ -3,7 +3,7 @@
 //! 1. A whole Hello has arrived: [`ServerEvent::Hello`] hands it out. The session waits.
 //! 2. [`Session::open_hello`] takes it back opened, and queues the HelloReply.
 //! 3. Each request comes as [`ServerEvent::Request`], checked and in its right order by
-//!    [`flow`](super::flow). Up to [`Limits::in_flight`] may be out at once.
+//!    [`phase`](super::phase). Up to [`Limits::in_flight`] may be out at once.
 //! 4. [`Session::reply`] answers them in order; [`Session::reject`] refuses and ends the session, and so does
 //!    the Ack to a Bye.
 //!
@@ -15,13 +15,13 @@ use alloc::collections::VecDeque;
 
 use rand_core::CryptoRng;
 
+use super::engine::Engine;
 use super::error::{CommandError, EofAt, Error};
-use super::flow::Phase;
 use super::handshake::{OpenedHello, SealedHello};
 use super::limits::Limits;
-use super::link::Link;
+use super::phase::Phase;
 use super::role::Behaviour;
-use super::timer::{Instant, TimerKind};
+use super::time::{Instant, TimerKind};
 use super::{RequestId, Role, Session};
 use crate::identity::{PublicKey, Version};
 use crate::message::{Decoded, MessageLimits, Op, Reason, Reply, Request, encode_reply, room_for};
@@ -98,7 +98,7 @@ impl Session<Server> {
     /// same bytes.
     pub fn new(now: Instant, config: ServerConfig, rng: impl CryptoRng + Send + 'static) -> Self {
         Self {
-            link: Link::new(now, config.limits, Box::new(rng)),
+            engine: Engine::new(now, config.limits, Box::new(rng)),
             role: Server {
                 handshake: Handshake::Awaited,
                 hello_len: config.hello_len,
@@ -117,23 +117,23 @@ impl Session<Server> {
     ///
     /// # Errors
     ///
-    /// [`CommandError::NoHello`] if none is waited for, [`CommandError::Over`]; nothing has changed then.
+    /// [`CommandError::NoHello`] if none is waited for, [`CommandError::Closed`]; nothing has changed then.
     pub fn open_hello(&mut self, now: Instant, opened: OpenedHello) -> Result<(), CommandError> {
-        if self.link.is_over() {
-            return Err(CommandError::Over);
+        if self.engine.is_closed() {
+            return Err(CommandError::Closed);
         }
         if self.role.handshake != Handshake::Opening {
             return Err(CommandError::NoHello);
         }
-        self.link.advance(now);
+        self.engine.advance(now);
         self.role.handshake = Handshake::Complete;
-        self.role.turn = self.link.now;
+        self.role.turn = self.engine.now;
         match opened.into_answerable() {
             None => self.role.deferred = Some(Error::Handshake),
             Some(hello) => {
-                let Link { rng, output, .. } = &mut self.link;
+                let Engine { rng, output, .. } = &mut self.engine;
                 let established = hello.answer(self.role.version, &mut **rng, output.tail());
-                self.link.establish(established);
+                self.engine.establish(established);
             }
         }
         Ok(())
@@ -146,14 +146,14 @@ impl Session<Server> {
     ///
     /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is no answer
     /// to it, [`CommandError::ReasonTooLong`] for an Error longer than the limits allow,
-    /// [`CommandError::Over`], [`CommandError::NotOpen`]; nothing has changed then.
+    /// [`CommandError::Closed`], [`CommandError::NotOpen`]; nothing has changed then.
     pub fn reply(
         &mut self,
         now: Instant,
         id: RequestId,
         reply: &Reply,
     ) -> Result<(), CommandError> {
-        self.link.require_open()?;
+        self.engine.require_open()?;
         let (next, op) = *self.role.unanswered.front().ok_or(CommandError::NotNext)?;
         if next != id {
             return Err(CommandError::NotNext);
@@ -164,12 +164,12 @@ impl Session<Server> {
         if op.answer() != Some(reply.op()) {
             return Err(CommandError::WrongReply { request: op, got: reply.op() });
         }
-        self.link.advance(now);
-        self.link.send(room_for(reply), |out| encode_reply(reply, out));
+        self.engine.advance(now);
+        self.engine.send(room_for(reply), |out| encode_reply(reply, out));
         self.role.unanswered.pop_front();
-        self.role.turn = self.link.now;
+        self.role.turn = self.engine.now;
         if *reply == Reply::Ack {
-            self.link.finish();
+            self.engine.finish();
         }
         Ok(())
     }
@@ -179,48 +179,48 @@ impl Session<Server> {
     ///
     /// # Errors
     ///
-    /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow, [`CommandError::Over`];
+    /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow, [`CommandError::Closed`];
     /// nothing has changed then.
     pub fn reject(&mut self, now: Instant, reason: &Reason) -> Result<(), CommandError> {
-        if self.link.is_over() {
-            return Err(CommandError::Over);
+        if self.engine.is_closed() {
+            return Err(CommandError::Closed);
         }
-        let (bytes, limit) = (reason.as_str().len(), self.link.limits.message.text_len);
+        let (bytes, limit) = (reason.as_str().len(), self.engine.limits.message.text_len);
         if bytes > limit {
             return Err(CommandError::ReasonTooLong { bytes, limit });
         }
-        self.link.advance(now);
-        self.role.refuse(&mut self.link, reason.clone());
-        self.link.finish();
+        self.engine.advance(now);
+        self.role.refuse(&mut self.engine, reason.clone());
+        self.engine.finish();
         Ok(())
     }
 }
 
 impl Server {
-    fn refuse(&mut self, link: &mut Link, reason: Reason) {
+    fn refuse(&mut self, engine: &mut Engine, reason: Reason) {
         let reply = Reply::Error(reason);
-        link.send(room_for(&reply), |out| encode_reply(&reply, out));
+        engine.send(room_for(&reply), |out| encode_reply(&reply, out));
         self.unanswered.clear();
     }
 
-    fn take_hello(&mut self, link: &mut Link) -> Option<ServerEvent> {
-        let hello = SealedHello::new(link.input.as_slice().get(..self.hello_len)?);
-        link.input.consume(self.hello_len);
+    fn take_hello(&mut self, engine: &mut Engine) -> Option<ServerEvent> {
+        let hello = SealedHello::new(engine.input.as_slice().get(..self.hello_len)?);
+        engine.input.consume(self.hello_len);
         self.handshake = Handshake::Opening;
         Some(ServerEvent::Hello(hello))
     }
 
-    fn next_request(&mut self, link: &mut Link) -> Result<Option<ServerEvent>, Error> {
-        let channel = link.channel.as_mut().ok_or(Error::Internal("no channel"))?;
-        let limits = &link.limits.message;
+    fn next_request(&mut self, engine: &mut Engine) -> Result<Option<ServerEvent>, Error> {
+        let channel = engine.channel.as_mut().ok_or(Error::Internal("no channel"))?;
+        let limits = &engine.limits.message;
         let phase = self.phase;
         let request = channel
             .reader
-            .poll(&mut link.input, |bytes| decode(bytes, limits, phase))
+            .poll(&mut engine.input, |bytes| decode(bytes, limits, phase))
             .map_err(|_| Error::BadRecord)?;
         let Some((request, phase)) = request.transpose()? else { return Ok(None) };
         let op = request.op();
-        let limit = link.limits.requests;
+        let limit = engine.limits.requests;
         if self.next_id >= u64::from(limit) {
             return Err(Error::TooManyRequests { limit });
         }
@@ -232,11 +232,11 @@ impl Server {
 
     /// Whether no further request is looked at for now. A GetCluster is the one request whose reply can be
     /// large, so there is never more than one of them without an answer.
-    fn is_busy(&self, link: &Link) -> bool {
-        self.unanswered.len() >= link.limits.in_flight
+    fn is_busy(&self, engine: &Engine) -> bool {
+        self.unanswered.len() >= engine.limits.in_flight
             || self.unanswered.back().is_some_and(|(_, op)| *op == Op::GetCluster)
             || self.phase == Phase::Leaving
-            || link.is_congested()
+            || engine.is_congested()
     }
 }
 
@@ -255,14 +255,14 @@ fn decode(bytes: &[u8], limits: &MessageLimits, phase: Phase) -> Result<(Request
 impl Behaviour for Server {
     type Event = ServerEvent;
 
-    fn step(&mut self, link: &mut Link) -> Result<Option<ServerEvent>, Error> {
+    fn step(&mut self, engine: &mut Engine) -> Result<Option<ServerEvent>, Error> {
         match self.handshake {
-            Handshake::Awaited => return Ok(self.take_hello(link)),
+            Handshake::Awaited => return Ok(self.take_hello(engine)),
             Handshake::Opening => return Ok(None),
             Handshake::Complete => {}
         }
-        if self.deferred.is_none() && !self.is_busy(link) {
-            match self.next_request(link) {
+        if self.deferred.is_none() && !self.is_busy(engine) {
+            match self.next_request(engine) {
                 Ok(None) => {}
                 Ok(event) => return Ok(event),
                 Err(error) => self.deferred = Some(error),
@@ -274,34 +274,34 @@ impl Behaviour for Server {
         }
     }
 
-    fn room(&self, link: &Link) -> usize {
+    fn room(&self, engine: &Engine) -> usize {
         match self.handshake {
-            Handshake::Awaited => link.room(self.hello_len),
+            Handshake::Awaited => engine.room(self.hello_len),
             // The client cannot know the session key yet, so what it could send now would be no use.
             Handshake::Opening => 0,
-            Handshake::Complete if self.deferred.is_some() || self.is_busy(link) => 0,
-            Handshake::Complete => link.room(0),
+            Handshake::Complete if self.deferred.is_some() || self.is_busy(engine) => 0,
+            Handshake::Complete => engine.room(0),
         }
     }
 
-    fn deadline(&self, link: &Link) -> Option<(Instant, TimerKind)> {
+    fn deadline(&self, engine: &Engine) -> Option<(Instant, TimerKind)> {
         match self.handshake {
-            Handshake::Awaited | Handshake::Opening => Some(link.hello_deadline()),
+            Handshake::Awaited | Handshake::Opening => Some(engine.hello_deadline()),
             // While the caller owes a reply it is not the client's turn.
             Handshake::Complete if !self.unanswered.is_empty() => None,
-            Handshake::Complete => Some(link.idle_deadline(self.turn)),
+            Handshake::Complete => Some(engine.idle_deadline(self.turn)),
         }
     }
 
-    fn eof(&self, link: &Link) -> Option<Error> {
+    fn eof(&self, engine: &Engine) -> Option<Error> {
         // A client that has closed its half may still read the replies it is owed.
-        let waits = !self.unanswered.is_empty() || self.is_busy(link);
-        (!waits).then(|| Error::Eof(link.eof_at(EofAt::Idle)))
+        let waits = !self.unanswered.is_empty() || self.is_busy(engine);
+        (!waits).then(|| Error::Eof(engine.eof_at(EofAt::Idle)))
     }
 
-    fn alert(&mut self, link: &mut Link, error: &Error) {
+    fn alert(&mut self, engine: &mut Engine, error: &Error) {
         if let Some(refusal) = error.alert() {
-            self.refuse(link, refusal.into());
+            self.refuse(engine, refusal.into());
         }
     }
 }

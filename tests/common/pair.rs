@@ -1,11 +1,11 @@
 //! Both ends of a connection wired in memory, in virtual time: no sockets, no threads, no sleeps.
 //!
 //! [`Wire`] joins any client [`Machine`] to a registry's session and records what each side saw, in order.
-//! [`Pair`] is the usual case: one `Session<Client>`, one `Session<Server>` and a [`Desk`] (a registry) behind
+//! [`Pair`] is the usual case: one `Session<Client>`, one `Session<Server>` and a [`TestRegistry`] (a registry) behind
 //! it.
 
-mod desk;
-pub mod errand;
+pub mod enrollment;
+mod test_registry;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -17,13 +17,13 @@ use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
 use rand_core::Rng;
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{Create, Refusal, Reply, Request};
-use xlreg::registry::{RegistryLimits, Visitor};
+use xlreg::registry::{ClientState, RegistryLimits};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, CommandError, Dialect, Error, Instant, Limits, Machine,
     RequestId, Role, SealedHello, Server, ServerConfig, ServerEvent, Session, State, TimerKind,
 };
 
-pub use desk::*;
+pub use test_registry::*;
 
 use super::Seeded;
 
@@ -73,8 +73,8 @@ impl Setup {
         ClientConfig { limits: self.client.clone(), ..config }
     }
 
-    pub fn desk(&self) -> Desk {
-        Desk::new(self.dialect, self.registry)
+    pub fn desk(&self) -> TestRegistry {
+        TestRegistry::new(self.dialect, self.registry)
     }
 
     /// A wire whose client is made by `client`.
@@ -89,7 +89,7 @@ impl Setup {
             now,
             client: client(self.client_config()),
             server: Session::<Server>::new(now, config, Seeded::new(SERVER_SEED)),
-            visitor: Visitor::new(),
+            state: ClientState::new(),
             client_saw: Vec::new(),
             server_saw: Vec::new(),
             client_failed: None,
@@ -113,7 +113,7 @@ impl Setup {
     }
 
     /// A new connection to a registry that has seen others.
-    pub fn pair_at(&self, desk: Desk) -> Pair {
+    pub fn pair_at(&self, desk: TestRegistry) -> Pair {
         let now = Instant::from_micros(1_000_000);
         let client =
             |config| Session::<Client>::new(now, config, Seeded::new(CLIENT_SEED)).unwrap();
@@ -125,7 +125,7 @@ impl Setup {
         self.open_at(self.desk())
     }
 
-    pub fn open_at(&self, desk: Desk) -> Pair {
+    pub fn open_at(&self, desk: TestRegistry) -> Pair {
         let mut pair = self.pair_at(desk);
         pair.settle();
         pair.expect([Ok(connected(self.dialect))], [Ok(Seen::Hello)]);
@@ -150,7 +150,7 @@ pub struct Wire<M: Side> {
     pub now: Instant,
     pub client: M,
     pub server: Session<Server>,
-    pub visitor: Visitor,
+    pub state: ClientState,
     /// What each side has told since it was last looked at; a failure once.
     pub client_saw: Vec<Result<M::Event, M::Error>>,
     pub server_saw: Vec<Result<Seen, Error>>,
@@ -224,7 +224,7 @@ impl<M: Side> Wire<M> {
     /// Answers the oldest request that is not answered.
     pub fn answer(&mut self, backend: &mut dyn Backend) {
         let (id, request) = self.pending.pop_front().expect("nothing to answer");
-        let reply = backend.answer(&mut self.visitor, request);
+        let reply = backend.answer(&mut self.state, request);
         self.server.reply(self.now, id, &reply).unwrap();
     }
 
@@ -360,7 +360,7 @@ where
 /// One client's session and a registry's, with the registry behind it.
 pub struct Pair {
     pub wire: Wire<Session<Client>>,
-    pub desk: Desk,
+    pub desk: TestRegistry,
 }
 
 impl Deref for Pair {
@@ -421,7 +421,7 @@ impl Pair {
 
     /// Presents a member; its ID is the answer.
     #[track_caller]
-    pub fn identify(&mut self, token: Token) -> NodeId {
+    pub fn register(&mut self, token: Token) -> NodeId {
         match self.exchange(Request::Member(token)) {
             Reply::MemberOk { id, .. } => id,
             other => panic!("{other:?}"),
@@ -475,7 +475,7 @@ impl Pair {
     /// The session is over on both sides and all is written.
     #[track_caller]
     pub fn assert_over(&self) {
-        assert_eq!((self.client.state(), self.server.state()), (State::Over, State::Over));
+        assert_eq!((self.client.state(), self.server.state()), (State::Closed, State::Closed));
         assert!(self.client.is_finished() && self.server.is_finished());
         assert_eq!((self.client.recv_room(), self.server.recv_room()), (0, 0));
         assert_eq!(self.next_timeout(), None);
@@ -489,7 +489,7 @@ pub fn command(
     request: Request,
 ) -> Result<RequestId, CommandError> {
     match request {
-        Request::Member(token) => client.identify(now, token),
+        Request::Member(token) => client.register(now, token),
         Request::Create(create) => client.create(now, create),
         Request::Join(cluster) => client.join(now, cluster),
         Request::GetCluster(get) => client.get_members(now, get),

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use xlreg::crypto::Open;
 use xlreg::identity::{MemberAttrs, NodeId, Token, Version};
 use xlreg::message::{ClusterRef, GetCluster, MessageError, Op, Refusal, Reply, Request};
-use xlreg::registry::{Registry, RegistryLimits, Visitor};
+use xlreg::registry::{ClientState, Registry, RegistryLimits};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, CommandError, Dialect, Error, Instant, Limits, Machine,
     RequestId, Server, ServerConfig, ServerEvent, Session, State,
@@ -74,8 +74,8 @@ pub fn client(dialect: Dialect, limits: Limits) -> (Session<Client>, Peer) {
 /// A token that verifies; signed once.
 pub fn token() -> Token {
     static TOKEN: LazyLock<Token> = LazyLock::new(|| {
-        let ends = ["127.0.0.1:4000", "host.example:4001"].map(|end| end.parse().unwrap());
-        identity("m", 1).token(MemberAttrs::ADMIN, ends.into(), &mut Seeded::new(1)).unwrap()
+        let end_points = ["127.0.0.1:4000", "host.example:4001"].map(|end| end.parse().unwrap());
+        identity("m", 1).token(MemberAttrs::ADMIN, end_points.into(), &mut Seeded::new(1)).unwrap()
     });
     TOKEN.clone()
 }
@@ -96,8 +96,8 @@ pub fn next_request(server: &mut Session<Server>) -> (RequestId, Request) {
     }
 }
 
-/// A server whose client has identified itself.
-pub fn identified(dialect: Dialect) -> (Session<Server>, Peer) {
+/// A server whose client has registered itself.
+pub fn registered(dialect: Dialect) -> (Session<Server>, Peer) {
     let (mut server, mut peer) = server(dialect, Limits::server());
     feed(&mut server, &peer.seal(&member().encode()));
     let (id, request) = next_request(&mut server);
@@ -122,19 +122,22 @@ pub fn is_over(
         None => assert!(output.is_empty(), "{error:?}"),
         Some(refusal) => assert_eq!(peer.open(&output), Msg::error(refusal).encode(), "{error:?}"),
     }
-    assert_eq!((server.state(), server.is_finished(), server.recv_room()), (State::Over, true, 0));
+    assert_eq!(
+        (server.state(), server.is_finished(), server.recv_room()),
+        (State::Closed, true, 0)
+    );
     assert_eq!(server.receive(NOW, &peer.seal(&Msg::op(Op::Bye).encode())), 0);
     server.receive_eof(NOW);
     assert_eq!(server.poll_event().err().as_ref(), Some(error), "sticky");
     assert!(server.output().is_empty());
-    assert_eq!(server.reject(NOW, &Refusal::WrongState.into()), Err(CommandError::Over));
+    assert_eq!(server.reject(NOW, &Refusal::WrongState.into()), Err(CommandError::Closed));
 }
 
 /// A registry that gets these bytes as a message is over with this error, and has told this.
 pub fn server_refuses(message: &[u8], error: &Error, told: Option<Refusal>) {
     for dialect in DIALECTS {
         for (phase, (mut server, mut peer)) in
-            [server(dialect, Limits::server()), identified(dialect)].into_iter().enumerate()
+            [server(dialect, Limits::server()), registered(dialect)].into_iter().enumerate()
         {
             feed(&mut server, &peer.seal(message));
             match too_early_or_late(message, error, phase == 1) {
@@ -149,7 +152,7 @@ pub fn server_refuses(message: &[u8], error: &Error, told: Option<Refusal>) {
 }
 
 /// The operation, if it comes at the wrong time: that is told before anything about its fields.
-fn too_early_or_late(message: &[u8], error: &Error, identified: bool) -> Option<Op> {
+fn too_early_or_late(message: &[u8], error: &Error, registered: bool) -> Option<Op> {
     use MessageError::{NoOp, TooMany, UnknownOp, WrongSide};
     match error {
         Error::BadMessage(NoOp | UnknownOp(_) | WrongSide(_) | TooMany { .. }) => return None,
@@ -158,8 +161,8 @@ fn too_early_or_late(message: &[u8], error: &Error, identified: bool) -> Option<
     }
     let op = Op::from_tag(i32::from(*message.get(1)?))?;
     match op {
-        Op::Member => identified,
-        Op::Create | Op::Join | Op::GetCluster => !identified,
+        Op::Member => registered,
+        Op::Create | Op::Join | Op::GetCluster => !registered,
         _ => false,
     }
     .then_some(op)
@@ -171,12 +174,12 @@ pub fn registry() -> Registry {
 
 /// What a raw client is told by a registry behind a session, message by message.
 pub fn conversation(dialect: Dialect, messages: &[Msg]) -> (Session<Server>, Vec<Msg>) {
-    let (mut registry, mut visitor, mut rng) = (registry(), Visitor::new(), Seeded::new(8));
+    let (mut registry, mut state, mut rng) = (registry(), ClientState::new(), Seeded::new(8));
     let (mut server, mut peer) = server(dialect, Limits::server());
     let told = messages.iter().map(|message| {
         feed(&mut server, &peer.seal(&message.encode()));
         let (id, request) = next_request(&mut server);
-        let outcome = registry.handle(&mut visitor, request, &mut rng);
+        let outcome = registry.handle(&mut state, request, &mut rng);
         server.reply(NOW, id, &outcome.reply).unwrap();
         Msg::decode(&peer.open(&drain(&mut server)))
     });
@@ -219,7 +222,7 @@ pub fn ask_for(client: &mut Session<Client>, ask: Op) {
 pub fn asking(dialect: Dialect, ask: Op) -> (Session<Client>, Peer) {
     let (mut client, mut peer) = client(dialect, Limits::client());
     if !matches!(ask, Op::Member | Op::RegCredRequest | Op::Bye) {
-        client.identify(NOW, token()).unwrap();
+        client.register(NOW, token()).unwrap();
         feed(&mut client, &peer.seal(&member_ok().encode()));
         assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
     }
@@ -237,7 +240,7 @@ pub fn client_refuses(ask: Op, message: &[u8], error: &Error) {
         assert_eq!((client.output(), client.is_finished()), (&[][..], true));
         assert_eq!(client.receive(NOW, &peer.seal(&member_ok().encode())), 0);
         assert_eq!(client.poll_event().as_ref(), Err(error), "sticky");
-        assert_eq!(client.bye(NOW), Err(CommandError::Over));
+        assert_eq!(client.bye(NOW), Err(CommandError::Closed));
     }
 }
 

@@ -70,9 +70,10 @@ impl Connection {
             return refused(Refusal::NameInUse);
         }
         let name = bytes(message, 14).unwrap_or_default();
-        let [size, attrs, ends] = [15, 16, 17].map(|n| number(message, n).unwrap_or_default());
+        let [size, attrs, end_points] =
+            [15, 16, 17].map(|n| number(message, n).unwrap_or_default());
         if server.cluster(|cluster| cluster.name == name).is_none() {
-            self.made = Some(server.create(name, size, ends));
+            self.made = Some(server.create(name, size, end_points));
         }
         self.stage = Stage::Created;
         // The attrs are echoed and not kept.

@@ -16,7 +16,7 @@ pub struct Member {
     pub id: Vec<u8>,
     pub comms_key: Vec<u8>,
     pub sig_key: Vec<u8>,
-    pub ends: Vec<Vec<u8>>,
+    pub end_points: Vec<Vec<u8>>,
 }
 
 /// A field of bytes; the last counts.
@@ -44,14 +44,14 @@ impl Member {
             id: id.into(),
             comms_key: token.comms_key.spki_der().into(),
             sig_key: token.sig_key.spki_der().into(),
-            ends: token.ends.iter().map(|end| end.as_str().into()).collect(),
+            end_points: token.end_points.iter().map(|end| end.as_str().into()).collect(),
         }
     }
 
     /// Takes the specs of a Member message. Without an ID the server gives it this one.
     pub(super) fn of_specs(specs: &Msg, new_id: Vec<u8>) -> Result<Self, End> {
         let owned = |field| bytes(specs, field).unwrap_or_default().to_vec();
-        let ends = specs.0.iter().filter_map(|(n, value)| match value {
+        let end_points = specs.0.iter().filter_map(|(n, value)| match value {
             Value::Bytes(end) if *n == 6 => Some(end.clone()),
             _ => None,
         });
@@ -61,7 +61,7 @@ impl Member {
             id: bytes(specs, 3).map_or(new_id, Into::into),
             comms_key: owned(4),
             sig_key: owned(5),
-            ends: ends.collect(),
+            end_points: end_points.collect(),
         };
         for (key, cause) in
             [(&member.comms_key, Cause::CommsKeyNotRsa), (&member.sig_key, Cause::SigKeyNotRsa)]
@@ -86,7 +86,7 @@ impl Member {
         let Ok(key) = PublicKey::from_spki_der(&self.sig_key) else { return false };
         let attrs = self.attrs.to_le_bytes();
         let before = [&self.name[..], &attrs, &self.comms_key, &self.sig_key].concat();
-        let signed = [before, self.ends.concat()].concat();
+        let signed = [before, self.end_points.concat()].concat();
         RustCrypto.verify(key.components(), &signed, signature).is_ok()
     }
 
@@ -94,7 +94,7 @@ impl Member {
     pub(super) fn token(&self) -> Msg {
         let token = Msg::new().bytes(1, &self.name).varint(2, self.attrs).bytes(3, &self.id);
         let token = token.bytes(4, &self.comms_key).bytes(5, &self.sig_key);
-        self.ends.iter().fold(token, |token, end| token.bytes(6, end))
+        self.end_points.iter().fold(token, |token, end| token.bytes(6, end))
     }
 }
 

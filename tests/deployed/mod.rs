@@ -16,7 +16,7 @@ mod visit;
 pub use cause::Cause;
 pub use connection::{Connection, Outcome, READ};
 pub use member::Member;
-pub use server::{DeployedServer, Scripted, Trouble, Ways};
+pub use server::{DeployedServer, Fault, Scripted, Ways};
 pub use visit::{Told, Visit, hello};
 
 use super::{Seeded, raw};

@@ -23,18 +23,18 @@ pub struct Ways {
     /// another follows in the same read.
     pub unlucky: bool,
     /// What goes wrong, once.
-    pub trouble: Option<Trouble>,
+    pub fault: Option<Fault>,
 }
 
 impl Ways {
     pub fn of(version: Version) -> Self {
-        Self { version, descriptors: 1000, busy_at_create: None, unlucky: true, trouble: None }
+        Self { version, descriptors: 1000, busy_at_create: None, unlucky: true, fault: None }
     }
 }
 
 /// What goes wrong, and with which reply, counted since the test began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum Fault {
     /// The server is restarted once this one has gone out.
     RestartAfter(usize),
     /// The server is restarted before this one goes out.
@@ -206,13 +206,13 @@ impl DeployedServer {
     pub(super) fn reply(&mut self) -> (bool, bool) {
         self.replies += 1;
         let n = self.replies;
-        let (restarts, goes_out) = match self.ways.trouble {
-            Some(Trouble::RestartAfter(at)) if at == n => (true, true),
-            Some(Trouble::RestartBefore(at)) if at == n => (true, false),
-            Some(Trouble::Loss(at)) if at == n => (false, false),
+        let (restarts, goes_out) = match self.ways.fault {
+            Some(Fault::RestartAfter(at)) if at == n => (true, true),
+            Some(Fault::RestartBefore(at)) if at == n => (true, false),
+            Some(Fault::Loss(at)) if at == n => (false, false),
             _ => return (true, true),
         };
-        self.ways.trouble = None;
+        self.ways.fault = None;
         if restarts {
             self.restart();
         }

@@ -1,7 +1,7 @@
 //! The largest keys, ends, tokens and messages there can be.
 
 use xlreg::identity::{EndPoint, MemberAttrs, NodeId, PublicKey, Token};
-use xlreg::message::{Listed, MemberList, Op, Reply, Which};
+use xlreg::message::{MemberEntry, MemberList, MemberSet, Op, Reply};
 
 use crate::common::pair;
 use crate::common::wire::{Msg, members};
@@ -28,18 +28,18 @@ pub fn largest_token(n: u8) -> Token {
         id: Some(NodeId::from_bytes(&[n; 32]).unwrap()),
         comms_key: largest_key(n),
         sig_key: largest_key(n + 64),
-        ends: (0..8).map(longest_end).collect(),
+        end_points: (0..8).map(longest_end).collect(),
         signature: Some(vec![0x5a; 1024]),
     }
 }
 
 /// All members of a full cluster, each as large as can be, as a registry keeps them.
-fn full_cluster() -> Vec<Listed> {
-    (0..64).map(|n| Listed::new(largest_token(n))).collect()
+fn full_cluster() -> Vec<MemberEntry> {
+    (0..64).map(|n| MemberEntry::new(largest_token(n))).collect()
 }
 
 pub fn largest_members() -> Reply {
-    Reply::Members(MemberList::of(pair::id(9), Which::ALL, full_cluster()).unwrap())
+    Reply::Members(MemberList::of(pair::id(9), MemberSet::ALL, full_cluster()).unwrap())
 }
 
 pub fn largest_members_message() -> Msg {

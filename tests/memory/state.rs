@@ -1,7 +1,7 @@
 //! What a registry keeps: nodes, clusters and memberships.
 
 use xlreg::identity::{NodeId, PublicKey, Token};
-use xlreg::message::ClusterInfo;
+use xlreg::message::{ClusterInfo, MemberIndex};
 use xlreg::registry::{Change, Registry, RegistryLimits};
 use xlreg::session::Dialect;
 
@@ -47,7 +47,11 @@ fn membership(token: impl Fn() -> Token) -> usize {
         let (id, name) = (Some(node_id(n)), format!("{n:0255}").parse().unwrap());
         let token = Token { id, name, signature: None, ..token() };
         let cluster = node_id(1_000_000 + n / 64);
-        Change::MemberJoined { cluster, index: n as u32 % 64, member: token.into() }
+        Change::MemberJoined {
+            cluster,
+            index: MemberIndex::new(n as u32 % 64).unwrap(),
+            member: token.into(),
+        }
     })
 }
 

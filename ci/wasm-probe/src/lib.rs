@@ -14,7 +14,7 @@ use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollEvent, Plan};
 use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
 use xlreg::message::Create;
-use xlreg::registry::{Registry, RegistryLimits, Visitor};
+use xlreg::registry::{Registry, RegistryLimits, ClientState};
 use xlreg::session::{ClientConfig, Instant, Machine, Server, ServerConfig, ServerEvent, Session};
 
 #[global_allocator]
@@ -44,7 +44,7 @@ fn converse(mut rng: Seeded, chunk: usize) -> Result<i32, Box<dyn core::error::E
         version: Version::REFERENCE,
     };
     let mut registry = Registry::new(credential.clone(), RegistryLimits::default());
-    let mut visitor = Visitor::new();
+    let mut state = ClientState::new();
     let config = ServerConfig::new(comms.public_key());
     let mut server = Session::<Server>::new(now, config, rng.clone());
 
@@ -73,7 +73,7 @@ fn converse(mut rng: Seeded, chunk: usize) -> Result<i32, Box<dyn core::error::E
                 server.open_hello(now, hello.open(&comms, &mut rng))?;
             }
             Some(ServerEvent::Request { id, request }) => {
-                let outcome = registry.handle(&mut visitor, request, &mut rng);
+                let outcome = registry.handle(&mut state, request, &mut rng);
                 server.reply(now, id, &outcome.reply)?;
             }
             _ => {}

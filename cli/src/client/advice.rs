@@ -9,7 +9,7 @@ use xlreg::message::{Op, Refusal};
 use xlreg::session::{EofAt, Error, TimerKind};
 
 use super::{ClientError, RegistryArgs, Stopped};
-use crate::failure::Failure;
+use crate::output::Failure;
 
 /// Which command failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

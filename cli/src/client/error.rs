@@ -9,7 +9,7 @@ use xlreg::message::{Op, Refusal};
 use xlreg::session::{EofAt, Error, TimerKind};
 
 use super::stop::Stopped;
-use crate::failure::Failure;
+use crate::output::Failure;
 
 /// Why talking to a registry did not end as it should.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ pub use patience::{Patience, PatienceArgs, whole_seconds};
 pub use registry_client::{Presence, RegistryClient, ask_kind, finish};
 pub use stop::{Stop, Stopped};
 
-use crate::failure::Failure;
+use crate::output::Failure;
 
 /// Which registry, and how to speak to it.
 #[derive(Debug, clap::Args)]

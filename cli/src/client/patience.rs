@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::error::ClientError;
 use super::stop::{Stop, Stopped};
-use crate::failure::note;
-use crate::{random, stderr};
+use crate::output::note;
+use crate::output::stderr;
+use crate::random;
 
 /// How long a command tries to reach a registry where no --timeout is given.
 pub const REACH: Duration = Duration::from_secs(10);

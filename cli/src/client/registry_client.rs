@@ -6,7 +6,7 @@ use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollError, Look, RegistryKind};
 use xlreg::identity::{EndPoint, MemberAttrs, Name, NodeId, Token, Version};
 use xlreg::message::{
-    ClusterInfo, ClusterRef, Create, GetCluster, MemberList, Op, Refusal, Reply, Which,
+    ClusterInfo, ClusterRef, Create, GetCluster, MemberList, MemberSet, Op, Refusal, Reply,
 };
 use xlreg::session::{
     Client, ClientEvent, CommandError, EofAt, Error, Instant, Machine, RequestId, Session,
@@ -23,7 +23,7 @@ use crate::visitor::{VISITOR_ATTRS, visitor};
 /// How a node presents itself.
 pub struct Presence {
     pub attrs: MemberAttrs,
-    pub ends: Vec<EndPoint>,
+    pub end_points: Vec<EndPoint>,
 }
 
 /// A connection to a registry. It never cuts a record, and sends nothing that ends a deployed server unless the user
@@ -91,7 +91,7 @@ impl RegistryClient {
     ) -> Result<(Self, Token), ClientError> {
         let token = node.token(presence)?;
         let mut client = Self::open(args, credential, stop).await?;
-        let id = match client.identify(token.clone()).await {
+        let id = match client.register(token.clone()).await {
             // A record that may not fit a segment goes only to a registry that is no deployed server.
             Err(ClientError::Registry(EnrollError::LargeMember { bytes, limit })) => {
                 ask_kind(args, credential, stop).await.map_err(|error| match error {
@@ -102,7 +102,7 @@ impl RegistryClient {
                 })?;
                 client = Self::open(args, credential, stop).await?;
                 client.kind = RegistryKind::Xlreg;
-                client.identify(token.clone()).await?
+                client.register(token.clone()).await?
             }
             done => done?,
         };
@@ -123,10 +123,10 @@ impl RegistryClient {
         self.may_end_server || self.kind == RegistryKind::Xlreg
     }
 
-    async fn identify(&mut self, token: Token) -> Result<NodeId, ClientError> {
+    async fn register(&mut self, token: Token) -> Result<NodeId, ClientError> {
         let presented = token.id;
         let now = self.driver.now();
-        self.driver.machine().identify(now, token).map_err(EnrollError::from)?;
+        self.driver.machine().register(now, token).map_err(EnrollError::from)?;
         let (bytes, limit) = (self.driver.machine().output().len(), Enroll::SEGMENT);
         if bytes > limit && !self.may_risk() {
             self.abandon().await;
@@ -158,13 +158,13 @@ impl RegistryClient {
     /// [`EnrollError::Deployed`] if the peer is a deployed server.
     pub async fn find(&mut self, cluster: ClusterRef) -> Result<NodeId, ClientError> {
         let by_id = cluster.id;
-        let get = GetCluster { cluster, which: Some(Which::NONE) };
+        let get = GetCluster { cluster, which: Some(MemberSet::NONE) };
         let answer = self.ask(Op::GetCluster, |session, now| session.get_members(now, get)).await;
         match answer {
             Ok(Reply::Members(list)) => {
                 self.kind = RegistryKind::Xlreg;
                 let id = by_id.unwrap_or(list.cluster());
-                Look { registry: self.kind, ..Look::new(id, Which::NONE) }.check(&list)?;
+                Look { registry: self.kind, ..Look::new(id, MemberSet::NONE) }.check(&list)?;
                 Ok(id)
             }
             Ok(_) => Err(unasked()),
@@ -175,10 +175,10 @@ impl RegistryClient {
 
     /// Asks for all members of a cluster that was [found](Self::find).
     pub async fn members(&mut self, cluster: NodeId) -> Result<MemberList, ClientError> {
-        let get = GetCluster::of(cluster, Which::ALL);
+        let get = GetCluster::of(cluster, MemberSet::ALL);
         match self.ask(Op::GetCluster, |session, now| session.get_members(now, get)).await? {
             Reply::Members(list) => {
-                Look { registry: self.kind, ..Look::new(cluster, Which::ALL) }.check(&list)?;
+                Look { registry: self.kind, ..Look::new(cluster, MemberSet::ALL) }.check(&list)?;
                 Ok(list)
             }
             _ => Err(unasked()),
@@ -275,13 +275,13 @@ pub async fn ask_kind(
         return Ok(());
     }
     let mut visitor = visitor(credential)?;
-    let presence = Presence { attrs: VISITOR_ATTRS, ends: Vec::new() };
+    let presence = Presence { attrs: VISITOR_ATTRS, end_points: Vec::new() };
     let token = visitor.token(&presence)?;
-    let id = client.identify(token).await?;
+    let id = client.register(token).await?;
     visitor.keep(id)?;
     let nobody = NodeId::random(&mut random::system()).to_string();
     let nobody: String = nobody.chars().take(32).collect();
-    let nobody = Name::new(nobody).map_err(crate::failure::Failure::new)?;
+    let nobody = Name::new(nobody).map_err(crate::output::Failure::new)?;
     match client.find(nobody.into()).await {
         Ok(_) => {
             client.bye().await;

@@ -16,12 +16,12 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use xlreg::adapter::tokio::{Clock, Driver};
 use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, Token};
-use xlreg::message::{ClusterRef, Create, GetCluster, Reply, Which};
+use xlreg::message::{ClusterRef, Create, GetCluster, MemberSet, Reply};
 use xlreg::session::{Client, ClientConfig, ClientEvent, CommandError, RequestId, Session};
 
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{RegistryArgs, Stop, ask_kind, dial};
-use crate::failure::{Failure, print, print_json};
+use crate::output::{Failure, print, print_json};
 use crate::random;
 
 /// Members of each cluster.
@@ -150,11 +150,11 @@ impl Load {
         let rng = &mut random::system();
         let node = Identity::generate("bench".parse().map_err(Failure::new)?, rng);
         let mut node = node.map_err(Failure::new)?;
-        let ends = vec!["127.0.0.1:1".parse().map_err(Failure::new)?];
+        let end_points = vec!["127.0.0.1:1".parse().map_err(Failure::new)?];
         let mut tokens = Vec::new();
         for slot in 0..GROUP {
             node.name = format!("member{slot}").parse().map_err(Failure::new)?;
-            let token = node.token(MemberAttrs::EPHEMERAL, ends.clone(), rng);
+            let token = node.token(MemberAttrs::EPHEMERAL, end_points.clone(), rng);
             tokens.push(token.map_err(Failure::new)?);
         }
         let load = Self {
@@ -204,7 +204,7 @@ impl Load {
         next(&mut driver).await?;
         if let Some(slot) = member {
             let token = self.tokens.get(slot as usize).ok_or("no such member")?;
-            ask(&mut driver, |s, now| s.identify(now, token.clone())).await?;
+            ask(&mut driver, |s, now| s.register(now, token.clone())).await?;
         }
         if let Some(group) = create {
             let create = Create {
@@ -219,7 +219,7 @@ impl Load {
             let cluster: ClusterRef = self.cluster(group)?.into();
             let joined = ask(&mut driver, |s, now| s.join(now, cluster)).await?;
             let Some(Reply::Join(info)) = joined else { return Err("no JoinReply".into()) };
-            let get = GetCluster::of(info.id, Which::first(info.max_size));
+            let get = GetCluster::of(info.id, MemberSet::first(info.max_size));
             ask(&mut driver, |s, now| s.get_members(now, get)).await?;
         }
         ask(&mut driver, |s, now| s.bye(now)).await.map(drop)

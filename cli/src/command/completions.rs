@@ -5,7 +5,7 @@ use clap_complete::{Shell, generate};
 use clap_complete_nushell::Nushell;
 
 use crate::environment;
-use crate::failure::{Failure, print};
+use crate::output::{Failure, print};
 
 const AFTER_HELP: &str = "\
 Exit codes:

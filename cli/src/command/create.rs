@@ -6,8 +6,9 @@ use xlreg::message::{ClusterInfo, Create};
 
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{self, PatienceArgs, Presence, RegistryArgs, RegistryClient, persist};
-use crate::failure::{Failure, note, print, print_json};
-use crate::roster::{cluster_json, fields};
+use crate::output::json::cluster_json;
+use crate::output::tables::fields;
+use crate::output::{Failure, note, print, print_json};
 use crate::visitor::VisitorArgs;
 
 const AFTER_HELP: &str = "\
@@ -77,7 +78,7 @@ fn create(args: &CreateArgs) -> Result<ClusterInfo, Failure> {
     let credential = args.registry.credential()?;
     client::run(&args.registry, &args.patience, args.json, async |patience| {
         let mut node = args.visitor.open(NAME, &credential)?;
-        let presence = Presence { attrs: ATTRS, ends: Vec::new() };
+        let presence = Presence { attrs: ATTRS, end_points: Vec::new() };
         let created = persist(patience, async |stop| {
             let opened =
                 RegistryClient::open_as(&args.registry, &credential, stop, &mut node, &presence);

@@ -11,8 +11,9 @@ use crate::client::advice::{Command, Peer, explain};
 use crate::client::{
     self, PatienceArgs, RegistryArgs, RegistryClient, ask_kind, persist, read_credential,
 };
-use crate::failure::{Failure, note, print, print_json};
-use crate::roster::{add_end_points, fields, identity_json, ssh_line, texts};
+use crate::output::json::{add_end_points, identity_json};
+use crate::output::tables::{fields, ssh_line, texts};
+use crate::output::{Failure, note, print, print_json};
 
 /// For the command itself, which does nothing without one of its own.
 pub const AFTER_HELP: &str = "\

@@ -16,9 +16,11 @@ use xlreg::registry::{Registry, RegistryLimits};
 use xlreg::session::ClientConfig;
 
 use crate::daemon::{Daemon, Limits, Metrics};
-use crate::failure::{Failure, print, print_json};
+use crate::output::json::roster_json;
+use crate::output::tables::table;
+use crate::output::{Failure, print, print_json};
 use crate::store::Local;
-use crate::{home, random, roster};
+use crate::{home, random};
 
 const CLUSTER: &str = "demo";
 const MEMBERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -77,7 +79,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     }
     if args.json {
         let name = CLUSTER.parse().map_err(Failure::new)?;
-        let mut json = roster::json(Some(&name), Some(roster));
+        let mut json = roster_json(Some(&name), Some(roster));
         json["formed_ms"] = u64::try_from(formed.as_millis()).map_err(Failure::new)?.into();
         return print_json(&json);
     }
@@ -86,7 +88,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
          all {} members agree; formed in {} ms (keys made before in {} ms)\n",
         credential.name,
         roster.cluster.id.to_string().get(..8).unwrap_or_default(),
-        roster::table(roster),
+        table(roster),
         MEMBERS.len(),
         formed.as_millis(),
         keys.as_millis(),
@@ -99,13 +101,14 @@ fn identity(name: &str, id: Option<NodeId>) -> Result<Identity, Failure> {
     Ok(Identity { id, ..identity })
 }
 
-/// One member's errand, with a port of its own to be found at.
+/// One member's enrollment, with a port of its own to be found at.
 fn join(credential: &Credential, member: &Identity) -> Result<Roster, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::new)?;
     let end = listener.local_addr().map_err(Failure::new)?.to_string();
-    let ends = vec![end.parse().map_err(Failure::new)?];
-    let token =
-        member.token(MemberAttrs::EPHEMERAL, ends, &mut random::system()).map_err(Failure::new)?;
+    let end_points = vec![end.parse().map_err(Failure::new)?];
+    let token = member
+        .token(MemberAttrs::EPHEMERAL, end_points, &mut random::system())
+        .map_err(Failure::new)?;
     let create = Create {
         name: CLUSTER.parse().map_err(Failure::new)?,
         max_size: u32::try_from(MEMBERS.len()).map_err(Failure::new)?,

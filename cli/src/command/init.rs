@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use xlreg::identity::Name;
 
-use crate::failure::{Failure, note, print, print_json};
 use crate::home::{Home, Tenant};
-use crate::roster::{fields, identity_json, ssh_line};
+use crate::output::json::identity_json;
+use crate::output::tables::{fields, ssh_line};
+use crate::output::{Failure, note, print, print_json};
 
 const AFTER_HELP: &str = "\
 Makes the keys, the ID and an empty store. What is there already stays as it is, so that an 'init' that was cut short

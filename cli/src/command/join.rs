@@ -14,11 +14,13 @@ use crate::client::{
     self, ClientError, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs, Stopped,
     ask_kind, finish, reach,
 };
-use crate::failure::{Failure, note, print, print_json};
 use crate::node::{Node, NodeArgs};
-use crate::progress::Progress;
-use crate::progress_lines::{ProgressArgs, ProgressLines};
-use crate::{random, roster};
+use crate::output::json::{own_entry, roster_json};
+use crate::output::progress::Progress;
+use crate::output::progress_lines::{ProgressArgs, ProgressLines};
+use crate::output::tables::{table, table_of};
+use crate::output::{Failure, note, print, print_json};
+use crate::random;
 
 const AFTER_HELP: &str = "\
 Without --timeout the registry is tried for 10 seconds, and one that is lost after the join for 60; waiting for members
@@ -84,15 +86,15 @@ pub fn run(args: &JoinArgs) -> Result<(), Failure> {
         args.json || args.progress.for_programs(),
         async |patience| {
             let node = args.node.open(&patience.stop).await?;
-            let mut errand = Errand::new(args, &credential, node);
-            let ended = errand.persist(patience).await;
-            errand.report(ended, patience).await
+            let mut enrollment = Enrollment::new(args, &credential, node);
+            let ended = enrollment.persist(patience).await;
+            enrollment.report(ended, patience).await
         },
     )
 }
 
-/// A member's errand, in as many sessions as it takes.
-struct Errand<'a> {
+/// A member's enrollment, in as many sessions as it takes.
+struct Enrollment<'a> {
     args: &'a JoinArgs,
     credential: &'a Credential,
     node: Node,
@@ -106,9 +108,9 @@ struct Errand<'a> {
     lines: ProgressLines,
 }
 
-impl<'a> Errand<'a> {
+impl<'a> Enrollment<'a> {
     fn new(args: &'a JoinArgs, credential: &'a Credential, node: Node) -> Self {
-        let presence = Presence { attrs: MemberAttrs::NONE, ends: args.end_points.clone() };
+        let presence = Presence { attrs: MemberAttrs::NONE, end_points: args.end_points.clone() };
         // What the registry says of itself counts, and not what a file says.
         let registry = RegistryKind::Unknown;
         let (created, known, progress) = (None, None, None);
@@ -220,7 +222,7 @@ impl<'a> Errand<'a> {
                 self.registry = RegistryKind::Xlreg;
             }
             // Kept before anything else: a node that is not recognised would lose its place.
-            EnrollEvent::Identified { id, .. } => self.node.keep(id)?,
+            EnrollEvent::Registered { id, .. } => self.node.keep(id)?,
             EnrollEvent::Created(info) => self.on_created(info),
             EnrollEvent::Joined(info) => {
                 patience.reached();
@@ -305,10 +307,10 @@ impl<'a> Errand<'a> {
 
     fn print(&self, known: Option<&Roster>) -> Result<(), Failure> {
         if self.args.json {
-            return print_json(&roster::json(self.args.cluster.name.as_ref(), known));
+            return print_json(&roster_json(self.args.cluster.name.as_ref(), known));
         }
         match known {
-            Some(known) => print(&roster::table(known)),
+            Some(known) => print(&table(known)),
             None => Ok(()),
         }
     }
@@ -341,19 +343,19 @@ impl<'a> Errand<'a> {
         let failure = explain(error, args, Command::Join, peer);
         let kept = self.created.and_then(|cluster| self.node.kept_roster(&cluster.id));
         let (Peer::Deployed, Some(mut kept)) = (peer, kept) else { return Ok(failure) };
-        let Some(own) = roster::own_entry(&kept, &self.node.identity) else { return Ok(failure) };
-        let ends = own["end_points"].as_array().cloned().unwrap_or_default();
-        let ends: Vec<_> = ends.iter().filter_map(|end| end.as_str()).collect();
+        let Some(own) = own_entry(&kept, &self.node.identity) else { return Ok(failure) };
+        let end_points = own["end_points"].as_array().cloned().unwrap_or_default();
+        let end_points: Vec<_> = end_points.iter().filter_map(|end| end.as_str()).collect();
         let (name, cluster) = (&self.node.identity.name, &self.args.cluster);
         kept["kept"] = true.into();
         match self.args.json {
             true => print_json(&kept)?,
-            false => print(&roster::table_of(&kept))?,
+            false => print(&table_of(&kept))?,
         }
         Ok(Failure::refused(format!(
             "the deployed server does not take {name} into {cluster} again; its place there is kept, with the end points \
              it had when the cluster was complete: {}",
-            ends.join(" ")
+            end_points.join(" ")
         ))
         .advise(
             "what is printed was kept in the --node directory when the cluster was complete, and may have changed since; \

@@ -7,7 +7,7 @@ use clap::Command;
 use clap_mangen::Man;
 
 use crate::environment;
-use crate::failure::{Failure, print};
+use crate::output::{Failure, print};
 
 const AFTER_HELP: &str = "\
 Without COMMAND all pages are printed, one after the other.

@@ -9,11 +9,12 @@ use crate::client::{
     self, ClientError, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs, RegistryClient,
     Stopped,
 };
-use crate::failure::{Failure, print, print_json};
 use crate::node::Node;
-use crate::progress::Progress;
-use crate::progress_lines::{ProgressArgs, ProgressLines};
-use crate::roster::{members_table, outside_json};
+use crate::output::json::list_json;
+use crate::output::progress::Progress;
+use crate::output::progress_lines::{ProgressArgs, ProgressLines};
+use crate::output::tables::members_table;
+use crate::output::{Failure, print, print_json};
 use crate::visitor::{VISITOR_ATTRS, VisitorArgs};
 use crate::watch::{self, WaitArgs, Watch};
 
@@ -115,7 +116,7 @@ impl<'a> Visit<'a> {
     /// One session.
     async fn look(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
         let (args, stop) = (&self.args.registry, patience.stop.clone());
-        let presence = Presence { attrs: VISITOR_ATTRS, ends: Vec::new() };
+        let presence = Presence { attrs: VISITOR_ATTRS, end_points: Vec::new() };
         let opened =
             RegistryClient::open_as(args, self.credential, &stop, &mut self.node, &presence);
         let (mut registry, token) = opened.await?;
@@ -198,7 +199,7 @@ impl<'a> Visit<'a> {
         let Some(list) = &self.list else { return Ok(()) };
         let name = self.args.cluster.name.as_ref();
         match self.args.json {
-            true => print_json(&outside_json(name, list, self.cluster)),
+            true => print_json(&list_json(name, list, self.cluster)),
             false => print(&members_table(list.iter())),
         }
     }

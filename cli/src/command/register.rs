@@ -5,9 +5,10 @@ use xlreg::identity::{EndPoint, MemberAttrs};
 
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{self, PatienceArgs, Presence, RegistryArgs, RegistryClient, persist};
-use crate::failure::{Failure, print, print_json};
 use crate::node::NodeArgs;
-use crate::roster::{fields, ssh_line, texts, token_json};
+use crate::output::json::token_json;
+use crate::output::tables::{fields, ssh_line, texts};
+use crate::output::{Failure, print, print_json};
 
 const AFTER_HELP: &str = "\
 The registry issues an ID the first time; keys and ID are kept in DIR, and a node that registers again has the same.
@@ -47,7 +48,8 @@ pub fn run(args: &RegisterArgs) -> Result<(), Failure> {
     let (token, version) =
         client::run(&args.registry, &args.patience, args.json, async |patience| {
             let mut node = args.node.open(&patience.stop).await?;
-            let presence = Presence { attrs: MemberAttrs::SOLO, ends: args.end_points.clone() };
+            let presence =
+                Presence { attrs: MemberAttrs::SOLO, end_points: args.end_points.clone() };
             let registered = persist(patience, async |stop| {
                 let opened = RegistryClient::open_as(
                     &args.registry,
@@ -76,7 +78,7 @@ pub fn run(args: &RegisterArgs) -> Result<(), Failure> {
     print(&fields(&[
         ("name", token.name.to_string()),
         ("ID", token.id.map(|id| id.to_string()).unwrap_or_default()),
-        ("end points", texts(&token.ends).join(" ")),
+        ("end points", texts(&token.end_points).join(" ")),
         ("comms key", ssh_line(&token.comms_key)),
         ("sig key", ssh_line(&token.sig_key)),
         ("registry", format!("{} {version} {}", credential.name, credential.id)),

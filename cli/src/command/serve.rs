@@ -13,8 +13,8 @@ use crate::daemon::log::{self, LogFormat, NOTICE};
 use crate::daemon::manager::{Manager, Told};
 use crate::daemon::signals::{self, Signals};
 use crate::daemon::{self, Daemon, Limits, Metrics, Observer, listen};
-use crate::failure::Failure;
 use crate::home::{self, CREDENTIAL_FILE, Home, Tenant};
+use crate::output::Failure;
 use crate::store::{Local, Store};
 
 #[derive(Debug, clap::Args)]

@@ -178,16 +178,16 @@ impl Admission {
         Self { book: Mutex::new(Book::new(limits)), connections }
     }
 
-    /// A seat for a connection from this address, if there is one.
-    pub fn seat(self: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+    /// A permit for a connection from this address, if there is one.
+    pub fn permit(self: &Arc<Self>, peer: IpAddr) -> Option<Permit> {
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
         let address = network(peer);
         let number = self.book().enter(address, Instant::now())?;
         let place = (address, (number, ()));
-        Some(Seat { admission: Arc::clone(self), place, _permit: permit })
+        Some(Permit { admission: Arc::clone(self), place, _permit: permit })
     }
 
-    /// Whether this address, which has a seat, may have another Hello opened now.
+    /// Whether this address, which has a permit, may have another Hello opened now.
     pub fn hello(&self, address: IpAddr) -> bool {
         self.book().hello(address, Instant::now())
     }
@@ -212,20 +212,20 @@ fn network(peer: IpAddr) -> IpAddr {
 }
 
 /// One connection's place, given back when dropped.
-pub struct Seat {
+pub struct Permit {
     admission: Arc<Admission>,
     place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Seat {
+impl Permit {
     /// Where it stands wherever it waits: the address whose limits count for it, and its number.
     pub fn place(&self) -> Place {
         self.place
     }
 }
 
-impl Drop for Seat {
+impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.book().leave(self.place.0, Instant::now());
     }
@@ -251,13 +251,13 @@ mod tests {
         let limits = Limits { connections: 3, connections_per_address: 2, ..Limits::default() };
         let admission = admission(limits);
         let [a, b] = ["127.0.0.1", "127.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
-        let first = admission.seat(a).unwrap();
-        let second = admission.seat(a).unwrap();
-        assert!(admission.seat(a).is_none(), "two for one address");
-        let third = admission.seat(b).unwrap();
-        assert!(admission.seat(b).is_none(), "three in all");
+        let first = admission.permit(a).unwrap();
+        let second = admission.permit(a).unwrap();
+        assert!(admission.permit(a).is_none(), "two for one address");
+        let third = admission.permit(b).unwrap();
+        assert!(admission.permit(b).is_none(), "three in all");
         drop(second);
-        assert!(admission.seat(a).is_some());
+        assert!(admission.permit(a).is_some());
         drop((first, third));
     }
 
@@ -267,9 +267,9 @@ mod tests {
         let admission = admission(limits);
         let [a, b, c] = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"]
             .map(|ip| ip.parse::<IpAddr>().unwrap());
-        let _first = admission.seat(a).unwrap();
-        assert!(admission.seat(b).is_none());
-        assert!(admission.seat(c).is_some());
+        let _first = admission.permit(a).unwrap();
+        assert!(admission.permit(b).is_none());
+        assert!(admission.permit(c).is_some());
     }
 
     #[test]
@@ -277,7 +277,7 @@ mod tests {
         // So slow that nothing is earned while the test runs.
         let admission = admission(Limits { hello_rate: 1e-6, ..Limits::default() });
         let address = "127.0.0.1".parse().unwrap();
-        let _seat = admission.seat(address).unwrap();
+        let _seat = admission.permit(address).unwrap();
         let opened = [(); 3].map(|()| admission.hello(address));
         assert_eq!(opened, [true, false, false], "at least one, however low the rate");
     }

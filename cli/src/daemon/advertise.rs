@@ -7,7 +7,7 @@ use std::path::Path;
 use xlreg::credential::Credential;
 use xlreg::identity::EndPoint;
 
-use crate::failure::Failure;
+use crate::output::Failure;
 
 /// What the operator asked for, and what the system made of it.
 pub struct Advertise<'a> {

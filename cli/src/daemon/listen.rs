@@ -12,7 +12,7 @@ use tracing::warn;
 use xlreg::identity::EndPoint;
 
 use super::log::NOTICE;
-use crate::failure::Failure;
+use crate::output::Failure;
 use crate::resolve::resolve;
 
 /// Files open beside connections: the store, listeners, the runtime's own.

@@ -1,4 +1,4 @@
-//! The daemon's log: lines on stderr, behind a queue ([`crate::stderr`]), with a filter that can be changed while it runs.
+//! The daemon's log: lines on stderr, behind a queue ([`crate::output::stderr`]), with a filter that can be changed while it runs.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
-use crate::failure::Failure;
-use crate::stderr;
+use crate::output::Failure;
+use crate::output::stderr;
 
 /// What is logged where nothing else is said.
 const DEFAULT_FILTER: &str = "info";

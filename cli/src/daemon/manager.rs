@@ -12,7 +12,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::failure::Failure;
+use crate::output::Failure;
 
 /// How long it may take to be told.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -14,7 +14,7 @@ use xlreg::message::{Op, Reply};
 use xlreg::session::Dialect;
 
 use super::exposition::Format;
-use crate::stderr;
+use crate::output::stderr;
 use crate::store::Size;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

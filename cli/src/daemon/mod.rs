@@ -2,21 +2,21 @@
 //!
 //! 1. A connection is let in if there is room, in all and for its address ([`admission`]); else it is closed
 //!    at once.
-//! 2. Its Hello is opened on a thread for that ([`workers`]), at a bounded rate for each address ([`registrar`]).
+//! 2. Its Hello is opened on a thread for that ([`workers`]), at a bounded rate for each address ([`connection`]).
 //! 3. Its requests go to the store ([`crate::store`]), which answers when what they change is durable.
 //! 4. When the daemon is to stop, it accepts no more, finishes what is in flight, and closes.
 
 mod admission;
 pub mod advertise;
+mod connection;
 mod exposition;
 mod fair;
 pub mod listen;
 pub mod log;
 pub mod manager;
 mod metrics;
-mod observe;
+mod metrics_http;
 mod places;
-mod registrar;
 mod rsa;
 pub mod signals;
 mod workers;
@@ -34,20 +34,21 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
-use xlreg::adapter::tokio::{DriveError, serve};
+use xlreg::adapter::tokio::DriveError;
 use xlreg::identity::CommsKeyPair;
+use xlreg::serve::serve;
 use xlreg::session::{Error, ServerConfig};
 
 pub use admission::Limits;
 pub use metrics::Metrics;
-pub use observe::Observer;
+pub use metrics_http::Observer;
 
-use crate::failure::Failure;
+use crate::output::Failure;
 use crate::random;
 use crate::store::Store;
-use admission::{Admission, Seat};
+use admission::{Admission, Permit};
+use connection::Connection;
 use fair::Place;
-use registrar::Registrar;
 use rsa::Rsa;
 
 /// How long a client that was refused may take to read why.
@@ -145,15 +146,15 @@ impl<S: Store> Daemon<S> {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(seat) = self.admission.seat(peer.ip()) else {
+                    let Some(permit) = self.admission.permit(peer.ip()) else {
                         self.metrics.refused("connections");
                         debug!(%peer, "refused: too many connections");
                         continue;
                     };
-                    connections.spawn(Arc::clone(&self).connection(
+                    connections.spawn(Arc::clone(&self).serve_connection(
                         stream,
                         peer,
-                        seat,
+                        permit,
                         stop.clone(),
                     ));
                 }
@@ -165,15 +166,15 @@ impl<S: Store> Daemon<S> {
         }
     }
 
-    async fn connection(
+    async fn serve_connection(
         self: Arc<Self>,
         mut stream: TcpStream,
         peer: SocketAddr,
-        seat: Seat,
+        permit: Permit,
         mut stop: watch::Receiver<bool>,
     ) {
         let open = self.metrics.connection();
-        let registrar = self.registrar(seat.place());
+        let connection = self.connection(permit.place());
         let stopped = async {
             // A sender that is gone has stopped as well.
             let _ = stop.wait_for(|stop| *stop).await;
@@ -181,17 +182,17 @@ impl<S: Store> Daemon<S> {
         let served = match stream.set_nodelay(true) {
             Ok(()) => {
                 let config = self.config.clone();
-                serve(&mut stream, config, &registrar, random::system(), stopped).await
+                serve(&mut stream, config, &connection, random::system(), stopped).await
             }
             Err(error) => Err(DriveError::Io(error)),
         };
-        self.account(peer, &registrar, served);
+        self.account(peer, &connection, served);
         linger(stream).await;
-        drop((open, seat));
+        drop((open, permit));
     }
 
-    fn registrar(&self, place: Place) -> Registrar<S> {
-        Registrar::new(
+    fn connection(&self, place: Place) -> Connection<S> {
+        Connection::new(
             Arc::clone(&self.store),
             Arc::clone(&self.rsa),
             Arc::clone(&self.admission),
@@ -203,14 +204,14 @@ impl<S: Store> Daemon<S> {
     fn account(
         &self,
         peer: SocketAddr,
-        registrar: &Registrar<S>,
+        connection: &Connection<S>,
         served: Result<(), DriveError<Error>>,
     ) {
         let Err(error) = served else {
             debug!(%peer, "done");
             return;
         };
-        if !registrar.is_connected() {
+        if !connection.is_connected() {
             let outcome = match &error {
                 DriveError::Machine(Error::Timeout(_)) => "timeout",
                 DriveError::Machine(Error::Eof(_)) => "closed",

@@ -13,8 +13,8 @@ use xlreg::session::{OpenedHello, SealedHello};
 
 use super::cores;
 use super::fair::Place;
-use super::workers::{Undone, Workers};
-use crate::failure::Failure;
+use super::workers::{Rejected, Workers};
+use crate::output::Failure;
 use crate::random;
 
 /// The registry's key in a provider's hands, and threads to use it on.
@@ -50,8 +50,8 @@ impl Rsa {
     ///
     /// # Errors
     ///
-    /// [`Undone`] says why it was not tried.
-    pub async fn open(&self, place: Place, hello: SealedHello) -> Result<OpenedHello, Undone> {
+    /// [`Rejected`] says why it was not tried.
+    pub async fn open(&self, place: Place, hello: SealedHello) -> Result<OpenedHello, Rejected> {
         let opener = Arc::clone(&self.opener);
         self.workers.run(place, move || hello.open(&*opener, &mut random::system())).await
     }

@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::log::NOTICE;
-use crate::failure::Failure;
-use crate::stderr;
+use crate::output::Failure;
+use crate::output::stderr;
 
 /// How long an end at once waits for the log.
 const LAST_WORDS: Duration = Duration::from_millis(100);

@@ -42,7 +42,7 @@ struct Queue {
 
 /// Why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undone {
+pub enum Rejected {
     /// Too much waits already, of this address more than of others.
     Full,
     /// It panicked.
@@ -61,7 +61,7 @@ impl Workers {
         for _ in 0..threads {
             let shared = Arc::clone(&shared);
             thread::Builder::new().name("rsa".into()).spawn(move || {
-                step_back();
+                lower_priority();
                 shared.work();
             })?;
         }
@@ -73,22 +73,22 @@ impl Workers {
     ///
     /// # Errors
     ///
-    /// [`Undone`] says why it was not done.
+    /// [`Rejected`] says why it was not done.
     pub async fn run<T: Send + 'static>(
         &self,
         place: Place,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Undone> {
+    ) -> Result<T, Rejected> {
         let (reply, answer) = oneshot::channel();
         let work = Box::new(move |turn| {
             if !reply.is_closed() {
-                let done = if turn == Turn::Come { Ok(work()) } else { Err(Undone::Full) };
+                let done = if turn == Turn::Come { Ok(work()) } else { Err(Rejected::Full) };
                 // Whoever asked may have gone meanwhile.
                 let _ = reply.send(done);
             }
         });
         self.0.push(place, work);
-        answer.await.unwrap_or(Err(Undone::Panicked))
+        answer.await.unwrap_or(Err(Rejected::Panicked))
     }
 }
 
@@ -97,7 +97,7 @@ impl Workers {
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
-fn step_back() {
+fn lower_priority() {
     // On Linux this is about the calling thread alone. Where it may not, it just competes.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICE);
@@ -163,7 +163,7 @@ mod tests {
     /// Has `workers` begin with something that lasts until the gate is dropped.
     async fn occupy(
         workers: &Arc<Workers>,
-    ) -> (tokio::task::JoinHandle<Result<(), Undone>>, mpsc::Sender<()>) {
+    ) -> (tokio::task::JoinHandle<Result<(), Rejected>>, mpsc::Sender<()>) {
         let (gate, closed) = mpsc::channel::<()>();
         let (begun, begins) = oneshot::channel();
         let workers = Arc::clone(workers);
@@ -188,7 +188,7 @@ mod tests {
         while workers.0.queue().waiting.len() == 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(workers.run(place(1, 1), || 4).await, Err(Undone::Full));
+        assert_eq!(workers.run(place(1, 1), || 4).await, Err(Rejected::Full));
         drop(gate);
         assert_eq!((first.await.unwrap(), third.await.unwrap()), (Ok(()), Ok(3)));
         assert_eq!(workers.run(place(1, 1), || 5).await, Ok(5));
@@ -220,7 +220,7 @@ mod tests {
             for task in asked {
                 done.push(task.await.unwrap());
             }
-            assert_eq!(done, [Ok(()), Ok(()), Err(Undone::Full), Ok(())]);
+            assert_eq!(done, [Ok(()), Ok(()), Err(Rejected::Full), Ok(())]);
             assert_eq!(tells.try_iter().collect::<Vec<_>>(), [0, 3, 1]);
         }
     }
@@ -258,7 +258,7 @@ mod tests {
     async fn a_thread_outlives_work_that_panics() {
         let workers = Workers::start(1, 8).unwrap();
         let panics = workers.run(place(1, 1), || panic!("as the test wants it")).await;
-        assert_eq!(panics, Err::<(), _>(Undone::Panicked));
+        assert_eq!(panics, Err::<(), _>(Rejected::Panicked));
         assert_eq!(workers.run(place(1, 1), || 1).await, Ok(1));
     }
 }

@@ -15,7 +15,7 @@ use xlreg::crypto::Secret;
 use xlreg::identity::{CommsKeyPair, Identity, KeyPairError, Name, NodeId, PublicKey, SigKeyPair};
 
 use self::config::{Block, Value};
-use crate::failure::Failure;
+use crate::output::Failure;
 
 /// Bytes that are read of a file; a deployed one has 8,000.
 const MAX_FILE: u64 = 256 * 1024;

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 use xlreg::message::Reply;
-use xlreg::registry::{Change, CheckedRequest, Registry, Visitor};
+use xlreg::registry::{Change, CheckedRequest, ClientState, Registry};
 
 use super::{Log, Size, Store, StoreError};
 use crate::random;
@@ -96,12 +96,12 @@ impl Local {
 impl Store for Local {
     async fn decide(
         &self,
-        visitor: &mut Visitor,
+        state: &mut ClientState,
         request: CheckedRequest,
     ) -> Result<Reply, StoreError> {
         let (reply, revision) = {
             let State { registry, queue } = &mut *self.state();
-            let outcome = registry.handle_checked(visitor, request, &mut random::system());
+            let outcome = registry.handle_checked(state, request, &mut random::system());
             if let (Some(change), Some(queue)) = (outcome.change, queue) {
                 // Where nobody takes it, nobody announces its revision either: the wait below fails.
                 let _ = queue.send(change);
@@ -217,25 +217,26 @@ mod tests {
         /// Asks on a task of its own, which ends when the reply is let out.
         fn ask(
             &self,
-            mut visitor: Visitor,
+            mut state: ClientState,
             request: Request,
-        ) -> tokio::task::JoinHandle<(Visitor, Result<Reply, StoreError>)> {
+        ) -> tokio::task::JoinHandle<(ClientState, Result<Reply, StoreError>)> {
             let store = Arc::clone(&self.store);
             tokio::spawn(async move {
                 let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
-                let reply = store.decide(&mut visitor, request).await;
-                (visitor, reply)
+                let reply = store.decide(&mut state, request).await;
+                (state, reply)
             })
         }
 
-        async fn member(&self) -> Visitor {
-            let ends = vec!["h:1".parse().unwrap()];
-            let token = self.node.token(MemberAttrs::NONE, ends, &mut random::system()).unwrap();
-            let asked = self.ask(Visitor::new(), Request::Member(token));
+        async fn member(&self) -> ClientState {
+            let end_points = vec!["h:1".parse().unwrap()];
+            let token =
+                self.node.token(MemberAttrs::NONE, end_points, &mut random::system()).unwrap();
+            let asked = self.ask(ClientState::new(), Request::Member(token));
             self.verdict.send(true).unwrap();
-            let (visitor, reply) = asked.await.unwrap();
+            let (state, reply) = asked.await.unwrap();
             assert!(matches!(reply, Ok(Reply::MemberOk { .. })), "{reply:?}");
-            visitor
+            state
         }
     }
 
@@ -268,15 +269,15 @@ mod tests {
     #[tokio::test]
     async fn one_commit_serves_all_that_wait() {
         let bench = bench();
-        let mut visitors = Vec::new();
+        let mut clients = Vec::new();
         for _ in 0..6 {
-            visitors.push(bench.member().await);
+            clients.push(bench.member().await);
         }
         while bench.committed.try_recv().is_ok() {}
-        let asked: Vec<_> = visitors
+        let asked: Vec<_> = clients
             .into_iter()
             .enumerate()
-            .map(|(n, visitor)| bench.ask(visitor, create(&format!("cluster{n}"))))
+            .map(|(n, client)| bench.ask(client, create(&format!("cluster{n}"))))
             .collect();
         for _ in 0..100 {
             tokio::task::yield_now().await;
@@ -321,15 +322,15 @@ mod tests {
         let store = Local::durable(registry, Broken, Arc::new(|_, _| ())).unwrap();
         let token = node.token(MemberAttrs::NONE, Vec::new(), &mut random::system()).unwrap();
         let request = CheckedRequest::new(Request::Member(token), &xlreg::crypto::RustCrypto);
-        assert!(store.decide(&mut Visitor::new(), request.unwrap()).await.is_err());
+        assert!(store.decide(&mut ClientState::new(), request.unwrap()).await.is_err());
         assert!(matches!(store.failed().await, StoreError::Io { .. }));
     }
 
     #[tokio::test]
     async fn closing_commits_what_is_queued() {
         let bench = bench();
-        let visitor = bench.member().await;
-        let asked = bench.ask(visitor, create("alpha"));
+        let client = bench.member().await;
+        let asked = bench.ask(client, create("alpha"));
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }

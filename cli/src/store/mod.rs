@@ -12,7 +12,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use xlreg::message::Reply;
-use xlreg::registry::{ApplyError, Change, CheckedRequest, Visitor};
+use xlreg::registry::{ApplyError, Change, CheckedRequest, ClientState};
 
 pub use self::redb::{Redb, WitnessTrust};
 pub use local::Local;
@@ -26,7 +26,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if nothing can be made durable any more. The daemon must stop then.
     fn decide(
         &self,
-        visitor: &mut Visitor,
+        state: &mut ClientState,
         request: CheckedRequest,
     ) -> impl Future<Output = Result<Reply, StoreError>> + Send;
 

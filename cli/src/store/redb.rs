@@ -18,7 +18,7 @@ use redb::{
 };
 use tracing::warn;
 use xlreg::identity::{ClusterAttrs, Fingerprint, NodeId};
-use xlreg::message::{ClusterInfo, MessageLimits, decode_token, encode_token};
+use xlreg::message::{ClusterInfo, MemberIndex, MessageLimits, decode_token, encode_token};
 use xlreg::registry::{Change, Registry};
 
 use super::{Log, StoreError};
@@ -41,26 +41,26 @@ const COMMITS: &str = "commits";
 /// What is appended to the store's name for the file that has that number too.
 const COMMITS_FILE: &str = ".commits";
 /// The length of that file.
-const WITNESS_LEN: u64 = 8;
+const COMMIT_COUNTER_LEN: u64 = 8;
 
 /// Pages kept in memory. The whole state is in memory anyway; this is for the pages that commits go through.
 const CACHE: usize = 32 * 1024 * 1024;
 
-/// A store in one file, and a witness beside it.
+/// A store in one file, and a commit counter beside it.
 ///
 /// redb keeps two roots, and one unprotected bit of its header says which is the newer. So the number of commits is
 /// also written beside the store, after each commit and before it is acknowledged: a store that has fewer than that has
-/// been rolled back, and is damaged. The witness is made durable once, so that it must be there, and need not be flushed
+/// been rolled back, and is damaged. The commit counter is made durable once, so that it must be there, and need not be flushed
 /// after that: it is there against damage to the store, and after a power failure it may be behind, which means nothing.
 pub struct Redb {
     path: PathBuf,
     database: Database,
-    witness: File,
+    commit_counter: File,
     commits: u64,
 }
 
 impl Redb {
-    /// Whether there is a store, or the trace of one: a witness of commits whose store is gone.
+    /// Whether there is a store, or the trace of one: a commit counter of commits whose store is gone.
     ///
     /// # Errors
     ///
@@ -69,17 +69,17 @@ impl Redb {
         if path.try_exists().map_err(|error| system(path, &error))? {
             return Ok(true);
         }
-        let witness = fs::read(beside(path, COMMITS_FILE));
-        match witness.ok().and_then(|bytes| number(&bytes)) {
+        let commit_counter = fs::read(beside(path, COMMITS_FILE));
+        match commit_counter.ok().and_then(|bytes| number(&bytes)) {
             Some(commits) if commits > 0 => Err(StoreError::Lost(path.into())),
             _ => Ok(false),
         }
     }
 
-    /// Whether there are a store and a witness, as far as can be seen from outside.
+    /// Whether there are a store and a commit counter, as far as can be seen from outside.
     pub fn is_whole(path: &Path) -> bool {
-        let witness = fs::read(beside(path, COMMITS_FILE));
-        path.is_file() && witness.is_ok_and(|bytes| number(&bytes).is_some())
+        let commit_counter = fs::read(beside(path, COMMITS_FILE));
+        path.is_file() && commit_counter.is_ok_and(|bytes| number(&bytes).is_some())
     }
 
     /// Makes an empty store for the registry with this ID. When this returns, it lasts. It has another name until it is
@@ -111,11 +111,11 @@ impl Redb {
         })
         .map_err(io(path))?;
         database.close().map_err(io(path))?;
-        // The witness first: a store is never there without one.
-        let mut witness = private().open(beside(path, COMMITS_FILE)).map_err(system)?;
-        witness.set_len(WITNESS_LEN).map_err(system)?;
-        witness.write_all(&0_u64.to_le_bytes()).map_err(system)?;
-        witness.sync_all().map_err(system)?;
+        // The commit counter first: a store is never there without one.
+        let mut commit_counter = private().open(beside(path, COMMITS_FILE)).map_err(system)?;
+        commit_counter.set_len(COMMIT_COUNTER_LEN).map_err(system)?;
+        commit_counter.write_all(&0_u64.to_le_bytes()).map_err(system)?;
+        commit_counter.sync_all().map_err(system)?;
         sync_parent(path)?;
         fs::rename(&unfinished, path).map_err(system)?;
         sync_parent(path)
@@ -136,7 +136,7 @@ impl Redb {
             return Err(StoreError::Lost(path.into()));
         }
         // Looked at before the store is touched.
-        let witnessed = witnessed(path, trust)?;
+        let counted = counted(path, trust)?;
         let mut builder = Builder::new();
         builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
         let opened = builder.open(path);
@@ -155,16 +155,17 @@ impl Redb {
             }
             other => io(path)(other),
         })?;
-        let witness = beside(path, COMMITS_FILE);
-        let witness = private().open(&witness).map_err(|error| system(&witness, &error))?;
-        let mut store = Self { path: path.into(), database, witness, commits: 0 };
+        let commit_counter = beside(path, COMMITS_FILE);
+        let commit_counter =
+            private().open(&commit_counter).map_err(|error| system(&commit_counter, &error))?;
+        let mut store = Self { path: path.into(), database, commit_counter, commits: 0 };
         store.check_meta(registry.credential().id)?;
-        store.check_witness(witnessed, trust)?;
+        store.check_witness(counted, trust)?;
         store.load(registry)?;
         Ok(store)
     }
 
-    /// Checks that the file is of this layout and registry, and not older than its witness.
+    /// Checks that the file is of this layout and registry, and not older than its commit counter.
     fn check_meta(&mut self, id: NodeId) -> Result<(), StoreError> {
         let meta = self.meta()?;
         let foreign =
@@ -179,13 +180,13 @@ impl Redb {
         Ok(())
     }
 
-    /// Checks that the file is not older than its witness, and that there is one from now on.
+    /// Checks that the file is not older than its commit counter, and that there is one from now on.
     fn check_witness(
         &mut self,
-        witnessed: Option<u64>,
+        counted: Option<u64>,
         trust: WitnessTrust,
     ) -> Result<(), StoreError> {
-        let missing = witnessed.map_or(0, |witnessed| witnessed.saturating_sub(self.commits));
+        let missing = counted.map_or(0, |counted| counted.saturating_sub(self.commits));
         if missing > 0 {
             return Err(damaged(&self.path, format!("the last {missing} commits are missing")));
         }
@@ -193,22 +194,23 @@ impl Redb {
             return Ok(());
         }
         let path = beside(&self.path, COMMITS_FILE);
-        if trust == WitnessTrust::Welcome && witnessed.is_none() && self.commits > 0 {
+        if trust == WitnessTrust::Welcome && counted.is_none() && self.commits > 0 {
             warn!(
                 "{} was missing or damaged: an old store would not have been noticed",
                 path.display()
             );
         }
         // From now on it must be there, so it must last.
-        let written = self.witness().and_then(|()| self.witness.set_len(WITNESS_LEN));
-        let written = written.and_then(|()| self.witness.sync_all());
+        let written =
+            self.commit_counter().and_then(|()| self.commit_counter.set_len(COMMIT_COUNTER_LEN));
+        let written = written.and_then(|()| self.commit_counter.sync_all());
         written.map_err(|error| system(&path, &error))?;
         sync_parent(&self.path)
     }
 
-    fn witness(&mut self) -> std::io::Result<()> {
-        self.witness.seek(SeekFrom::Start(0))?;
-        self.witness.write_all(&self.commits.to_le_bytes())
+    fn commit_counter(&mut self) -> std::io::Result<()> {
+        self.commit_counter.seek(SeekFrom::Start(0))?;
+        self.commit_counter.write_all(&self.commits.to_le_bytes())
     }
 
     fn meta(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
@@ -260,9 +262,10 @@ impl Redb {
         let limits = MessageLimits::default();
         each_row!(MEMBERS, |place, token| {
             let (cluster, index) = place.value();
+            let bad_index = || damaged(&self.path, format!("a member has index {index}"));
             Change::MemberJoined {
                 cluster: self.id(cluster)?,
-                index,
+                index: MemberIndex::new(index).ok_or_else(bad_index)?,
                 member: decode_token(token.value(), &limits)
                     .map_err(|error| damaged(&self.path, error.to_string()))?
                     .into(),
@@ -276,7 +279,7 @@ impl Redb {
     }
 }
 
-/// How far the witness beside a store counts.
+/// How far the commit counter beside a store counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WitnessTrust {
     /// It was made with the store and must be there.
@@ -291,21 +294,21 @@ fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_le_bytes)
 }
 
-/// The number of commits that the witness tells, as far as it counts.
-fn witnessed(store: &Path, trust: WitnessTrust) -> Result<Option<u64>, StoreError> {
+/// The number of commits that the commit counter tells, as far as it counts.
+fn counted(store: &Path, trust: WitnessTrust) -> Result<Option<u64>, StoreError> {
     let path = beside(store, COMMITS_FILE);
     let read = match fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         read => Some(read.map_err(|error| system(&path, &error))?),
     };
-    let witnessed = read.as_deref().and_then(number);
+    let counted = read.as_deref().and_then(number);
     match (trust, read) {
         (WitnessTrust::None, _) => Ok(None),
         (WitnessTrust::Needed, None) => Err(StoreError::Lost(path)),
-        (WitnessTrust::Needed, Some(_)) if witnessed.is_none() => {
+        (WitnessTrust::Needed, Some(_)) if counted.is_none() => {
             Err(damaged(&path, "it does not hold a number of commits".into()))
         }
-        _ => Ok(witnessed),
+        _ => Ok(counted),
     }
 }
 
@@ -376,7 +379,7 @@ impl Log for Redb {
                     | Change::MemberUpdated { cluster, index, member } => {
                         let members = opened(&mut members, transaction, MEMBERS)?;
                         let token = encode_token(member);
-                        members.insert((cluster.as_bytes(), *index), token.as_slice())?;
+                        members.insert((cluster.as_bytes(), index.get()), token.as_slice())?;
                     }
                     // A change that this program does not know must not be lost in silence.
                     other => {
@@ -389,7 +392,7 @@ impl Log for Redb {
         });
         written.map_err(io(&self.path))?;
         self.commits = commits;
-        self.witness().map_err(|error| system(&self.path, &error))
+        self.commit_counter().map_err(|error| system(&self.path, &error))
     }
 }
 
@@ -434,8 +437,8 @@ mod tests {
         const OF_A_CLUSTER: u32 = 8;
         let members = if std::env::var_os("XLREG_FULL").is_some() { 1_000_000 } else { 4_000 };
         let node = Identity::generate("node".parse().unwrap(), &mut random::system()).unwrap();
-        let ends = vec!["10.11.12.13:4000".parse().unwrap()];
-        let token = node.token(MemberAttrs::NONE, ends, &mut random::system()).unwrap();
+        let end_points = vec!["10.11.12.13:4000".parse().unwrap()];
+        let token = node.token(MemberAttrs::NONE, end_points, &mut random::system()).unwrap();
         let key = token.sig_key.fingerprint();
         let credential = Credential {
             name: node.name,
@@ -467,7 +470,11 @@ mod tests {
                 }
                 let (id, name) = (Some(id(2, n)), format!("member{n}").parse().unwrap());
                 let member = Token { id, name, signature: None, ..token.clone() }.into();
-                changes.push(Change::MemberJoined { cluster, index, member });
+                changes.push(Change::MemberJoined {
+                    cluster,
+                    index: MemberIndex::new(index).unwrap(),
+                    member,
+                });
             }
             store.commit(&changes).unwrap();
         }

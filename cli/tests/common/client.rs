@@ -91,7 +91,7 @@ type Command = Result<RequestId, CommandError>;
 
 impl Client {
     pub fn member(&mut self, token: &Token) -> Result<NodeId, Failure> {
-        match self.ask(|session, now| session.identify(now, token.clone()))? {
+        match self.ask(|session, now| session.register(now, token.clone()))? {
             Reply::MemberOk { id, .. } => Ok(id),
             other => panic!("{other:?}"),
         }
@@ -117,7 +117,9 @@ impl Client {
     pub fn members(&mut self, cluster: NodeId) -> Result<Vec<(u32, Token)>, Failure> {
         let get = GetCluster { cluster: cluster.into(), which: None };
         match self.ask(|session, now| session.get_members(now, get))? {
-            Reply::Members(list) => Ok(list.into_entries().collect()),
+            Reply::Members(list) => {
+                Ok(list.into_entries().map(|(index, token)| (index.get(), token)).collect())
+            }
             other => panic!("{other:?}"),
         }
     }

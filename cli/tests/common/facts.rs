@@ -20,7 +20,7 @@ pub enum Fact {
     Cluster { name: String, max_size: u32, id: NodeId },
     /// JoinReply: the member is in the cluster, at this index if it was told one, with one of these ends. There are two
     /// while the last ones have been asked for and not acknowledged.
-    Member { cluster: NodeId, id: NodeId, index: Option<u32>, ends: Vec<String> },
+    Member { cluster: NodeId, id: NodeId, index: Option<u32>, end_points: Vec<String> },
 }
 
 /// Something acknowledged is not true.
@@ -50,7 +50,7 @@ pub fn check(facts: &[Fact], way: &Way, rng: &mut Seeded) -> Result<(), Loss> {
                     return Err(not(format!("{told:?}")));
                 }
             }
-            Fact::Member { cluster, id, index, ends } => {
+            Fact::Member { cluster, id, index, end_points } => {
                 if !clusters.contains_key(cluster) {
                     let list = checker.members(*cluster).map_err(|why| not(format!("{why:?}")))?;
                     clusters.insert(*cluster, list.into_iter().collect());
@@ -58,7 +58,7 @@ pub fn check(facts: &[Fact], way: &Way, rng: &mut Seeded) -> Result<(), Loss> {
                 let found = clusters[cluster].iter().find(|(_, token)| token.id == Some(*id));
                 let holds = found.is_some_and(|(at, token)| {
                     index.is_none_or(|index| index == *at)
-                        && ends.iter().any(|end| token.ends[0].as_str() == end)
+                        && end_points.iter().any(|end| token.end_points[0].as_str() == end)
                 });
                 if !holds {
                     return Err(not(format!("{found:?}")));
@@ -113,10 +113,10 @@ impl Writing {
             let (way, prefix) = (way.clone(), format!("{round}w{number}"));
             let mut writer = Writer { writing: self, way, rng, facts: Vec::new() };
             thread::Builder::new().spawn_scoped(scope, move || {
-                let mut errand = 0;
+                let mut enrollment = 0;
                 while !self.stop.load(Ordering::Relaxed) {
-                    errand += 1;
-                    match writer.errand(&prefix, errand) {
+                    enrollment += 1;
+                    match writer.enrollment(&prefix, enrollment) {
                         Err(failure) if failure.is_lost() => break,
                         Err(refused) => assert!(refused.is(Refusal::ClusterFull), "{refused:?}"),
                         Ok(()) => {}
@@ -144,13 +144,13 @@ impl Writer<'_> {
 
     /// Becomes a node, with an ID of its own or the registry's choice; creates or finds a cluster; joins it; and now and then
     /// comes back with other ends.
-    fn errand(&mut self, prefix: &str, errand: usize) -> Result<(), Failure> {
+    fn enrollment(&mut self, prefix: &str, enrollment: usize) -> Result<(), Failure> {
         let key = self.rng.below(KEYS.sig.len());
-        let mut node = identity(&format!("{prefix}e{errand}"), key);
+        let mut node = identity(&format!("{prefix}e{enrollment}"), key);
         if self.rng.below(2) == 0 {
             node.id = Some(NodeId::random(&mut self.rng));
         }
-        let first = format!("{prefix}.example:{errand}");
+        let first = format!("{prefix}.example:{enrollment}");
         let presented = token(&node, &first, &mut self.rng);
         let (mut client, id) = self.way.visit(&presented, &mut self.rng)?;
         assert!(node.id.is_none_or(|own| own == id));
@@ -160,15 +160,15 @@ impl Writer<'_> {
         // One in two is a cluster for writers to meet in.
         let round = prefix.split('w').next().unwrap_or(prefix);
         let (name, max_size) = match self.rng.below(2) {
-            0 => (format!("{round}met{}", errand / 16), 64),
-            _ => (format!("{prefix}c{errand}"), 2),
+            0 => (format!("{round}met{}", enrollment / 16), 64),
+            _ => (format!("{prefix}c{enrollment}"), 2),
         };
         let info = client.create(&name, max_size)?;
         assert_eq!(info.max_size, max_size);
         self.told(Fact::Cluster { name, max_size, id: info.id });
 
         client.join(info.id)?;
-        self.told(Fact::Member { cluster: info.id, id, index: None, ends: vec![first] });
+        self.told(Fact::Member { cluster: info.id, id, index: None, end_points: vec![first] });
         let list = client.members(info.id)?;
         let told = list.iter().find(|(_, token)| token.id == Some(id)).map(|(at, _)| *at);
         assert!(told.is_some(), "joined and not among the members");
@@ -176,13 +176,13 @@ impl Writer<'_> {
         client.bye()?;
 
         if self.rng.below(3) == 0 {
-            let other = format!("{prefix}.elsewhere:{errand}");
+            let other = format!("{prefix}.elsewhere:{enrollment}");
             let presented = token(&node, &other, &mut self.rng);
             let (mut client, same) = self.way.visit(&presented, &mut self.rng)?;
             assert_eq!(same, id);
-            self.last_member(|_, ends| ends.push(other.clone()));
+            self.last_member(|_, end_points| end_points.push(other.clone()));
             client.join(info.id)?;
-            self.last_member(|_, ends| *ends = vec![other]);
+            self.last_member(|_, end_points| *end_points = vec![other]);
             self.writing.seen.fetch_add(1, Ordering::Relaxed);
             client.bye()?;
         }
@@ -191,7 +191,7 @@ impl Writer<'_> {
 
     fn last_member(&mut self, change: impl FnOnce(&mut Option<u32>, &mut Vec<String>)) {
         match self.facts.last_mut() {
-            Some(Fact::Member { index, ends, .. }) => change(index, ends),
+            Some(Fact::Member { index, end_points, .. }) => change(index, end_points),
             other => panic!("{other:?}"),
         }
     }

@@ -1,7 +1,7 @@
 //! A member without an operating system: it enrols with a registry at the other end of a UART.
 //!
 //! 1. Keys, ID and the registry's credential are in the image; the token is signed here.
-//! 2. [`Enroll`] is the whole errand. [`Driver`] runs it over [`Polled`], which keeps its deadlines on a stream
+//! 2. [`Enroll`] is the whole enrollment. [`Driver`] runs it over [`Polled`], which keeps its deadlines on a stream
 //!    that cannot be interrupted.
 //! 3. The console tells what becomes known, and at the end what it took.
 //!
@@ -88,14 +88,14 @@ fn enrol(console: &mut Console, link: board::Uart, clock: Clock) -> Result<(), B
         write!(console, "{} ms: ", millis(clock))?;
         match event {
             EnrollEvent::Connected { version, .. } => writeln!(console, "connected to {version}")?,
-            EnrollEvent::Identified { id, .. } => writeln!(console, "node {id}")?,
+            EnrollEvent::Registered { id, .. } => writeln!(console, "node {id}")?,
             EnrollEvent::Created(cluster) => {
                 writeln!(console, "cluster {} is for {}", cluster.id, cluster.max_size)?;
             }
             EnrollEvent::Joined(cluster) => writeln!(console, "joined {}", cluster.id)?,
             EnrollEvent::Member { index, token } => {
                 write!(console, "member {index} {}", token.name)?;
-                for end in &token.ends {
+                for end in &token.end_points {
                     write!(console, " {end}")?;
                 }
                 writeln!(console, " {}", token.comms_key.fingerprint())?;

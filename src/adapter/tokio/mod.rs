@@ -4,13 +4,12 @@
 //! dropped at any await has lost nothing, and the next call goes on where it stopped.
 //!
 //! A peer whose bytes are always there, and who always reads, does not keep the executor to itself: after 8 events, or
-//! 64 KiB read and written, a [`Driver`] yields, and so does [`serve`].
+//! 64 KiB read and written, a [`Driver`] yields.
 //!
-//! * A client: [`enroll`] runs the whole errand; [`Driver`] gives every step.
-//! * A registry: [`serve`] runs one connection against a [`Registrar`].
+//! [`enroll`] runs a member's whole enrollment; [`Driver`] gives every step. A registry's connection is run by
+//! [`serve`](crate::serve).
 
-mod serve;
-mod turn;
+mod budget;
 
 use core::future::{Future, poll_fn};
 use core::mem::MaybeUninit;
@@ -19,16 +18,15 @@ use core::task::{Context, Poll, ready};
 use std::io;
 
 use rand_core::CryptoRng;
-pub use serve::{Registrar, serve};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{self, sleep_until, timeout_at};
 
 use super::Transfer;
 use super::blocking::is_gone;
-use super::turn::{Need, deadline, need, read, wrote};
+use super::step::{Action, deadline, next_action, read, wrote};
 use crate::enroll::{Enroll, EnrollError, Plan, Roster};
 use crate::session::{ClientConfig, Error, Instant, Machine};
-use turn::Turn;
+use budget::Budget;
 
 /// A clock for the library's [`Instant`]s on tokio's time, started at the epoch.
 #[derive(Clone, Copy, Debug)]
@@ -60,12 +58,12 @@ pub type DriveError<E> = super::DriveError<E, io::Error>;
 /// Drives a machine over a stream.
 #[derive(Debug)]
 pub struct Driver<M, T> {
-    machine: M,
+    pub(crate) machine: M,
     stream: T,
-    clock: Clock,
+    pub(crate) clock: Clock,
     /// Something was written that the stream may still hold back.
     unflushed: bool,
-    turn: Turn,
+    budget: Budget,
 }
 
 /// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle connection has no
@@ -78,7 +76,7 @@ const LAST_FLUSH: core::time::Duration = core::time::Duration::from_secs(60);
 impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     /// Puts a machine on a stream. `clock` is the one the machine was made with.
     pub fn new(machine: M, stream: T, clock: Clock) -> Self {
-        Self { machine, stream, clock, unflushed: false, turn: Turn::new() }
+        Self { machine, stream, clock, unflushed: false, budget: Budget::new() }
     }
 
     /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
@@ -105,23 +103,25 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     /// [`DriveError`]; the connection is of no more use then.
     pub async fn next_event(&mut self) -> Result<Option<M::Event>, DriveError<M::Error>> {
         loop {
-            self.turn.pass_on().await;
-            match need(&mut self.machine) {
-                Ok(Need::Tell(event)) => {
-                    self.turn.tell();
+            self.budget.pass_on().await;
+            match next_action(&mut self.machine) {
+                Ok(Action::Tell(event)) => {
+                    self.budget.tell();
                     return Ok(Some(event));
                 }
-                Ok(Need::Write(deadline)) => self.write(deadline).await.map_err(DriveError::Io)?,
+                Ok(Action::Write(deadline)) => {
+                    self.write(deadline).await.map_err(DriveError::Io)?
+                }
                 Ok(_) if self.unflushed => self.flush().await.map_err(DriveError::Io)?,
-                Ok(Need::Nothing) => return Ok(None),
-                Ok(Need::Read(room, deadline)) => {
+                Ok(Action::Nothing) => return Ok(None),
+                Ok(Action::Read(room, deadline)) => {
                     self.read(room, deadline).await.map_err(DriveError::Io)?;
                 }
-                Ok(Need::Wait(deadline)) => {
+                Ok(Action::Wait(deadline)) => {
                     sleep_until(self.clock.at(deadline)).await;
                     self.machine.handle_timeout(self.clock.now());
                 }
-                Ok(Need::Answer) => return Err(DriveError::Waiting),
+                Ok(Action::Answer) => return Err(DriveError::Waiting),
                 Err(error) => {
                     self.write_rest().await;
                     return Err(DriveError::Machine(error));
@@ -134,7 +134,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     /// [`next_event`](Self::next_event) does this itself before it returns an error of the machine.
     pub async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
-            self.turn.pass_on().await;
+            self.budget.pass_on().await;
             let deadline = deadline(&self.machine);
             if deadline.is_some_and(|deadline| self.now() >= deadline) {
                 self.machine.handle_timeout(self.clock.now());
@@ -149,11 +149,11 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 
     async fn write(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        let Self { machine, stream, clock, unflushed, turn } = self;
+        let Self { machine, stream, clock, unflushed, budget } = self;
         let write = poll_fn(|cx| {
-            let written = ready!(turn.watch(poll_write(machine, stream, clock, cx)))?;
+            let written = ready!(budget.watch(poll_write(machine, stream, clock, cx)))?;
             *unflushed |= matches!(written, Transfer::Bytes(_));
-            turn.transfer(written);
+            budget.transfer(written);
             Poll::Ready(Ok(()))
         });
         let done = before(clock, deadline, write).await;
@@ -179,10 +179,10 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 
     async fn read(&mut self, room: usize, deadline: Option<Instant>) -> io::Result<()> {
-        let Self { machine, stream, clock, turn, .. } = self;
+        let Self { machine, stream, clock, budget, .. } = self;
         let read = poll_fn(|cx| {
-            let taken = ready!(turn.watch(poll_read(machine, stream, clock, room, cx)))?;
-            turn.transfer(taken);
+            let taken = ready!(budget.watch(poll_read(machine, stream, clock, room, cx)))?;
+            budget.transfer(taken);
             Poll::Ready(Ok(()))
         });
         let done = before(clock, deadline, read).await;
@@ -199,7 +199,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
 }
 
 /// What the future gives, or `None` if the deadline comes first.
-async fn before<F: Future>(
+pub(crate) async fn before<F: Future>(
     clock: &Clock,
     deadline: Option<Instant>,
     future: F,
@@ -246,7 +246,7 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
     Poll::Ready(Ok(transfer))
 }
 
-/// Runs a member's whole errand over a stream.
+/// Runs a member's whole enrollment over a stream.
 ///
 /// # Errors
 ///

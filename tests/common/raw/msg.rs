@@ -36,7 +36,7 @@ impl Msg {
             msg = msg.bytes(3, id.as_bytes());
         }
         msg = msg.bytes(4, token.comms_key.spki_der()).bytes(5, token.sig_key.spki_der());
-        for end in &token.ends {
+        for end in &token.end_points {
             msg = msg.bytes(6, end.as_str());
         }
         match &token.signature {

@@ -5,12 +5,13 @@ use core::fmt;
 use core::ops::Deref;
 
 use super::codec::encode_listed;
-use super::view::{COMMS_KEY, SIG_KEY, TOKENS, all};
+use super::schema::{message, token as token_field};
+use super::view::all;
 use crate::identity::Token;
 
 /// A member's token without its signature, and its bytes in a list of members. Cloning is cheap.
 #[derive(Clone)]
-pub struct Listed(Arc<Entry>);
+pub struct MemberEntry(Arc<Entry>);
 
 struct Entry {
     /// Its keys lie in the field, if there is one.
@@ -19,13 +20,16 @@ struct Entry {
     field: Option<Arc<[u8]>>,
 }
 
-impl Listed {
+impl MemberEntry {
     /// A member to be served: encoded now. The signature is dropped, as deployed clients expect (PROTOCOL 6.7).
     pub fn new(token: Token) -> Self {
         let mut token = Token { signature: None, ..token };
         let field: Arc<[u8]> = encode_listed(&token).into();
-        for (key, number) in [(&mut token.comms_key, COMMS_KEY), (&mut token.sig_key, SIG_KEY)] {
-            let mut found = all(&field, TOKENS).flat_map(|token| all(token, number));
+        for (key, number) in [
+            (&mut token.comms_key, token_field::COMMS_KEY),
+            (&mut token.sig_key, token_field::SIG_KEY),
+        ] {
+            let mut found = all(&field, message::TOKENS).flat_map(|token| all(token, number));
             let kept = found.next().and_then(|der| key.kept_in(&field, der));
             if let Some(kept) = kept {
                 *key = kept;
@@ -50,13 +54,13 @@ impl Listed {
     }
 }
 
-impl From<Token> for Listed {
+impl From<Token> for MemberEntry {
     fn from(token: Token) -> Self {
         Self::new(token)
     }
 }
 
-impl Deref for Listed {
+impl Deref for MemberEntry {
     type Target = Token;
 
     fn deref(&self) -> &Token {
@@ -64,21 +68,21 @@ impl Deref for Listed {
     }
 }
 
-impl PartialEq for Listed {
+impl PartialEq for MemberEntry {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || **self == **other
     }
 }
 
-impl Eq for Listed {}
+impl Eq for MemberEntry {}
 
-impl PartialEq<Token> for Listed {
+impl PartialEq<Token> for MemberEntry {
     fn eq(&self, other: &Token) -> bool {
         **self == *other
     }
 }
 
-impl fmt::Debug for Listed {
+impl fmt::Debug for MemberEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

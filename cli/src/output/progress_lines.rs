@@ -6,11 +6,11 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use xlreg::enroll::EnrollEvent;
 use xlreg::identity::{Name, NodeId, Token, Version};
-use xlreg::message::ClusterInfo;
+use xlreg::message::{ClusterInfo, MemberIndex};
 use xlreg::session::Dialect;
 
-use crate::roster::{cluster_json, member};
-use crate::stderr;
+use super::json::{cluster_json, member_json};
+use crate::output::stderr;
 
 #[derive(Debug, clap::Args)]
 pub struct ProgressArgs {
@@ -48,7 +48,7 @@ pub struct ProgressLines {
     /// What the cluster is called, if that is known.
     name: Option<Name>,
     /// The members that were told. A session that was begun anew tells them again.
-    told: BTreeMap<u32, Token>,
+    told: BTreeMap<MemberIndex, Token>,
 }
 
 impl ProgressLines {
@@ -75,7 +75,7 @@ impl ProgressLines {
     pub fn tell_session(&mut self, dialect: Dialect, version: Version, token: &Token) {
         self.tell(&EnrollEvent::Connected { dialect, version });
         if let Some(id) = token.id {
-            self.tell(&EnrollEvent::Identified { id, attrs: token.attrs });
+            self.tell(&EnrollEvent::Registered { id, attrs: token.attrs });
         }
     }
 
@@ -93,7 +93,7 @@ impl ProgressLines {
     }
 
     /// Somebody is in the cluster: new, or other than was told before.
-    pub fn tell_member(&mut self, index: u32, token: &Token) {
+    pub fn tell_member(&mut self, index: MemberIndex, token: &Token) {
         if !self.wanted {
             return;
         }
@@ -102,7 +102,7 @@ impl ProgressLines {
             Some(_) => "changed",
             None => "member",
         };
-        write(&json!({ "event": event, "member": member(index, token) }));
+        write(&json!({ "event": event, "member": member_json(index, token) }));
     }
 
     /// One that this version has no words for is not told.
@@ -115,7 +115,7 @@ impl ProgressLines {
                 "dialect": dialect.to_string(),
                 "version": version.to_string(),
             }),
-            EnrollEvent::Identified { id, attrs } => json!({
+            EnrollEvent::Registered { id, attrs } => json!({
                 "event": "identified",
                 "id": id.to_string(),
                 "attrs": attrs.bits(),
@@ -125,10 +125,10 @@ impl ProgressLines {
             EnrollEvent::ListedTwice { id, first, second } => json!({
                 "event": "listed_twice",
                 "id": id.to_string(),
-                "indexes": [first, second],
+                "indexes": [first.get(), second.get()],
             }),
             EnrollEvent::ListedBeyond { index, token } => {
-                json!({ "event": "listed_beyond", "member": member(*index, token) })
+                json!({ "event": "listed_beyond", "member": member_json(*index, token) })
             }
             EnrollEvent::Done => json!({ "event": "done" }),
             _ => return None,

@@ -12,7 +12,7 @@ use super::wire::Fields;
 /// prost counts nothing.
 const UNLIMITED: MessageLimits = MessageLimits {
     tokens: usize::MAX,
-    ends: usize::MAX,
+    end_points: usize::MAX,
     name_len: usize::MAX,
     text_len: usize::MAX,
     rsa_bits: 0..=usize::MAX,
@@ -59,7 +59,7 @@ fn same_token(view: &TokenView<'_>, seen: &Token) {
     assert_eq!(view.comms_key, seen.comms_key.as_deref());
     assert_eq!(view.sig_key, seen.sig_key.as_deref());
     assert_eq!(view.dig_sig, seen.dig_sig.as_deref());
-    assert!(view.ends().eq(seen.my_ends.iter()));
+    assert!(view.end_points().eq(seen.my_ends.iter()));
     assert_eq!(view.end_count(), seen.my_ends.len());
 }
 

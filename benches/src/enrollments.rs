@@ -1,9 +1,9 @@
-//! Whole errands in memory, RSA apart: an `Enroll` and a registry's session with scripted answers.
+//! Whole enrollments in memory, RSA apart: an `Enroll` and a registry's session with scripted answers.
 
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, Plan};
 use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Token, Version};
-use xlreg::message::{ClusterInfo, Create, Listed, MemberList, Reply, Request, Which};
+use xlreg::message::{ClusterInfo, Create, MemberEntry, MemberList, MemberSet, Reply, Request};
 use xlreg::session::{
     ClientConfig, Instant, Limits, Machine, Server, ServerConfig, ServerEvent, Session,
 };
@@ -14,9 +14,9 @@ use crate::{Seeded, credential, identity, served, token};
 /// Members of the cluster.
 const MEMBERS: u8 = 8;
 
-/// How an errand goes.
+/// How an enrollment goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Errand {
+pub enum Enrollment {
     /// The cluster is created, and complete at the first look.
     Create,
     /// The cluster is created, and the last member is not there at the first look.
@@ -25,15 +25,15 @@ pub enum Errand {
     Join,
 }
 
-/// What an errand needs.
-pub struct Errands {
+/// What an enrollment needs.
+pub struct Enrollments {
     credential: Credential,
     token: Token,
-    members: Vec<Listed>,
+    members: Vec<MemberEntry>,
     info: ClusterInfo,
 }
 
-impl Errands {
+impl Enrollments {
     pub fn new() -> Self {
         let token = token(&identity(1));
         let name = |n: u8| format!("member{n}").parse().expect("a name");
@@ -44,18 +44,18 @@ impl Errands {
             attrs: ClusterAttrs::NONE,
             end_point_count: 2,
         };
-        let members = others.map(Listed::new).collect();
+        let members = others.map(MemberEntry::new).collect();
         Self { credential: credential(), token, members, info }
     }
 
     /// Runs one; how many requests it made.
-    pub fn run(&self, errand: Errand) -> usize {
+    pub fn run(&self, enrollment: Enrollment) -> usize {
         let mut now = Instant::EPOCH;
         let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&self.credential) };
         let name = "cluster".parse().expect("a name");
         let create = Create { name, max_size: 8, attrs: ClusterAttrs::NONE, end_point_count: 2 };
-        let plan = match errand {
-            Errand::Join => Plan::join(self.token.clone(), create.name.into()),
+        let plan = match enrollment {
+            Enrollment::Join => Plan::join(self.token.clone(), create.name.into()),
             _ => Plan::create_and_join(self.token.clone(), create),
         };
         let mut client = Enroll::new(now, config, plan, Seeded::new(1)).expect("sealed");
@@ -82,7 +82,7 @@ impl Errands {
                 }
                 Some(ServerEvent::Request { id, request }) => {
                     requests += 1;
-                    let reply = self.answer(&request, errand, &mut looks);
+                    let reply = self.answer(&request, enrollment, &mut looks);
                     server.reply(now, id, &reply).expect("asked");
                 }
                 _ => {}
@@ -92,7 +92,7 @@ impl Errands {
         }
     }
 
-    fn answer(&self, request: &Request, errand: Errand, looks: &mut usize) -> Reply {
+    fn answer(&self, request: &Request, enrollment: Enrollment, looks: &mut usize) -> Reply {
         match request {
             Request::Member(_) => Reply::MemberOk {
                 id: NodeId::from_bytes(&[1; 32]).expect("an ID"),
@@ -102,10 +102,10 @@ impl Errands {
             Request::Join(_) => Reply::Join(self.info),
             Request::GetCluster(get) => {
                 *looks += 1;
-                let there = MEMBERS - u8::from(errand == Errand::Wait && *looks == 1);
-                let asked = get.which.unwrap_or(Which::ALL);
-                let which = asked.and(Which::first(u32::from(there)));
-                let members = which.iter().map(|index| self.members[index as usize].clone());
+                let there = MEMBERS - u8::from(enrollment == Enrollment::Wait && *looks == 1);
+                let asked = get.which.unwrap_or(MemberSet::ALL);
+                let which = asked.and(MemberSet::first(u32::from(there)));
+                let members = which.iter().map(|index| self.members[usize::from(index)].clone());
                 let list = MemberList::of(self.info.id, which, members.collect());
                 Reply::Members(list.expect("as many as bits"))
             }
@@ -114,7 +114,7 @@ impl Errands {
     }
 }
 
-impl Default for Errands {
+impl Default for Enrollments {
     fn default() -> Self {
         Self::new()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::time::Instant;
 use xlreg::identity::Name;
+use xlreg::message::MemberIndex;
 
 use crate::client::whole_seconds;
 
@@ -45,7 +46,7 @@ pub struct Progress {
     cluster: String,
     size: u32,
     /// The members known, by index.
-    known: BTreeSet<u32>,
+    known: BTreeSet<MemberIndex>,
     since: Instant,
     words: Words,
     next_word: Instant,
@@ -68,7 +69,7 @@ impl Progress {
     }
 
     /// A member has become known; in a session that was begun anew all are told again.
-    pub fn arrived(&mut self, index: u32, name: &Name) {
+    pub fn arrived(&mut self, index: MemberIndex, name: &Name) {
         if self.known.insert(index) {
             self.bar.inc(1);
             // Draws the bar anew in any case, which counting alone does not.
@@ -125,8 +126,8 @@ mod tests {
     async fn a_pipe_is_told_after_a_minute_and_then_after_two_more() {
         let mut progress = Progress::start("alpha", 2);
         progress.words.terminal = false;
-        progress.arrived(0, &"host1".parse().unwrap());
-        progress.arrived(0, &"host1".parse().unwrap());
+        progress.arrived(MemberIndex::default(), &"host1".parse().unwrap());
+        progress.arrived(MemberIndex::default(), &"host1".parse().unwrap());
         tokio::time::sleep_until(progress.next_word()).await;
         assert!(progress.word().unwrap().contains("for 1 of 2 members for 60 seconds"));
         tokio::time::sleep_until(progress.next_word()).await;

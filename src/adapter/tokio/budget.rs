@@ -6,7 +6,7 @@ use tokio::task::yield_now;
 
 use crate::adapter::Transfer;
 
-/// Events told in one turn: a client's whole errand in one flight, some tens of microseconds of work.
+/// Events told in one turn: a client's whole enrollment in one flight, some tens of microseconds of work.
 const EVENTS: usize = 8;
 /// Bytes read and written in one turn: as many as may wait to be written.
 const BYTES: usize = 64 * 1024;
@@ -18,12 +18,12 @@ const TRANSFER: usize = 1024;
 /// A task that finds everything ready could go on for ever: its peer sends faster than it is answered. The bound of
 /// tokio's own streams, 128 reads and writes a poll, is no bound on what is in them, and other streams have none.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct Budget {
     events: usize,
     bytes: usize,
 }
 
-impl Turn {
+impl Budget {
     /// A whole turn.
     pub(super) const fn new() -> Self {
         Self { events: EVENTS, bytes: BYTES }

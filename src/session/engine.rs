@@ -11,11 +11,11 @@ use super::error::{CommandError, EofAt, Error};
 use super::handshake::{Dialect, Established};
 use super::limits::Limits;
 use super::record::{RecordReader, RecordWriter};
-use super::timer::{Instant, TimerKind};
+use super::time::{Instant, TimerKind};
 use crate::identity::Version;
 
 /// One end of a connection, role aside.
-pub struct Link {
+pub struct Engine {
     pub(super) limits: Limits,
     pub(super) rng: Box<dyn CryptoRng + Send>,
     /// The latest time heard of.
@@ -40,7 +40,7 @@ pub(super) struct Channel {
     pub(super) peer_version: Version,
 }
 
-impl Link {
+impl Engine {
     pub(super) fn new(now: Instant, limits: Limits, rng: Box<dyn CryptoRng + Send>) -> Self {
         Self {
             hello_deadline: now.saturating_add(limits.hello_time),
@@ -102,14 +102,14 @@ impl Link {
         self.failure.as_ref()
     }
 
-    pub(super) const fn is_over(&self) -> bool {
+    pub(super) const fn is_closed(&self) -> bool {
         self.over.is_some()
     }
 
     /// The channel for a command; a command before or after its time changes nothing.
     pub(super) fn require_open(&self) -> Result<(), CommandError> {
-        match (self.is_over(), &self.channel) {
-            (true, _) => Err(CommandError::Over),
+        match (self.is_closed(), &self.channel) {
+            (true, _) => Err(CommandError::Closed),
             (false, None) => Err(CommandError::NotOpen),
             (false, Some(_)) => Ok(()),
         }
@@ -122,7 +122,7 @@ impl Link {
 
     /// Bytes of input that have a use now: as many as complete a record, or `handshake` before there are records.
     pub(super) fn room(&self, handshake: usize) -> usize {
-        if self.is_over() || self.eof {
+        if self.is_closed() || self.eof {
             return 0;
         }
         let capacity = self.channel.as_ref().map_or(handshake, |channel| channel.reader.room());

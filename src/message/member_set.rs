@@ -3,13 +3,15 @@
 use core::fmt;
 use core::str::FromStr;
 
+use super::MemberIndex;
 use crate::identity::hex_bits;
 
 /// A set of members of one cluster: bit *i* is the *i*-th member to join, 0 to 63. Text is the bits in hex, like `0x1f`.
+#[doc(alias = "Which")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Which(u64);
+pub struct MemberSet(u64);
 
-impl Which {
+impl MemberSet {
     /// No member.
     pub const NONE: Self = Self(0);
     /// Every member there can be.
@@ -27,22 +29,23 @@ impl Which {
 
     /// The first `count` members; all 64 for a larger count.
     pub fn first(count: u32) -> Self {
-        Self(match count {
-            0 => 0,
-            1..=63 => u64::MAX >> 64u32.saturating_sub(count),
-            _ => u64::MAX,
-        })
+        MemberIndex::all().take_while(|index| index.get() < count).collect()
     }
 
     /// Whether the member with this index is in the set.
-    pub fn contains(self, index: u32) -> bool {
-        self.0.checked_shr(index).is_some_and(|bits| bits & 1 == 1)
+    pub fn contains(self, index: MemberIndex) -> bool {
+        self.0 & Self::bit(index) != 0
     }
 
-    /// The set with this member added; unchanged for an index over 63.
+    /// The set with this member added.
     #[must_use]
-    pub fn with(self, index: u32) -> Self {
-        Self(self.0 | 1u64.checked_shl(index).unwrap_or(0))
+    pub fn with(self, index: MemberIndex) -> Self {
+        Self(self.0 | Self::bit(index))
+    }
+
+    /// The bit of one member. An index is below 64, so no bit is shifted out.
+    fn bit(index: MemberIndex) -> u64 {
+        1u64.wrapping_shl(index.get())
     }
 
     /// What is in this set but not in `other`.
@@ -74,12 +77,18 @@ impl Which {
     }
 
     /// The indexes in the set, lowest first.
-    pub fn iter(self) -> impl Iterator<Item = u32> + Clone {
-        (0..64).filter(move |index| self.contains(*index))
+    pub fn iter(self) -> impl Iterator<Item = MemberIndex> + Clone {
+        MemberIndex::all().filter(move |index| self.contains(*index))
     }
 }
 
-impl fmt::Display for Which {
+impl FromIterator<MemberIndex> for MemberSet {
+    fn from_iter<I: IntoIterator<Item = MemberIndex>>(indexes: I) -> Self {
+        indexes.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Display for MemberSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)
     }
@@ -88,24 +97,24 @@ impl fmt::Display for Which {
 /// A text is not a set of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a set of members: 0x and up to 64 bits in hex expected")]
-pub struct WhichError;
+pub struct MemberSetError;
 
-impl FromStr for Which {
-    type Err = WhichError;
+impl FromStr for MemberSet {
+    type Err = MemberSetError;
 
-    fn from_str(text: &str) -> Result<Self, WhichError> {
-        hex_bits(text).map(Self).ok_or(WhichError)
+    fn from_str(text: &str) -> Result<Self, MemberSetError> {
+        hex_bits(text).map(Self).ok_or(MemberSetError)
     }
 }
 
-impl From<u64> for Which {
+impl From<u64> for MemberSet {
     fn from(bits: u64) -> Self {
         Self(bits)
     }
 }
 
-impl From<Which> for u64 {
-    fn from(which: Which) -> Self {
+impl From<MemberSet> for u64 {
+    fn from(which: MemberSet) -> Self {
         which.0
     }
 }

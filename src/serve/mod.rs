@@ -1,4 +1,4 @@
-//! A registry's side: one connection, served to its end.
+//! One connection of a registry on tokio, feature `tokio`: [`serve`] runs it against a [`Handler`].
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -8,23 +8,27 @@ use std::boxed::Box;
 use rand_core::CryptoRng;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Clock, DriveError, Driver, before, deadline};
+use crate::adapter::deadline;
+use crate::adapter::tokio::{Clock, DriveError, Driver, before};
 use crate::identity::Version;
 use crate::message::{Refusal, Reply, Request};
-use crate::registry::Visitor;
+use crate::registry::ClientState;
 use crate::session::{
     Dialect, Error, OpenedHello, SealedHello, Server, ServerConfig, ServerEvent, Session,
 };
 
 /// What a registry's connections share: the key that opens Hellos, the rules, and what makes their changes durable.
-pub trait Registrar {
+pub trait Handler {
     /// Opens a Hello, where there is time for RSA and not on the event loop. `None` refuses the client without
     /// a word.
     fn open(&self, hello: SealedHello) -> impl Future<Output = Option<OpenedHello>> + Send;
 
     /// Decides a request. The reply must not be given before what it acknowledges is durable.
-    fn decide(&self, visitor: &mut Visitor, request: Request)
-    -> impl Future<Output = Reply> + Send;
+    fn decide(
+        &self,
+        state: &mut ClientState,
+        request: Request,
+    ) -> impl Future<Output = Reply> + Send;
 
     /// A handshake is complete. For those who count.
     fn connected(&self, _dialect: Dialect, _version: Version) {}
@@ -36,17 +40,17 @@ pub trait Registrar {
 /// # Errors
 ///
 /// [`DriveError`]; what the client is told of it has been sent.
-pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Registrar>(
+pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Handler>(
     stream: T,
     config: ServerConfig,
-    registrar: &R,
+    handler: &R,
     rng: impl CryptoRng + Send + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), DriveError<Error>> {
     let clock = Clock::start();
     let session = Session::<Server>::new(clock.now(), config, rng);
     let mut driver = Driver::new(session, stream, clock);
-    let mut visitor = Visitor::new();
+    let mut state = ClientState::new();
     let mut stop = pin!(stop);
     loop {
         let event = {
@@ -64,32 +68,32 @@ pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Registrar>(
         match event? {
             None => return Ok(()),
             // On the heap while it lasts: an idle connection, of which there are many, has no room for it.
-            Some(event) => Box::pin(answer(event, &mut driver, registrar, &mut visitor)).await?,
+            Some(event) => Box::pin(answer(event, &mut driver, handler, &mut state)).await?,
         }
     }
 }
 
-async fn answer<T, R: Registrar>(
+async fn answer<T, R: Handler>(
     event: ServerEvent,
     driver: &mut Driver<Session<Server>, T>,
-    registrar: &R,
-    visitor: &mut Visitor,
+    handler: &R,
+    state: &mut ClientState,
 ) -> Result<(), DriveError<Error>> {
     let Driver { machine, clock, .. } = driver;
     match event {
         ServerEvent::Hello(hello) => {
             let deadline = deadline(machine);
-            match before(clock, deadline, registrar.open(hello)).await {
+            match before(clock, deadline, handler.open(hello)).await {
                 Some(Some(opened)) => machine.open_hello(clock.now(), opened)?,
                 Some(None) => machine.reject(clock.now(), &Refusal::Unavailable.into())?,
                 None => machine.handle_timeout(clock.now()),
             }
             if let (Some(dialect), Some(version)) = (machine.dialect(), machine.peer_version()) {
-                registrar.connected(dialect, version);
+                handler.connected(dialect, version);
             }
         }
         ServerEvent::Request { id, request } => {
-            let reply = registrar.decide(visitor, request).await;
+            let reply = handler.decide(state, request).await;
             machine.reply(clock.now(), id, &reply)?;
         }
     }

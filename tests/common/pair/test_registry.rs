@@ -2,8 +2,8 @@
 
 use xlreg::credential::Credential;
 use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, NodeId, Token, Version};
-use xlreg::message::{ClusterInfo, Create, Reply, Request};
-use xlreg::registry::{Change, Registry, RegistryLimits, Visitor};
+use xlreg::message::{ClusterInfo, Create, MemberIndex, Reply, Request};
+use xlreg::registry::{Change, ClientState, Registry, RegistryLimits};
 use xlreg::session::Dialect;
 
 use super::DIALECTS;
@@ -14,18 +14,18 @@ const REGISTRY_SEED: u64 = 0x4E61;
 
 /// What answers the requests of a server session.
 pub trait Backend {
-    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply;
+    fn answer(&mut self, state: &mut ClientState, request: Request) -> Reply;
 }
 
 /// A registry, its generator, and every change it has made.
 #[derive(Clone)]
-pub struct Desk {
+pub struct TestRegistry {
     pub registry: Registry,
     pub rng: Seeded,
     pub changes: Vec<Change>,
 }
 
-impl Desk {
+impl TestRegistry {
     pub fn new(dialect: Dialect, limits: RegistryLimits) -> Self {
         Self {
             registry: Registry::new(credential(dialect), limits),
@@ -40,20 +40,20 @@ impl Desk {
     }
 
     /// A member that is known and in the cluster, without any session; answers with its ID.
-    pub fn seat(&mut self, token: Token, cluster: &Create) -> NodeId {
-        let mut visitor = Visitor::new();
+    pub fn enroll_member(&mut self, token: Token, cluster: &Create) -> NodeId {
+        let mut state = ClientState::new();
         let join = Request::Join(cluster.name.clone().into());
         for request in [Request::Member(token), Request::Create(cluster.clone()), join] {
-            let reply = self.answer(&mut visitor, request);
+            let reply = self.answer(&mut state, request);
             assert!(!matches!(reply, Reply::Error(_)), "{reply:?}");
         }
-        visitor.member().unwrap().0
+        state.member().unwrap().0
     }
 }
 
-impl Backend for Desk {
-    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply {
-        let outcome = self.registry.handle(visitor, request, &mut self.rng);
+impl Backend for TestRegistry {
+    fn answer(&mut self, state: &mut ClientState, request: Request) -> Reply {
+        let outcome = self.registry.handle(state, request, &mut self.rng);
         self.changes.extend(outcome.change);
         outcome.reply
     }
@@ -81,9 +81,9 @@ pub fn credential(dialect: Dialect) -> Credential {
 }
 
 /// The signed token of a new member with the `n`-th keys and these ends.
-pub fn token(name: &str, n: usize, ends: &[&str]) -> Token {
-    let ends = ends.iter().map(|end| end.parse().unwrap()).collect();
-    identity(name, n).token(MemberAttrs::NONE, ends, &mut Seeded::new(1)).unwrap()
+pub fn token(name: &str, n: usize, end_points: &[&str]) -> Token {
+    let end_points = end_points.iter().map(|end| end.parse().unwrap()).collect();
+    identity(name, n).token(MemberAttrs::NONE, end_points, &mut Seeded::new(1)).unwrap()
 }
 
 /// The token as a cluster serves it to others.
@@ -105,25 +105,30 @@ pub fn info(id: NodeId, create: &Create) -> ClusterInfo {
     }
 }
 
+/// The index of a member.
+pub fn at(index: u32) -> MemberIndex {
+    MemberIndex::new(index).unwrap()
+}
+
 /// An ID that no registry has issued.
 pub fn id(n: u8) -> NodeId {
     NodeId::from_bytes(&[n; 32]).unwrap()
 }
 
 /// A trio with Alice and Bob in it.
-pub fn duo() -> (Desk, [NodeId; 2], NodeId) {
-    let mut desk = Desk::usual();
+pub fn duo() -> (TestRegistry, [NodeId; 2], NodeId) {
+    let mut desk = TestRegistry::usual();
     let trio = cluster("trio", 3, 1);
-    let alice = desk.seat(token("alice", 0, &["h:1"]), &trio);
-    let bob = desk.seat(token("bob", 1, &["h:2"]), &trio);
+    let alice = desk.enroll_member(token("alice", 0, &["h:1"]), &trio);
+    let bob = desk.enroll_member(token("bob", 1, &["h:2"]), &trio);
     let trio = desk.registry.clusters().next().unwrap().info().id;
     (desk, [alice, bob], trio)
 }
 
-/// A visitor who has said who it is.
-pub fn visit(desk: &mut Desk, token: Token) -> Visitor {
-    let mut visitor = Visitor::new();
-    let reply = desk.answer(&mut visitor, Request::Member(token));
+/// A state who has said who it is.
+pub fn visit(desk: &mut TestRegistry, token: Token) -> ClientState {
+    let mut state = ClientState::new();
+    let reply = desk.answer(&mut state, Request::Member(token));
     assert!(matches!(reply, Reply::MemberOk { .. }), "{reply:?}");
-    visitor
+    state
 }

@@ -4,7 +4,7 @@
 use crate::session::{Instant, Machine};
 
 /// What a machine needs next of its driver.
-pub(super) enum Need<E> {
+pub(super) enum Action<E> {
     /// The caller should know this first.
     Tell(E),
     /// Nothing more: it is finished.
@@ -32,22 +32,22 @@ pub enum Transfer {
 }
 
 /// Polls a machine for what it needs.
-pub(super) fn need<M: Machine>(machine: &mut M) -> Result<Need<M::Event>, M::Error> {
+pub(super) fn next_action<M: Machine>(machine: &mut M) -> Result<Action<M::Event>, M::Error> {
     if let Some(event) = machine.poll_event()? {
-        return Ok(Need::Tell(event));
+        return Ok(Action::Tell(event));
     }
     let deadline = deadline(machine);
     Ok(match (machine.recv_room(), deadline) {
-        _ if machine.is_finished() => Need::Nothing,
-        _ if !machine.output().is_empty() => Need::Write(deadline),
-        (0, Some(deadline)) => Need::Wait(deadline),
-        (0, None) => Need::Answer,
-        (room, deadline) => Need::Read(room, deadline),
+        _ if machine.is_finished() => Action::Nothing,
+        _ if !machine.output().is_empty() => Action::Write(deadline),
+        (0, Some(deadline)) => Action::Wait(deadline),
+        (0, None) => Action::Answer,
+        (room, deadline) => Action::Read(room, deadline),
     })
 }
 
 /// When the machine is to be told of the time, if anything is due.
-pub(super) fn deadline<M: Machine>(machine: &M) -> Option<Instant> {
+pub(crate) fn deadline<M: Machine>(machine: &M) -> Option<Instant> {
     machine.poll_timeout().map(|(deadline, _)| deadline)
 }
 

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!                Member                    Bye
-//!   Anonymous ------------> Identified ----------> Leaving
+//!   Anonymous ------------> Registered ----------> Leaving
 //!    |  ^  |                 |  ^                    ^
 //!    +--+  |                 +--+                    |
 //!   RegCredRequest          RegCredRequest, Create,  |
@@ -23,7 +23,7 @@ pub enum Phase {
     /// Nobody has said who the client is.
     Anonymous,
     /// A Member has been sent.
-    Identified,
+    Registered,
     /// A Bye has been sent; nothing may follow.
     Leaving,
 }
@@ -31,13 +31,13 @@ pub enum Phase {
 /// From, request, to. What is not here is not allowed.
 const TABLE: [(Phase, Op, Phase); 8] = [
     (Phase::Anonymous, Op::RegCredRequest, Phase::Anonymous),
-    (Phase::Anonymous, Op::Member, Phase::Identified),
+    (Phase::Anonymous, Op::Member, Phase::Registered),
     (Phase::Anonymous, Op::Bye, Phase::Leaving),
-    (Phase::Identified, Op::RegCredRequest, Phase::Identified),
-    (Phase::Identified, Op::Create, Phase::Identified),
-    (Phase::Identified, Op::Join, Phase::Identified),
-    (Phase::Identified, Op::GetCluster, Phase::Identified),
-    (Phase::Identified, Op::Bye, Phase::Leaving),
+    (Phase::Registered, Op::RegCredRequest, Phase::Registered),
+    (Phase::Registered, Op::Create, Phase::Registered),
+    (Phase::Registered, Op::Join, Phase::Registered),
+    (Phase::Registered, Op::GetCluster, Phase::Registered),
+    (Phase::Registered, Op::Bye, Phase::Leaving),
 ];
 
 impl Phase {

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::{debug, error};
 use xlreg::identity::Version;
 use xlreg::message::{Refusal, Reply, Request};
-use xlreg::registry::Visitor;
+use xlreg::registry::ClientState;
 use xlreg::session::{Dialect, OpenedHello, SealedHello};
 
 use super::admission::Admission;
 use super::fair::Place;
 use super::metrics::Metrics;
 use super::rsa::Rsa;
-use super::workers::Undone;
+use super::workers::Rejected;
 use crate::store::Store;
 
 /// One connection's way to the store.
-pub struct Registrar<S> {
+pub struct Connection<S> {
     store: Arc<S>,
     rsa: Arc<Rsa>,
     admission: Arc<Admission>,
@@ -26,7 +26,7 @@ pub struct Registrar<S> {
     connected: AtomicBool,
 }
 
-impl<S: Store> Registrar<S> {
+impl<S: Store> Connection<S> {
     pub fn new(
         store: Arc<S>,
         rsa: Arc<Rsa>,
@@ -42,12 +42,12 @@ impl<S: Store> Registrar<S> {
         self.connected.load(Ordering::Relaxed)
     }
 
-    async fn decided(&self, visitor: &mut Visitor, request: Request) -> Reply {
+    async fn decided(&self, state: &mut ClientState, request: Request) -> Reply {
         let request = match self.rsa.check(self.place, request).await {
             Ok(request) => request,
             Err(refusal) => return Reply::Error(refusal.into()),
         };
-        match self.store.decide(visitor, request).await {
+        match self.store.decide(state, request).await {
             Ok(reply) => reply,
             Err(failure) => {
                 error!("a request could not be made durable: {failure}");
@@ -57,7 +57,7 @@ impl<S: Store> Registrar<S> {
     }
 }
 
-impl<S: Store> xlreg::adapter::tokio::Registrar for Registrar<S> {
+impl<S: Store> xlreg::serve::Handler for Connection<S> {
     async fn open(&self, hello: SealedHello) -> Option<OpenedHello> {
         if !self.admission.hello(self.place.0) {
             self.metrics.refused("hello_rate");
@@ -66,19 +66,19 @@ impl<S: Store> xlreg::adapter::tokio::Registrar for Registrar<S> {
         }
         match self.rsa.open(self.place, hello).await {
             Ok(opened) => Some(opened),
-            Err(undone) => {
-                if undone == Undone::Full {
+            Err(rejected) => {
+                if rejected == Rejected::Full {
                     self.metrics.refused("hellos_waiting");
                 }
-                debug!("a Hello was not opened: {undone:?}");
+                debug!("a Hello was not opened: {rejected:?}");
                 None
             }
         }
     }
 
-    async fn decide(&self, visitor: &mut Visitor, request: Request) -> Reply {
+    async fn decide(&self, state: &mut ClientState, request: Request) -> Reply {
         let op = request.op();
-        let reply = self.decided(visitor, request).await;
+        let reply = self.decided(state, request).await;
         self.metrics.request(op, &reply);
         if let Reply::Error(reason) = &reply {
             debug!(%op, %reason, "refused");

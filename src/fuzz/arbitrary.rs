@@ -13,7 +13,7 @@ use super::input::Input;
 use super::support::token;
 use crate::crypto::{PublicComponents, Verify, VerifyError};
 use crate::identity::{ClusterAttrs, EndPoint, MemberAttrs, Name, NodeId, PublicKey, Token};
-use crate::message::{ClusterRef, Create, GetCluster, Request, Which};
+use crate::message::{ClusterRef, Create, GetCluster, MemberSet, Request};
 
 /// Takes any signature but an empty one.
 pub(super) struct NoVerify;
@@ -32,16 +32,16 @@ impl Verify for NoVerify {
 /// Draws the same byte over and over, and the next one at the next draw: the IDs it makes can be told in advance,
 /// and come again.
 #[derive(Clone)]
-pub(super) struct Ids(pub(super) u8);
+pub(super) struct SequentialRng(pub(super) u8);
 
-impl Ids {
+impl SequentialRng {
     /// The ID made of this byte.
     pub(super) fn id(byte: u8) -> NodeId {
         NodeId::from_bytes(&[byte; 32]).expect("32 bytes")
     }
 }
 
-impl TryRng for Ids {
+impl TryRng for SequentialRng {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -61,7 +61,7 @@ impl TryRng for Ids {
     }
 }
 
-impl TryCryptoRng for Ids {}
+impl TryCryptoRng for SequentialRng {}
 
 /// The `n`-th of 128 names.
 pub(super) fn name(n: u8) -> Name {
@@ -80,10 +80,10 @@ pub(super) fn key(n: u8) -> PublicKey {
 }
 
 /// So many ends, of which there are no more than 9.
-pub(super) fn ends(count: u8) -> Vec<EndPoint> {
-    static ENDS: LazyLock<Vec<EndPoint>> =
+pub(super) fn end_points(count: u8) -> Vec<EndPoint> {
+    static END_POINTS: LazyLock<Vec<EndPoint>> =
         LazyLock::new(|| (0..9).map(|n| format!("h:{n}").parse().expect("an end")).collect());
-    ENDS.iter().take(count.into()).cloned().collect()
+    END_POINTS.iter().take(count.into()).cloned().collect()
 }
 
 /// One of 16 members: 4 keys and 4 names. The upper half of the byte says what else is special about it.
@@ -93,7 +93,7 @@ pub(super) fn member(n: u8) -> Token {
         1 => (1, None, Some(vec![7; 17 * 1024])),
         2 => (9, None, Some(vec![7])),
         3 => (0, None, Some(vec![7])),
-        4..6 => (2, Some(Ids::id(n % 4)), Some(vec![7])),
+        4..6 => (2, Some(SequentialRng::id(n % 4)), Some(vec![7])),
         6 => return Token { name: name(n >> 2 & 3), ..token() },
         7 => (2, None, Some(Vec::new())),
         _ => (2, None, Some(vec![7])),
@@ -104,7 +104,7 @@ pub(super) fn member(n: u8) -> Token {
         id,
         comms_key: key(n),
         sig_key: key(n),
-        ends: ends(count),
+        end_points: end_points(count),
         signature,
     }
 }
@@ -128,7 +128,7 @@ pub(super) fn request(input: &mut Input<'_>) -> Request {
             let cluster = cluster(input.byte());
             let which = match input.byte() {
                 0 => None,
-                n => Some(Which::from_bits(u64::from(n) - 1)),
+                n => Some(MemberSet::from_bits(u64::from(n) - 1)),
             };
             Request::GetCluster(GetCluster { cluster, which })
         }
@@ -137,7 +137,7 @@ pub(super) fn request(input: &mut Input<'_>) -> Request {
 }
 
 fn cluster(n: u8) -> ClusterRef {
-    let (id, name) = (Ids::id(n >> 2), name(n >> 2 & 3));
+    let (id, name) = (SequentialRng::id(n >> 2), name(n >> 2 & 3));
     match n & 3 {
         0 => ClusterRef::CURRENT,
         1 => name.into(),

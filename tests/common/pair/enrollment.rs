@@ -1,14 +1,14 @@
-//! Alice's errand: she creates a cluster of three, joins it and waits for the others.
+//! Alice's enrollment: she creates a cluster of three, joins it and waits for the others.
 
 use std::time::Duration;
 
 use xlreg::enroll::{Enroll, EnrollEvent, Plan, Roster};
 use xlreg::identity::Token;
 use xlreg::message::{Create, Reply, Request};
-use xlreg::registry::Visitor;
+use xlreg::registry::ClientState;
 use xlreg::session::{Instant, TimerKind};
 
-use super::{Backend, Desk, Seen, Setup, Wire, cluster, info, served, token};
+use super::{Backend, Seen, Setup, TestRegistry, Wire, at, cluster, info, served, token};
 use crate::common::Seeded;
 
 pub const START: Instant = Instant::from_micros(1_000_000);
@@ -67,38 +67,38 @@ pub fn joined(wire: &Wire<Enroll>) -> &Roster {
 }
 
 /// A cluster with Alice in it, and what she saw of that.
-pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, Desk) {
+pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, TestRegistry) {
     let mut desk = setup.desk();
     let mut wire = enroll(setup, plan, 1);
     wire.settle(&mut desk);
     let cluster = *desk.registry.clusters().next().unwrap().info();
     assert_eq!(cluster, info(cluster.id, &trio()));
-    let (id, token) = wire.visitor.member().unwrap();
+    let (id, token) = wire.state.member().unwrap();
     let version = desk.registry.credential().version;
     let expected = [
         EnrollEvent::Connected { dialect: setup.dialect, version },
-        EnrollEvent::Identified { id, attrs: token.attrs },
+        EnrollEvent::Registered { id, attrs: token.attrs },
         EnrollEvent::Created(cluster),
         EnrollEvent::Joined(cluster),
-        EnrollEvent::Member { index: 0, token: served(&alice(), id) },
+        EnrollEvent::Member { index: at(0), token: served(&alice(), id) },
     ];
     assert_eq!(std::mem::take(&mut wire.client_saw), expected.map(Ok));
-    assert_eq!(joined(&wire).self_index(), Some(0));
+    assert_eq!(joined(&wire).self_index(), Some(at(0)));
     (wire, desk)
 }
 
-pub fn seat(desk: &mut Desk, name: &str, n: usize) -> Token {
+pub fn enroll_member(desk: &mut TestRegistry, name: &str, n: usize) -> Token {
     let token = token(name, n, &["h:9"]);
-    let id = desk.seat(token.clone(), &trio());
+    let id = desk.enroll_member(token.clone(), &trio());
     served(&token, id)
 }
 
 /// A registry that a test makes up: it may answer a request in its own way.
-pub struct Odd<F: FnMut(&Request, Reply) -> Reply>(pub Desk, pub F);
+pub struct Odd<F: FnMut(&Request, Reply) -> Reply>(pub TestRegistry, pub F);
 
 impl<F: FnMut(&Request, Reply) -> Reply> Backend for Odd<F> {
-    fn answer(&mut self, visitor: &mut Visitor, request: Request) -> Reply {
-        let usual = self.0.answer(visitor, request.clone());
+    fn answer(&mut self, state: &mut ClientState, request: Request) -> Reply {
+        let usual = self.0.answer(state, request.clone());
         (self.1)(&request, usual)
     }
 }
