@@ -1,6 +1,7 @@
-//! The types of `proto/xlreg.proto` are kept in the tree, so that a build needs neither a compiler of schemas nor the
-//! crates of one. Here they are made anew where the feature `generate` asks for it, in-process (no `protoc` is run);
-//! else this looks whether the schema has changed since. `ci/generate` does the rest.
+//! The types of `proto/xlreg.proto` are kept in the tree, so that a build needs neither a compiler
+//! of schemas nor the crates of one. Here they are made anew where the feature `generate` asks for
+//! it, in-process (no `protoc` is run); else this looks whether the schema has changed since.
+//! `ci/generate` does the rest.
 
 use std::error::Error;
 use std::fs;

@@ -1,4 +1,5 @@
-//! A cluster member on tokio: joins a cluster, creating it for so many if need be, and prints who is in it.
+//! A cluster member on tokio: joins a cluster, creating it for so many if need be, and prints who
+//! is in it.
 //!
 //! `cargo run --features tokio --example client_tokio -- regCred.dat CLUSTER SIZE NAME HOST:PORT`
 

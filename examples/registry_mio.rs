@@ -1,6 +1,7 @@
 //! A registry on a custom event loop: one thread, `mio`, every connection a `Session<Server>`.
 //!
-//! `cargo run --example registry_mio -- ADDRESS DIR` prints where it listens and writes `DIR/regCred.dat`.
+//! `cargo run --example registry_mio -- ADDRESS DIR` prints where it listens and writes
+//! `DIR/regCred.dat`.
 
 use std::collections::HashMap;
 use std::error::Error;

@@ -1,6 +1,7 @@
 //! A registry on plain blocking threads: one thread a connection, clusters in memory.
 //!
-//! `cargo run --example registry_threads -- ADDRESS DIR` prints where it listens and writes `DIR/regCred.dat`.
+//! `cargo run --example registry_threads -- ADDRESS DIR` prints where it listens and writes
+//! `DIR/regCred.dat`.
 
 use std::error::Error;
 use std::net::{TcpListener, TcpStream};

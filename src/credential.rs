@@ -12,9 +12,9 @@ use crate::identity::{
 
 /// A registry's public credential: who it is, where it listens and the keys that prove it.
 ///
-/// Clients are given it as a file (`regCred.dat`); [`FromStr`] reads that text, with LF or CRLF line
-/// ends and with or without a byte order mark, and [`Display`](fmt::Display) writes it, with CRLF. A registry also sends it over the wire when asked (PROTOCOL 5, tags 1 and
-/// 2).
+/// Clients are given it as a file (`regCred.dat`); [`FromStr`] reads that text, with LF or CRLF
+/// line ends and with or without a byte order mark, and [`Display`](fmt::Display) writes it, with
+/// CRLF. A registry also sends it over the wire when asked (PROTOCOL 5, tags 1 and 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The registry's name.
@@ -32,7 +32,8 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// The longest text worth parsing, in bytes: two keys of 8192 bits, a name and the end points fit.
+    /// The longest text worth parsing, in bytes: two keys of 8192 bits, a name and the end points
+    /// fit.
     pub const MAX_LEN: usize = 16 * 1024;
     /// The most end points, as many as any token may have by default (PROTOCOL 6.4).
     pub const MAX_END_POINTS: usize = 8;

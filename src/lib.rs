@@ -1,15 +1,16 @@
 //! The xlReg cluster-registry protocol as a sans-IO state machine, both roles.
 //!
-//! Machines that want to form a cluster tell a registry who they are, join a cluster by name, and fetch every other
-//! member's ID, addresses and keys. This crate is that conversation without the I/O: a
-//! [`Session`](session::Session) turns bytes into events and commands into bytes. It never touches a socket, a
-//! clock, a thread or a global source of randomness, so it runs in any runtime, in a loop of your own, in a
-//! fuzzer and without an operating system. The wire is that of the deployed servers and clients, both of their
-//! dialects, byte for byte.
+//! Machines that want to form a cluster tell a registry who they are, join a cluster by name, and
+//! fetch every other member's ID, addresses and keys. This crate is that conversation without the
+//! I/O: a [`Session`](session::Session) turns bytes into events and commands into bytes. It never
+//! touches a socket, a clock, a thread or a global source of randomness, so it runs in any runtime,
+//! in a loop of your own, in a fuzzer and without an operating system. The wire is that of the
+//! deployed servers and clients, both of their dialects, byte for byte.
 //!
 //! # A walk through one conversation
 //!
-//! Both ends in one function. Between them is nothing but byte slices; in your program there is a network.
+//! Both ends in one function. Between them is nothing but byte slices; in your program there is a
+//! network.
 //!
 //! ```
 //! use xlreg::credential::Credential;
@@ -128,26 +129,29 @@
 //! | [`crypto`] | the few RSA operations, as traits |
 //!
 //! Most programs want [`Enroll`](enroll::Enroll) over an adapter. Registries want
-//! [`Session<Server>`](session::Server) and [`Registry`](registry::Registry). Comments that say `PROTOCOL 4.1`
-//! mean that section of `docs/protocol.md`.
+//! [`Session<Server>`](session::Server) and [`Registry`](registry::Registry). Comments that say
+//! `PROTOCOL 4.1` mean that section of `docs/protocol.md`.
 //!
 //! # Features
 //!
-//! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the crate needs
-//!   `alloc` only.
-//! * `getrandom` (default): [`SystemRng`](crypto::SystemRng), the system's generator. It needs no `std`. For targets
-//!   that the crate `getrandom` does not know, turn the default features off and bring a generator.
+//! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the
+//!   crate needs `alloc` only.
+//! * `getrandom` (default): [`SystemRng`](crypto::SystemRng), the system's generator. It needs no
+//!   `std`. For targets that the crate `getrandom` does not know, turn the default features off and
+//!   bring a generator.
 //! * `tokio`: the adapter for tokio.
 //! * `embedded-io`, `embedded-io-async`: the adapters for what has no operating system.
 //! * `aws-lc-rs`: RSA for servers, by AWS-LC. Needs `std` and a C compiler.
-//! * `generate`: for work on the wire schema alone. The build makes the types of `proto/xlreg.proto` anew.
+//! * `generate`: for work on the wire schema alone. The build makes the types of
+//!   `proto/xlreg.proto` anew.
 //!
 //! # Promises
 //!
 //! * Any chunking of the input gives the same events, and any order of calls is legal.
 //! * Same draws, same inputs, same bytes.
-//! * No panics ([`SystemRng`](crypto::SystemRng) of a system without random numbers aside), no `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is
-//!   checked before anything is allocated for it.
+//! * No panics ([`SystemRng`](crypto::SystemRng) of a system without random numbers aside), no
+//!   `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is checked
+//!   before anything is allocated for it.
 //! * No type of a dependency is in the public API, the traits of `rand_core` aside.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,4 +1,5 @@
-//! How often a message allocates once a session has warmed up: twice at most, where it carries no tokens.
+//! How often a message allocates once a session has warmed up: twice at most, where it carries no
+//! tokens.
 
 mod common;
 
@@ -116,8 +117,8 @@ fn a_client_allocates_twice_a_message_at_most() {
     }
 }
 
-/// What a token is made of: its name, its keys together (once more on their way), two ends, their list, and what shares
-/// all of it. It may not become more.
+/// What a token is made of: its name, its keys together (once more on their way), two ends, their
+/// list, and what shares all of it. It may not become more.
 #[test]
 fn a_token_allocates_a_known_number_of_times() {
     let (mut server, mut peer) = wire::server(Dialect::Prefixed, xlreg::session::Limits::server());

@@ -1,5 +1,6 @@
-//! Bad input: each is named by one precise error to our caller, answered to the peer as docs/protocol.md says
-//! (an Error record, or silence), and ends the session; nothing panics, and nothing is heeded afterwards.
+//! Bad input: each is named by one precise error to our caller, answered to the peer as
+//! docs/protocol.md says (an Error record, or silence), and ends the session; nothing panics, and
+//! nothing is heeded afterwards.
 
 mod common;
 
@@ -253,8 +254,8 @@ fn a_required_field_that_is_missing_in_a_reply_is_named() {
     client_refuses(Op::RegCredRequest, &reply.encode(), &bad(MessageError::Missing(TokenId)));
 }
 
-/// PROTOCOL 5, tag 2: the ends are among what the registry's own token must have; a regCred has one or more
-/// (PROTOCOL 7).
+/// PROTOCOL 5, tag 2: the ends are among what the registry's own token must have; a regCred has one
+/// or more (PROTOCOL 7).
 #[test]
 fn a_registry_without_ends_is_no_registry() {
     let reply = reg_cred_reply().with_token(11, |token| token.without(6)).encode();
@@ -428,8 +429,8 @@ fn unknown_fields_are_skipped() {
     }
 }
 
-/// A record under another key, or none at all, decrypts to noise. (A flipped bit may well decode: CBC has no
-/// MAC. See `bad_records.rs`.)
+/// A record under another key, or none at all, decrypts to noise. (A flipped bit may well decode:
+/// CBC has no MAC. See `bad_records.rs`.)
 #[test]
 fn a_record_under_another_key_is_met_with_silence() {
     for dialect in DIALECTS {

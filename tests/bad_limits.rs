@@ -1,4 +1,5 @@
-//! What is longer or more than the limits allow is refused by name, on the declared size, before it is held.
+//! What is longer or more than the limits allow is refused by name, on the declared size, before it
+//! is held.
 
 mod common;
 
@@ -93,7 +94,8 @@ fn more_tokens_than_a_cluster_can_have_are_refused() {
     assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
 }
 
-/// The start of a record, in whole blocks, whose second field has this number and makes the message this long.
+/// The start of a record, in whole blocks, whose second field has this number and makes the message
+/// this long.
 fn declares(number: u32, total: u64) -> Vec<u8> {
     let head = [Msg::op(Op::Create).encode(), wire::varint(u64::from(number) << 3 | 2)].concat();
     let fits = |len: &u64| (head.len() + wire::varint(*len).len()) as u64 + len == total;

@@ -1,9 +1,10 @@
-//! Every captured record and handshake message, damaged in every byte and cut at every byte: never a panic,
-//! one error for our caller, and nothing for the peer but silence or an Error record.
+//! Every captured record and handshake message, damaged in every byte and cut at every byte: never
+//! a panic, one error for our caller, and nothing for the peer but silence or an Error record.
 //!
-//! Records have no MAC: CBC turns one flipped byte into a garbled block and one flipped byte in the next, and
-//! where both lie inside the value of a `bytes` field, or in the IV of a prefixed record, the message still
-//! decodes. So a flip may give an event; the wire as it is deployed allows no more than that.
+//! Records have no MAC: CBC turns one flipped byte into a garbled block and one flipped byte in the
+//! next, and where both lie inside the value of a `bytes` field, or in the IV of a prefixed record,
+//! the message still decodes. So a flip may give an event; the wire as it is deployed allows no
+//! more than that.
 
 mod common;
 
@@ -50,8 +51,8 @@ fn each_byte(from_client: bool, mut test: impl FnMut(&Capture, &Captured, usize,
     }
 }
 
-/// The records that must come before step `at` for it to be understood. A chained record needs all before it;
-/// a prefixed one only the first, by which a client registers.
+/// The records that must come before step `at` for it to be understood. A chained record needs all
+/// before it; a prefixed one only the first, by which a client registers.
 fn before<'a>(capture: &Capture, session: &'a Captured, at: usize) -> Vec<&'a Step> {
     let from_client = session.steps[at].from_client;
     let steps = records(session, from_client).take_while(|(place, _)| *place < at);
@@ -73,8 +74,8 @@ fn answer(request: &Request) -> Reply {
     }
 }
 
-/// A registry's session about to get step `at`, all before it answered, and the raw client's view of it. The
-/// Hello is not under RSA, which would be too slow for a session per flip.
+/// A registry's session about to get step `at`, all before it answered, and the raw client's view
+/// of it. The Hello is not under RSA, which would be too slow for a session per flip.
 fn server_at(capture: &Capture, session: &Captured, at: usize) -> (Session<Server>, Peer) {
     let hello = &session.steps[0].plain;
     let (version, limits) = (session.server_version, Limits::server());
@@ -130,7 +131,8 @@ fn connecting(capture: &Capture, session: &Captured) -> Session<Client> {
     Session::<Client>::new(NOW, config, Script::new(session.client_draws.clone())).unwrap()
 }
 
-/// Polls until there is nothing more, which must be soon, and says how it ended and how many events there were.
+/// Polls until there is nothing more, which must be soon, and says how it ended and how many events
+/// there were.
 fn exhaust<M: Machine>(machine: &mut M) -> (usize, Option<M::Error>) {
     for events in 0..100 {
         match machine.poll_event() {
@@ -152,7 +154,8 @@ struct Tally {
 }
 
 impl Tally {
-    /// Feeds a damaged record, sees what comes of it, and what comes of the end of the input if it is waited for.
+    /// Feeds a damaged record, sees what comes of it, and what comes of the end of the input if it
+    /// is waited for.
     fn feed<M: Machine<Error = Error>>(&mut self, machine: &mut M, wire: &[u8]) -> Option<Error> {
         feed(machine, wire);
         let (events, error) = exhaust(machine);
@@ -239,12 +242,13 @@ fn a_hello_of_another_length_fails_the_handshake_silently() {
     }
 }
 
-/// A HelloReply is under CBC alone. What shows a flip is the padding and, chained, the echoed salt1; the key,
-/// the other salt and the version carry no proof.
+/// A HelloReply is under CBC alone. What shows a flip is the padding and, chained, the echoed
+/// salt1; the key, the other salt and the version carry no proof.
 #[test]
 fn a_damaged_hello_reply_fails_the_handshake_where_it_can_be_seen() {
     for capture in vectors::all() {
-        // From where on a flip reaches the padding or salt1, in the block itself or as the block before it.
+        // From where on a flip reaches the padding or salt1, in the block itself or as the block
+        // before it.
         let (shown, rest) = match capture.dialect {
             Dialect::Prefixed => (44..64, 0..44),
             Dialect::Chained => (40..80, 0..40),

@@ -1,5 +1,5 @@
-//! Keys that are no keys and signatures that are not the member's: each is refused by name, by the type itself
-//! and over the wire (docs/protocol.md section 6).
+//! Keys that are no keys and signatures that are not the member's: each is refused by name, by the
+//! type itself and over the wire (docs/protocol.md section 6).
 
 mod common;
 

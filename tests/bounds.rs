@@ -1,5 +1,5 @@
-//! docs/bounds.md says what it should: its defaults are those of the code, its tests are there, and it leaves no limit out.
-//! And the bounds that no other test proves.
+//! docs/bounds.md says what it should: its defaults are those of the code, its tests are there, and
+//! it leaves no limit out. And the bounds that no other test proves.
 
 mod common;
 
@@ -46,8 +46,9 @@ fn number(cell: &str) -> Option<u64> {
     cell.split(' ').next()?.replace(',', "").parse().ok()
 }
 
-/// Every public limit, and its default for a registry and for a client. Each pattern names all fields, so that a new limit
-/// does not compile until it is here, and the table fails until it is there.
+/// Every public limit, and its default for a registry and for a client. Each pattern names all
+/// fields, so that a new limit does not compile until it is here, and the table fails until it is
+/// there.
 fn defaults() -> Vec<(&'static str, [u64; 2])> {
     let session = [Limits::server(), Limits::client()].map(|limits| {
         let Limits { record, message, requests, in_flight, output, hello_time, idle_time } = limits;
@@ -278,7 +279,8 @@ fn limits_below_the_defaults_are_kept_to() {
     }
 }
 
-/// A signature has no bound of its own: the record bounds it, and whatever has not the length of the key is a bad one.
+/// A signature has no bound of its own: the record bounds it, and whatever has not the length of
+/// the key is a bad one.
 #[test]
 fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
     for len in [0, 1, 255, 257, 1024, 15_000] {
@@ -295,14 +297,16 @@ fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
     assert!(CheckedRequest::new(Request::Member(token()), &RustCrypto).is_ok());
 }
 
-/// Of what a registry does for someone unknown, only a Hello and a signature cost more than a look-up.
+/// Of what a registry does for someone unknown, only a Hello and a signature cost more than a
+/// look-up.
 #[test]
 fn a_session_costs_one_signature_and_no_more() {
     for dialect in DIALECTS {
         let (mut server, mut peer) = wire::server(dialect, Limits::server());
         feed(&mut server, &peer.seal(&member().encode()));
         let (id, _) = next_request(&mut server);
-        // A second one, and a third, before the first is answered: refused without a look at the token.
+        // A second one, and a third, before the first is answered: refused without a look at the
+        // token.
         feed(&mut server, &[peer.seal(&member().encode()), peer.seal(&member().encode())].concat());
         assert!(server.poll_event().unwrap().is_none());
         let ok = xlreg::message::Reply::MemberOk { id: pair::id(1), attrs: Default::default() };

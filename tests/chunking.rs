@@ -1,5 +1,6 @@
-//! How the input is cut makes no difference: every captured stream in any pieces gives the same events and the same
-//! output, and no strict prefix of a record ever completes it (docs/protocol.md section 4.1).
+//! How the input is cut makes no difference: every captured stream in any pieces gives the same
+//! events and the same output, and no strict prefix of a record ever completes it (docs/protocol.md
+//! section 4.1).
 
 mod common;
 
@@ -74,7 +75,8 @@ fn any_reply(request: &Request) -> Reply {
     }
 }
 
-/// A registry's session fed the client's captured bytes; it answers request *i* with reply *i*, or with any.
+/// A registry's session fed the client's captured bytes; it answers request *i* with reply *i*, or
+/// with any.
 fn run_server(
     capture: &Capture,
     session: &Captured,
@@ -136,7 +138,8 @@ fn run_client(
     (replies, output)
 }
 
-/// Runs both roles of a captured session with input cut like this, and compares with `requests` and `replies`.
+/// Runs both roles of a captured session with input cut like this, and compares with `requests` and
+/// `replies`.
 fn same(
     capture: &Capture,
     session: &Captured,
@@ -176,7 +179,8 @@ fn captured_streams_give_the_same_in_random_pieces() {
             let known = reference(&capture, session);
             for seed in 0..8 {
                 let mut rng = Seeded::new(seed);
-                // Small pieces, pieces around a block and pieces around a record, in different mixes.
+                // Small pieces, pieces around a block and pieces around a record, in different
+                // mixes.
                 let most = [3, 17, 40, 300, 2000][seed as usize % 5];
                 same(&capture, session, &known, &mut || rng.next_u32() as usize % most + 1);
             }
@@ -267,8 +271,8 @@ fn two_records_in_one_piece_are_two_events_and_half_a_record_is_none() {
     }
 }
 
-/// The shapes that come nearest to padding: an empty message, messages of one block and about, and a `bytes` field
-/// of every length whose content is the very padding that its record has.
+/// The shapes that come nearest to padding: an empty message, messages of one block and about, and
+/// a `bytes` field of every length whose content is the very padding that its record has.
 #[test]
 fn padding_inside_a_field_is_no_padding() {
     for dialect in DIALECTS {
@@ -284,7 +288,8 @@ fn padding_inside_a_field_is_no_padding() {
     }
 }
 
-/// Sends a RegCredRequest byte by byte, the first bytes of a Bye right behind its last byte, and then the rest.
+/// Sends a RegCredRequest byte by byte, the first bytes of a Bye right behind its last byte, and
+/// then the rest.
 fn exactly_one_request(dialect: Dialect, msg: &Msg) {
     let (mut server, mut peer) = wire::server(dialect, Limits::server());
     let record = peer.seal(&msg.encode());
@@ -304,8 +309,8 @@ fn exactly_one_request(dialect: Dialect, msg: &Msg) {
     assert!(server.output().is_empty());
 }
 
-/// Like [`exactly_one_request`] for a client that waits for a JoinReply (`Op` 8 is written `08 08`) and an Ack. It takes
-/// a `proper` one and refuses any other, but not before the record ends.
+/// Like [`exactly_one_request`] for a client that waits for a JoinReply (`Op` 8 is written `08 08`)
+/// and an Ack. It takes a `proper` one and refuses any other, but not before the record ends.
 fn exactly_one_reply(dialect: Dialect, msg: &Msg, proper: bool) -> Result<(), Error> {
     let (mut client, mut peer) = wire::client(dialect, roomy(Limits::client()));
     client.register(NOW, wire::token()).unwrap();
@@ -355,8 +360,8 @@ fn pad_like_u64() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// Numbers that no message of the schema uses, those of two-byte keys included. Not 2: a sender that repeats
-/// that retired field could be mistaken (PROTOCOL 4.1).
+/// Numbers that no message of the schema uses, those of two-byte keys included. Not 2: a sender
+/// that repeats that retired field could be mistaken (PROTOCOL 4.1).
 fn unknown_number() -> impl Strategy<Value = u32> {
     prop_oneof![Just(7u32), Just(12), Just(18), Just(19), 24u32..40, 250u32..270, Just(0x1fff_ffff)]
 }
@@ -379,7 +384,8 @@ fn piece() -> impl Strategy<Value = Piece> {
     ]
 }
 
-/// A message of these pieces with `core`, the fields that give it a meaning, after the first `at` of them.
+/// A message of these pieces with `core`, the fields that give it a meaning, after the first `at`
+/// of them.
 fn assemble(core: &Msg, pieces: Vec<Piece>, at: usize) -> Msg {
     let at = at.min(pieces.len());
     let mut msg = Msg::new();

@@ -1,5 +1,5 @@
-//! regCred text (docs/protocol.md section 7): what is written reads back the same, what may vary is accepted, and
-//! everything else is an error that names the line and what was expected there.
+//! regCred text (docs/protocol.md section 7): what is written reads back the same, what may vary is
+//! accepted, and everything else is an error that names the line and what was expected there.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The tests' model of a deployed server dies of each thing that PROTOCOL section 6 names, in both dialects, and of
-//! hand-made bytes.
+//! The tests' model of a deployed server dies of each thing that PROTOCOL section 6 names, in both
+//! dialects, and of hand-made bytes.
 
 mod common;
 mod deployed;

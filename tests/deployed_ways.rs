@@ -1,4 +1,5 @@
-//! What the tests' model of a deployed server does and lives on: all that PROTOCOL section 6 says of it, and the captures.
+//! What the tests' model of a deployed server does and lives on: all that PROTOCOL section 6 says
+//! of it, and the captures.
 
 mod common;
 mod deployed;
@@ -257,7 +258,8 @@ fn two_records_in_one_segment_are_one() {
         assert_eq!(visit.send(&mut server, &two.concat()), Told::Closed(None));
         assert_eq!(server.deaths, []);
     }
-    // Where padding reads as fields they merge, and the second Op counts: eight bytes, and as many times 8.
+    // Where padding reads as fields they merge, and the second Op counts: eight bytes, and as many
+    // times 8.
     let mut server = server(Dialect::Chained);
     let mut visit = Visit::that_said(&mut server, &[member(), create(), join("c")]);
     let first = op(9).bytes(23, [7; 3]);

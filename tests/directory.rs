@@ -1,5 +1,5 @@
-//! Who somebody is never changes in silence: what a directory does when something in it is missing, is another's, is
-//! half made or locked.
+//! Who somebody is never changes in silence: what a directory does when something in it is missing,
+//! is another's, is half made or locked.
 
 mod common;
 

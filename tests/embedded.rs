@@ -1,5 +1,5 @@
-//! The adapters for what has no operating system: a whole enrollment over streams that take a few bytes at a time, whose
-//! calls fail, are interrupted or never return; on clocks made of a counter.
+//! The adapters for what has no operating system: a whole enrollment over streams that take a few
+//! bytes at a time, whose calls fail, are interrupted or never return; on clocks made of a counter.
 
 mod common;
 
@@ -78,7 +78,8 @@ enum Manner {
     Silent,
 }
 
-/// A stream with a registry at its other end, where Bob joins Alice between her second look and her third.
+/// A stream with a registry at its other end, where Bob joins Alice between her second look and her
+/// third.
 #[derive(Clone)]
 struct Line(Rc<RefCell<Far>>);
 

@@ -244,7 +244,8 @@ fn an_answer_about_another_node_or_cluster_is_not_taken() {
     }
 }
 
-// Without a MAC a key in the reply can be changed on the way. Of its own entry a member knows better.
+// Without a MAC a key in the reply can be changed on the way. Of its own entry a member knows
+// better.
 #[test]
 fn other_keys_in_ones_own_place_are_not_taken() {
     for dialect in DIALECTS {

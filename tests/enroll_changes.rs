@@ -1,4 +1,5 @@
-//! Members that come back with other end points, and copies of one member, seen by the others and by itself.
+//! Members that come back with other end points, and copies of one member, seen by the others and
+//! by itself.
 
 mod common;
 
@@ -132,8 +133,9 @@ fn start(setup: &Setup, name: &'static str, n: usize, starts: usize, id: Option<
     Member { wire: enroll(setup, plan, n as u64), name, n, starts }
 }
 
-/// Three members' enrollments, each of which is started again now and then with other end points, in an order drawn from
-/// `seed`. Gives the rosters of those who finished after the last change, and what the registry has at the end.
+/// Three members' enrollments, each of which is started again now and then with other end points,
+/// in an order drawn from `seed`. Gives the rosters of those who finished after the last change,
+/// and what the registry has at the end.
 fn restarts(
     setup: &Setup,
     seed: u64,

@@ -1,4 +1,5 @@
-//! What a registry says of a cluster and cannot be true: a member's enrollment ends with the error that names it.
+//! What a registry says of a cluster and cannot be true: a member's enrollment ends with the error
+//! that names it.
 
 mod common;
 
@@ -20,8 +21,8 @@ fn list(cluster: NodeId, entries: Entries) -> MemberList {
     MemberList::new(cluster, which, entries.into_iter().map(|(_, token)| token).collect()).unwrap()
 }
 
-/// How the enrollment of Alice ends, who joins after Bob, where the answer to the `nth` GetCluster is changed; and what she
-/// is told after she has joined. Carol joins after the second look.
+/// How the enrollment of Alice ends, who joins after Bob, where the answer to the `nth` GetCluster
+/// is changed; and what she is told after she has joined. Carol joins after the second look.
 fn told(
     kind: RegistryKind,
     nth: usize,

@@ -1,4 +1,5 @@
-//! An enrollment never ends a deployed server (the tests' model of one), whenever that is restarted; what is retried ends well.
+//! An enrollment never ends a deployed server (the tests' model of one), whenever that is
+//! restarted; what is retried ends well.
 
 mod common;
 mod deployed;
@@ -305,13 +306,15 @@ fn a_member_that_a_network_would_cut_is_not_sent() {
     let plan = Plan::create_and_join(token("alice", 0, &end_points), cluster("duo", 2, 1));
     for dialect in DIALECTS {
         let world = world(dialect);
-        // Some tunnels leave less room than an Ethernet frame, and a Member within the bound still fits.
+        // Some tunnels leave less room than an Ethernet frame, and a Member within the bound still
+        // fits.
         world.borrow_mut().segment = Enroll::SEGMENT;
         let (_, result) = enroll(&world, dialect, &plan);
         assert!(matches!(result, Err(EnrollError::LargeMember { .. })), "{result:?}");
         assert_eq!((ops(&world), deaths(&world)), (vec![], vec![]));
         assert!(is_done(&enroll(&world, dialect, &create_and_join())));
-        // Who means it: the first of the two segments is not whole blocks, or blocks without an end.
+        // Who means it: the first of the two segments is not whole blocks, or blocks without an
+        // end.
         world.borrow_mut().segment = 1203;
         let plan = Plan { may_end_server: true, ..plan.clone() };
         enroll(&world, dialect, &plan).1.unwrap_err();

@@ -1,5 +1,5 @@
-//! A client takes a reply only if a registry would have written just these bytes; a registry takes what protobuf takes
-//! (PROTOCOL 4.1).
+//! A client takes a reply only if a registry would have written just these bytes; a registry takes
+//! what protobuf takes (PROTOCOL 4.1).
 
 mod common;
 
@@ -130,8 +130,8 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-/// All that the deployed clients and servers were seen to say: each side takes what it is meant for, and would write it
-/// just so.
+/// All that the deployed clients and servers were seen to say: each side takes what it is meant
+/// for, and would write it just so.
 #[test]
 fn every_captured_message_is_taken_and_written_so_again() {
     let counts = vectors::all().map(|capture| {

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The built example beside this test's own binary. `cargo test` builds both; with `--test examples` alone it
-/// does not.
+/// The built example beside this test's own binary. `cargo test` builds both; with `--test
+/// examples` alone it does not.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
@@ -73,7 +73,8 @@ fn examples_are_short() {
     }
 }
 
-/// What the front page shows is all that there is to it: nothing is defined where a reader does not see it.
+/// What the front page shows is all that there is to it: nothing is defined where a reader does not
+/// see it.
 #[test]
 fn the_front_page_hides_nothing() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));

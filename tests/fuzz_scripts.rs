@@ -1,5 +1,6 @@
-//! Seeds made by hand, in the form of each body's scripts: whole conversations, and what can disturb them. The test
-//! says that the files are those; `XLREG_WRITE_SEEDS=1 cargo test --test fuzz_scripts` writes them.
+//! Seeds made by hand, in the form of each body's scripts: whole conversations, and what can
+//! disturb them. The test says that the files are those; `XLREG_WRITE_SEEDS=1 cargo test --test
+//! fuzz_scripts` writes them.
 
 mod common;
 

@@ -1,5 +1,6 @@
-//! The fuzzers' seeds: captured conversations, in the form of each body's scripts (`src/fuzz`). The test says that the
-//! files are those; `XLREG_WRITE_SEEDS=1 cargo test --test fuzz_seeds` writes them.
+//! The fuzzers' seeds: captured conversations, in the form of each body's scripts (`src/fuzz`). The
+//! test says that the files are those; `XLREG_WRITE_SEEDS=1 cargo test --test fuzz_seeds` writes
+//! them.
 
 mod common;
 
@@ -97,7 +98,8 @@ fn messages(capture: &Capture) -> BTreeMap<String, &Step> {
         .collect()
 }
 
-/// Each message under the usual limits, and under each that it may go beyond; and what no capture has.
+/// Each message under the usual limits, and under each that it may go beyond; and what no capture
+/// has.
 fn codec(capture: &Capture, seeds: &mut Seeds) {
     for (name, step) in messages(capture) {
         let small: &[u8] = if tokens(&step.plain).is_empty() { &[] } else { &[1, 2, 4, 16] };

@@ -1,4 +1,5 @@
-//! Byte for byte the deployed wire: every captured session, both roles (docs/protocol.md section 8).
+//! Byte for byte the deployed wire: every captured session, both roles (docs/protocol.md section
+//! 8).
 
 mod common;
 
@@ -201,7 +202,8 @@ fn each_session(test: impl Fn(&'static dyn Provider, &Capture, &Captured)) {
     }
 }
 
-/// The members' own signatures are the captured ones: same key, same bytes, whatever the blinding draws.
+/// The members' own signatures are the captured ones: same key, same bytes, whatever the blinding
+/// draws.
 #[test]
 fn signatures_are_the_captured_ones() {
     each_session(|provider, capture, session| {
@@ -246,8 +248,8 @@ fn client_accepts_either_placement_of_its_salt() {
     assert_eq!(accept(&plain), Err(xlreg::session::Error::Handshake));
 }
 
-/// The two captured credentials read and write back: what we write differs only in the blank lines that deployed
-/// servers leave after each key (PROTOCOL 7).
+/// The two captured credentials read and write back: what we write differs only in the blank lines
+/// that deployed servers leave after each key (PROTOCOL 7).
 #[test]
 fn regcred_round_trips() {
     for capture in vectors::all() {

@@ -1,5 +1,5 @@
-//! Who a node is: the bounds of every identity type, key pairs in all their forms, identities kept in a
-//! directory, and nothing secret in any `Debug` text.
+//! Who a node is: the bounds of every identity type, key pairs in all their forms, identities kept
+//! in a directory, and nothing secret in any `Debug` text.
 
 mod common;
 
@@ -266,8 +266,8 @@ fn what_is_no_private_key_is_refused() {
     ] {
         assert_eq!(SigKeyPair::from_pem(text).err(), Some(error));
     }
-    // The parts of a key must fit together. Damage that is not seen must not matter either: a wrong CRT part
-    // would give signatures from which anyone could compute the key.
+    // The parts of a key must fit together. Damage that is not seen must not matter either: a wrong
+    // CRT part would give signatures from which anyone could compute the key.
     let signature = key.sign(b"message", &mut Seeded::new(1)).unwrap();
     for at in (0..der.len()).step_by(3) {
         let mut damaged = der.to_vec();

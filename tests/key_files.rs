@@ -1,5 +1,5 @@
-//! Private keys as people have them: real files of OpenSSL and OpenSSH (`tests/vectors/keys/make`), in every form that is read;
-//! and what is given instead, each named for what it is.
+//! Private keys as people have them: real files of OpenSSL and OpenSSH (`tests/vectors/keys/make`),
+//! in every form that is read; and what is given instead, each named for what it is.
 
 mod common;
 
@@ -229,7 +229,8 @@ fn der(name: &str) -> Vec<u8> {
     Base64::decode_vec(&lines.collect::<String>()).unwrap()
 }
 
-/// Every number of a key, damaged in every place: nothing is passed over because it could be computed.
+/// Every number of a key, damaged in every place: nothing is passed over because it could be
+/// computed.
 #[test]
 fn numbers_that_do_not_fit_together_are_refused() {
     let pkcs1 = der("rsa.pkcs1");
@@ -384,7 +385,8 @@ fn what_pkcs8_says_of_a_key_is_heeded() {
     }
 }
 
-/// A pair of primes that fit, but not each other: the crate `rsa` takes none, and it is not called damaged.
+/// A pair of primes that fit, but not each other: the crate `rsa` takes none, and it is not called
+/// damaged.
 #[test]
 fn primes_of_different_size_are_named() {
     assert_eq!(error(file("unbalanced")), Some(KeyPairError::Unbalanced));
@@ -515,7 +517,8 @@ fn a_key_file_in_another_form_is_left_as_it_was_given() {
     }
 }
 
-/// Neither a key nor what somebody took for one is written over or removed, also where the making was cut short.
+/// Neither a key nor what somebody took for one is written over or removed, also where the making
+/// was cut short.
 #[cfg(unix)]
 #[test]
 fn what_somebody_put_there_is_not_replaced_by_another_key() {

@@ -1,6 +1,7 @@
-//! What somebody on the path does to a member list without any key: he has the records, and knows what they say since he
-//! is a member himself. Block *i* decrypts to *D(Cᵢ) ⊕ Cᵢ₋₁*, so he knows *D(Cᵢ)* of every block, and may give it any
-//! text by what he puts before it; that block then is noise (SECURITY.md part 4).
+//! What somebody on the path does to a member list without any key: he has the records, and knows
+//! what they say since he is a member himself. Block *i* decrypts to *D(Cᵢ) ⊕ Cᵢ₋₁*, so he knows
+//! *D(Cᵢ)* of every block, and may give it any text by what he puts before it; that block then is
+//! noise (SECURITY.md part 4).
 
 mod common;
 
@@ -43,7 +44,8 @@ fn known(before: Block, sealed: &[u8], message: &[u8]) -> Vec<Known> {
 struct Forgery(Vec<Block>);
 
 impl Forgery {
-    /// Puts this text there: a block, with one before it that makes it say so. That one is the IV or noise.
+    /// Puts this text there: a block, with one before it that makes it say so. That one is the IV
+    /// or noise.
     fn say(&mut self, with: Known, text: &[u8]) {
         self.0.extend([xor(with.raw, block(text)), with.cipher]);
     }
@@ -84,12 +86,13 @@ fn last(message: &Msg, number: u32) -> &Value {
     &message.0.iter().rev().find(|(n, _)| *n == number).unwrap().1
 }
 
-/// A whole entry replaced: what his changes garble lies in fields that nobody knows, or that come again.
+/// A whole entry replaced: what his changes garble lies in fields that nobody knows, or that come
+/// again.
 #[test]
 fn garbled_blocks_can_not_be_hidden() {
     let (mut client, mut peer) = asking(Dialect::Prefixed, Op::Join);
-    // He made the cluster, and chose its attrs so that a JoinReply fills its blocks; and his name, so that his keys
-    // start where they fit.
+    // He made the cluster, and chose its attrs so that a JoinReply fills its blocks; and his name,
+    // so that his keys start where they fit.
     let join =
         Msg::op(Op::JoinReply).bytes(13, [9; 32]).varint(15, 4).varint(16, 1 << 28).varint(17, 1);
     let end_points = ["10.6.6.6:4000", "10.6.6.6:4001"];
@@ -111,7 +114,8 @@ fn garbled_blocks_can_not_be_hidden() {
 
     let forged = forged(&join, (&his, &first), (&hers, &second));
     let message = Msg::decode(&peer.open(&forged));
-    // As protobuf reads it: the right cluster, and one member with the name and ID of one and the keys of the other.
+    // As protobuf reads it: the right cluster, and one member with the name and ID of one and the
+    // keys of the other.
     assert_eq!(last(&message, 1), &Value::Varint(10));
     assert_eq!(last(&message, 13), &Value::Bytes(vec![9; 32]));
     assert_eq!(last(&message, 20), &Value::Varint(0b100));
@@ -131,7 +135,8 @@ fn garbled_blocks_can_not_be_hidden() {
     assert!(client.output().is_empty() && client.is_finished());
 }
 
-/// The record that says so, made without a key. `join` are the blocks of a JoinReply, the others those of lists.
+/// The record that says so, made without a key. `join` are the blocks of a JoinReply, the others
+/// those of lists.
 fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Vec<u8> {
     let ((his, first), (hers, second)) = (his, hers);
     // Where the first token of either list has its keys; and her ID, 34 bytes before them.
@@ -145,7 +150,8 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
     let len = 5 + 18 + 34 + 297 + (bob - his_keys) + 4 + bob_len;
 
     let mut forgery = Forgery::default();
-    // Op, MemberSet, the head of a token, its name and attrs, and a field that hides the noise behind it.
+    // Op, MemberSet, the head of a token, its name and attrs, and a field that hides the noise
+    // behind it.
     let [low, high] = [len as u8 & 0x7f | 0x80, (len >> 7) as u8];
     let head = [8, 10, 0xa0, 1, 4, 0xaa, 1, low, high, 10, 1, b'a', 16, 0, 0x3a, 16];
     forgery.say(join[0], &head);
@@ -166,7 +172,8 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
     let mut text = [0; 16];
     text[over..over + 2].copy_from_slice(&[0x3a, 30 - over as u8]);
     forgery.say(join[0], &text);
-    // Op once more and the cluster's ID, which are the start of a JoinReply but for one byte; and its end.
+    // Op once more and the cluster's ID, which are the start of a JoinReply but for one byte; and
+    // its end.
     let mut text = [9; 16];
     text[..4].copy_from_slice(&[8, 10, 0x6a, 32]);
     forgery.say(join[0], &text);
@@ -174,8 +181,9 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
     forgery.0.concat()
 }
 
-/// It is no MAC. An entry of the same shape, put behind the start of another from the same session, leaves a seam in
-/// the comms key, where any bytes are a key: her name and ID, his sig key and his ends.
+/// It is no MAC. An entry of the same shape, put behind the start of another from the same session,
+/// leaves a seam in the comms key, where any bytes are a key: her name and ID, his sig key and his
+/// ends.
 #[test]
 fn an_entry_of_the_same_shape_can_still_be_put_into_another() {
     for dialect in pair::DIALECTS {

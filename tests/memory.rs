@@ -1,8 +1,9 @@
-//! What one session takes of the heap at most, measured: the figures of docs/bounds.md, "Memory", are these.
+//! What one session takes of the heap at most, measured: the figures of docs/bounds.md, "Memory",
+//! are these.
 //!
-//! `cargo test --test memory -- --nocapture` prints the table. A session's own blocks are counted, and so are the
-//! events that it hands out; the bytes a test feeds it are not. RSA allocates inside its provider, so sessions are
-//! measured with a provider that does none, and RSA by itself.
+//! `cargo test --test memory -- --nocapture` prints the table. A session's own blocks are counted,
+//! and so are the events that it hands out; the bytes a test feeds it are not. RSA allocates inside
+//! its provider, so sessions are measured with a provider that does none, and RSA by itself.
 
 mod common;
 
@@ -176,8 +177,8 @@ fn filled(message: Msg, len: usize) -> Vec<u8> {
     filled.into_iter().find(|filled| filled.len() == len).unwrap()
 }
 
-/// Feeds a machine in pieces as an adapter does, and polls after each, until something comes of it or it takes no
-/// more. What comes of it is held.
+/// Feeds a machine in pieces as an adapter does, and polls after each, until something comes of it
+/// or it takes no more. What comes of it is held.
 fn drive<M: Machine<Error = Error>>(
     machine: &mut M,
     wire: &[u8],
@@ -260,8 +261,8 @@ fn tiny_fields(op: Op, len: usize) -> Vec<u8> {
     [Msg::op(op).encode(), [7 << 3, 0].repeat(len / 2 - 1)].concat()
 }
 
-/// As many tokens as may be, each with as many ends as may be, all empty: nothing costs a sender less for more
-/// allocations.
+/// As many tokens as may be, each with as many ends as may be, all empty: nothing costs a sender
+/// less for more allocations.
 fn nested(specs: bool) -> Vec<u8> {
     let end_points = [6 << 3 | 2, 0].repeat(8);
     let message = Msg::op(Op::ClusterMembers);
@@ -533,7 +534,8 @@ fn is_as_documented(rows: &[Row], kind: &str) {
         );
         for (measured, told) in measured.into_iter().zip([*prefixed, *chained]) {
             assert!(measured <= *at_most, "{what}: {measured} bytes, over {at_most}");
-            // What is told as measured was; on other machines it is less exact, and only the bound counts.
+            // What is told as measured was; on other machines it is less exact, and only the bound
+            // counts.
             if cfg!(all(target_os = "linux", target_pointer_width = "64")) {
                 let close = measured.abs_diff(told) <= told / 10;
                 assert!(close, "{what}: {measured} bytes, and docs/bounds.md says {told}");

@@ -1,4 +1,5 @@
-//! A client's session and a registry's, wired together: what goes well, in whatever pieces the bytes come.
+//! A client's session and a registry's, wired together: what goes well, in whatever pieces the
+//! bytes come.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Commands at the wrong time: each says why, changes nothing that can be seen, and the session still works.
+//! Commands at the wrong time: each says why, changes nothing that can be seen, and the session
+//! still works.
 
 mod common;
 

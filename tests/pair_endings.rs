@@ -1,5 +1,5 @@
-//! How a session ends before its time: deadlines and ends of stream at each point of the conversation, on each
-//! side, and Hellos that do not open.
+//! How a session ends before its time: deadlines and ends of stream at each point of the
+//! conversation, on each side, and Hellos that do not open.
 
 mod common;
 
@@ -33,7 +33,8 @@ fn impatient(server: bool, dialect: Dialect) -> Setup {
     }
 }
 
-/// Everything stands still until `time` after `since`, and a microsecond before that nothing happens.
+/// Everything stands still until `time` after `since`, and a microsecond before that nothing
+/// happens.
 #[track_caller]
 fn runs_out(pair: &mut Pair, kind: TimerKind, since: Instant, time: Duration) {
     let due = after(since, time);

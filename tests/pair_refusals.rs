@@ -1,5 +1,5 @@
-//! Every refusal of PROTOCOL 6 that a client can provoke: the client sees it, the session is over on both
-//! sides, and the registry is as it was.
+//! Every refusal of PROTOCOL 6 that a client can provoke: the client sees it, the session is over
+//! on both sides, and the registry is as it was.
 
 mod common;
 
@@ -13,7 +13,8 @@ use xlreg::session::{EofAt, Error, Limits};
 
 const END_POINTS: [&str; 2] = ["h:1", "h:2"];
 
-/// After `before` has gone well at a registry made ready by `ready`, `last` is refused by the registry.
+/// After `before` has gone well at a registry made ready by `ready`, `last` is refused by the
+/// registry.
 #[track_caller]
 fn registry_refuses(
     setup: impl Fn(Setup) -> Setup,
@@ -221,7 +222,8 @@ fn one_request_too_many_is_refused() {
     }
 }
 
-/// After `before`, a message that no client session sends is refused by the registry's session for `error`.
+/// After `before`, a message that no client session sends is refused by the registry's session for
+/// `error`.
 #[track_caller]
 fn session_refuses(before: &[Request], message: &Msg, refusal: Refusal, error: &Error) {
     for dialect in DIALECTS {
@@ -255,7 +257,8 @@ fn a_second_member_is_refused() {
     session_refuses(&[member()], &wire::member(), Refusal::WrongState, &wrong);
 }
 
-/// The rest of what can be told; `bad_input.rs` and `bad_tokens.rs` go through all that leads there.
+/// The rest of what can be told; `bad_input.rs` and `bad_tokens.rs` go through all that leads
+/// there.
 #[test]
 fn every_other_refusal_reaches_the_client() {
     let ec =

@@ -1,4 +1,5 @@
-//! Providers of RSA are interchangeable: one suite over each. (`golden.rs` runs the captures over each as well.)
+//! Providers of RSA are interchangeable: one suite over each. (`golden.rs` runs the captures over
+//! each as well.)
 
 mod common;
 
@@ -110,7 +111,8 @@ fn every_provider_verifies_the_same_signatures() {
     }
 }
 
-/// A signature of which every provider must think the same, with the widest exponents that a key may have.
+/// A signature of which every provider must think the same, with the widest exponents that a key
+/// may have.
 #[test]
 fn unusual_keys_that_are_accepted_are_judged_alike() {
     let known = KEYS.sig[0].public_key().components().modulus.to_vec();

@@ -1,4 +1,5 @@
-//! Which changes apply to a registry, and that one which does not follow from its state changes nothing.
+//! Which changes apply to a registry, and that one which does not follow from its state changes
+//! nothing.
 
 mod common;
 

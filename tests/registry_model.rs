@@ -1,4 +1,5 @@
-//! The registry against a tiny model of its rules, over random sequences of requests; and its changes, replayed.
+//! The registry against a tiny model of its rules, over random sequences of requests; and its
+//! changes, replayed.
 
 mod common;
 
@@ -23,7 +24,8 @@ static TOKENS: LazyLock<Vec<Token>> = LazyLock::new(|| {
     all.collect()
 });
 
-/// Which ID a request names: none, the `n`-th that the registry has issued or taken, or one it has never seen.
+/// Which ID a request names: none, the `n`-th that the registry has issued or taken, or one it has
+/// never seen.
 #[derive(Clone, Copy, Debug)]
 enum Pick {
     None,

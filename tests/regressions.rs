@@ -1,5 +1,5 @@
-//! What a cold review found in the sessions and was mended: each test says what holds now, the comment above
-//! it what used to happen.
+//! What a cold review found in the sessions and was mended: each test says what holds now, the
+//! comment above it what used to happen.
 
 mod common;
 
@@ -72,11 +72,13 @@ fn declares(op: Op, len: u64) -> Vec<u8> {
     start
 }
 
-// Rounding the length up to whole blocks overflowed: a panic, or a field that was waited for for ever.
+// Rounding the length up to whole blocks overflowed: a panic, or a field that was waited for for
+// ever.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn without_a_record_limit_a_field_of_all_the_memory_there_is_is_refused() {
-    // 13 bytes come before it: an Op, its key and its length. What is behind it must end in a block that can be.
+    // 13 bytes come before it: an Op, its key and its length. What is behind it must end in a block
+    // that can be.
     let longest = u64::MAX / 16 * 16 - 1 - 13;
     for dialect in DIALECTS {
         for len in longest - 64..=u64::MAX {
@@ -98,7 +100,8 @@ fn without_a_record_limit_a_field_of_all_the_memory_there_is_is_refused() {
     }
 }
 
-/// A message of `len` bytes at least, whose last field starts at `last`, with ten bytes of key and ten of length.
+/// A message of `len` bytes at least, whose last field starts at `last`, with ten bytes of key and
+/// ten of length.
 fn with_long_header(op: Op, last: usize, len: usize) -> Vec<u8> {
     let ten =
         |value: usize| (0..10).map(move |i| (value >> (7 * i)) as u8 & 0x7f | u8::from(i < 9) << 7);
@@ -112,7 +115,8 @@ fn with_long_header(op: Op, last: usize, len: usize) -> Vec<u8> {
     message
 }
 
-/// Gives a machine a record as it has room for it, so much at once, until something comes of it; and what is left.
+/// Gives a machine a record as it has room for it, so much at once, until something comes of it;
+/// and what is left.
 fn trickle<M: Machine>(
     machine: &mut M,
     mut record: &[u8],
@@ -156,8 +160,8 @@ fn keeps_to_its_limit<M: Machine<Error = Error>>(
     }
 }
 
-// Where the header of the first field too many ended in a later block than there was room for, the session
-// waited for bytes that it did not take.
+// Where the header of the first field too many ended in a later block than there was room for, the
+// session waited for bytes that it did not take.
 #[test]
 fn a_record_limit_need_not_be_whole_blocks() {
     let server = |dialect, record| wire::server(dialect, Limits { record, ..Limits::server() });
@@ -178,7 +182,8 @@ fn ec_key() -> Vec<u8> {
     [&head[..], &curve, &[0x5a; 64]].concat()
 }
 
-// What was wrong with the fields was told first, so that a client out of step was sent after the wrong mistake.
+// What was wrong with the fields was told first, so that a client out of step was sent after the
+// wrong mistake.
 #[test]
 fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
     let field = Field::ClusterId;
@@ -270,7 +275,8 @@ fn a_cluster_that_cannot_be_is_not_taken_from_a_registry() {
     }
 }
 
-// What nobody would write any more was still written, so a failed session was not finished before it was.
+// What nobody would write any more was still written, so a failed session was not finished before
+// it was.
 #[test]
 fn a_client_that_fails_has_nothing_more_to_say() {
     for dialect in DIALECTS {

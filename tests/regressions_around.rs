@@ -1,5 +1,5 @@
-//! What a cold review found around the sessions and was mended: each test says what holds now, the comment above it
-//! what used to happen.
+//! What a cold review found around the sessions and was mended: each test says what holds now, the
+//! comment above it what used to happen.
 
 mod common;
 
@@ -43,7 +43,8 @@ fn a_regcred_has_eight_end_points_at_most() {
     }
 }
 
-// Only control characters were escaped, so a registry could turn the line around or begin a new one.
+// Only control characters were escaped, so a registry could turn the line around or begin a new
+// one.
 #[test]
 fn the_words_of_a_registry_are_shown_on_one_line_and_otherwise_as_they_are() {
     let controls = ('\0'..'\u{20}').chain('\u{7f}'..='\u{9f}');
@@ -82,7 +83,8 @@ impl Journal {
     }
 }
 
-// An outcome knew its own change only: a reply could tell of another session's, which was not durable yet.
+// An outcome knew its own change only: a reply could tell of another session's, which was not
+// durable yet.
 #[test]
 fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     let mut journal =
@@ -173,8 +175,8 @@ fn a_first_pause_of_nothing_grows_like_any_other() {
 
 // Identities in a directory.
 
-// Only the making of an identity was locked, not the time until its ID was kept: two nodes could be issued one
-// each.
+// Only the making of an identity was locked, not the time until its ID was kept: two nodes could be
+// issued one each.
 #[test]
 fn a_locked_directory_is_busy_until_the_lock_is_dropped() {
     let root = tempfile::tempdir().unwrap();
@@ -201,7 +203,8 @@ fn a_locked_directory_is_busy_until_the_lock_is_dropped() {
 
 const FILES: [&str; 4] = ["comms_key.pem", "id", "name", "sig_key.pem"];
 
-/// Which files are other ones than at the last look, by inode: a file that is written anew is renamed into place.
+/// Which files are other ones than at the last look, by inode: a file that is written anew is
+/// renamed into place.
 #[cfg(unix)]
 fn rewritten(dir: &Path, seen: &mut [u64; 4]) -> Vec<&'static str> {
     use std::os::unix::fs::MetadataExt;
@@ -461,7 +464,8 @@ fn a_transport_that_takes_nothing_or_fails_otherwise_is_an_io_error() {
     }
 }
 
-// A deadline that passes between two calls would arm the socket with zero, which the system refuses.
+// A deadline that passes between two calls would arm the socket with zero, which the system
+// refuses.
 #[test]
 fn a_transport_is_not_armed_with_a_deadline_that_has_passed() {
     let (clock, shortest) = (Clock::start(), Duration::from_micros(1));

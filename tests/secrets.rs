@@ -1,7 +1,8 @@
-//! Key material stays where it is: it is in no `Debug` text, and what held it is wiped before it is freed.
+//! Key material stays where it is: it is in no `Debug` text, and what held it is wiped before it is
+//! freed.
 //!
-//! What a test can see of wiping is the heap: an allocator looks at every block that is freed. What it cannot see is in
-//! docs/bounds.md, "What is wiped".
+//! What a test can see of wiping is the heap: an allocator looks at every block that is freed. What
+//! it cannot see is in docs/bounds.md, "What is wiped".
 
 mod common;
 #[path = "secrets/watching.rs"]
@@ -47,7 +48,8 @@ impl Open for Masked {
     }
 }
 
-/// The seeds of a conversation's two sessions. Each test has its own, so that none finds the keys of another.
+/// The seeds of a conversation's two sessions. Each test has its own, so that none finds the keys
+/// of another.
 #[derive(Clone, Copy)]
 struct Seeds {
     client: u64,
@@ -60,7 +62,8 @@ impl Seeds {
     }
 }
 
-/// What both sides draw for the handshake (PROTOCOL 3.3): the one-shot key and the session key, and the salts.
+/// What both sides draw for the handshake (PROTOCOL 3.3): the one-shot key and the session key, and
+/// the salts.
 struct Draws {
     keys: [Vec<u8>; 2],
     salts: [Vec<u8>; 2],
@@ -107,7 +110,8 @@ fn new_server(dialect: Dialect, seeds: Seeds) -> Session<Server> {
 /// Every step of a whole conversation; there are four, the last of which is good-bye.
 const STEPS: usize = 4;
 
-/// Plays so many steps of a conversation with both ends on the heap, shows all there is to see, and gives both ends.
+/// Plays so many steps of a conversation with both ends on the heap, shows all there is to see, and
+/// gives both ends.
 fn play(
     dialect: Dialect,
     seeds: Seeds,
@@ -166,7 +170,8 @@ fn play(
 
 /// Makes an open session fail: noise for a record.
 fn fail<R: xlreg::session::Role>(session: &mut Session<R>) -> Option<Error> {
-    // As much as there is room for, so that a length the noise happens to declare is not just waited for.
+    // As much as there is room for, so that a length the noise happens to declare is not just
+    // waited for.
     let noise = vec![0x5a; session.recv_room()];
     session.receive(NOW, &noise);
     session.poll_event().err()
@@ -185,7 +190,8 @@ fn says_nothing(text: &str, secrets: &[String]) {
     assert_eq!(said, None, "in {text}");
 }
 
-/// What `Debug` writes of a value, and nothing if its type has none: so that one that gets it is looked at.
+/// What `Debug` writes of a value, and nothing if its type has none: so that one that gets it is
+/// looked at.
 macro_rules! debug_of {
     ($value:expr) => {{
         #[allow(unused_imports, reason = "one or the other")]
@@ -419,7 +425,8 @@ fn no_block_is_freed_with_a_session_s_key_in_it() {
     }
 }
 
-/// What this library writes and reads of private keys: PEM and DER. What the crate `rsa` computes with is its own.
+/// What this library writes and reads of private keys: PEM and DER. What the crate `rsa` computes
+/// with is its own.
 #[test]
 fn no_block_is_freed_with_the_text_of_a_private_key_in_it() {
     let node = identity("node", 2);
@@ -468,8 +475,8 @@ fn no_block_is_freed_with_the_plaintext_of_a_hello_in_it() {
 #[cfg(target_os = "linux")]
 static LOOKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// How often bytes are in this process's memory: elsewhere, and on this thread's stack. They are given masked, so as not
-/// to be found themselves.
+/// How often bytes are in this process's memory: elsewhere, and on this thread's stack. They are
+/// given masked, so as not to be found themselves.
 #[cfg(target_os = "linux")]
 fn copies_in_memory(masked: &[u8]) -> (usize, usize) {
     use std::os::unix::fs::FileExt;
@@ -486,7 +493,8 @@ fn copies_in_memory(masked: &[u8]) -> (usize, usize) {
     for [start, end] in writable {
         let is_stack = (start..end).contains(&own);
         for at in (start..end).step_by(4096) {
-            // What cannot be read is no memory of ours; the last page of a range is read without what is behind it.
+            // What cannot be read is no memory of ours; the last page of a range is read without
+            // what is behind it.
             let len = memory.read_at(&mut page, at).unwrap_or(0);
             // Few pages have all of these bytes anywhere; the others need no closer look.
             if !masked.iter().all(|byte| page[..len].contains(&(byte ^ MASK))) {
@@ -506,8 +514,8 @@ fn copies_in_memory(masked: &[u8]) -> (usize, usize) {
     (elsewhere, on_stack)
 }
 
-/// The whole process, while sessions are open and after they are gone. What calls leave on the stack is told and not
-/// judged: a language without a say in that cannot promise it.
+/// The whole process, while sessions are open and after they are gone. What calls leave on the
+/// stack is told and not judged: a language without a say in that cannot promise it.
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_of_a_session_s_keys_is_left_in_memory() {
@@ -522,7 +530,8 @@ fn nothing_of_a_session_s_keys_is_left_in_memory() {
             copies.map(|(elsewhere, _)| elsewhere)
         };
         let end_points = play(dialect, seeds, 2, &mut |_| ());
-        // Each side has the session key twice, to read and to write with, and the one-shot key no more.
+        // Each side has the session key twice, to read and to write with, and the one-shot key no
+        // more.
         assert_eq!(copies(), [0, 4], "{dialect}, open");
         drop(end_points);
         assert_eq!(copies(), [0, 0], "{dialect}, gone");

@@ -1,5 +1,6 @@
-//! Values and their texts go both ways: what `Display` writes, `FromStr` reads as the same value, and what is read of any
-//! text is written so that it reads the same. So it is for bytes and numbers.
+//! Values and their texts go both ways: what `Display` writes, `FromStr` reads as the same value,
+//! and what is read of any text is written so that it reads the same. So it is for bytes and
+//! numbers.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! The tokio adapter: its futures may be dropped at every poll, deadlines hold, and a whole cluster forms over it.
+//! The tokio adapter: its futures may be dropped at every poll, deadlines hold, and a whole cluster
+//! forms over it.
 
 #![cfg(feature = "tokio")]
 
@@ -56,15 +57,15 @@ fn server_session(clock: &Clock) -> Session<Server> {
     Session::<Server>::new(clock.now(), config, Seeded::new(4))
 }
 
-/// Polls a future once and drops it. Without tokio's budget of operations between two yields: there is no
-/// yield here.
+/// Polls a future once and drops it. Without tokio's budget of operations between two yields: there
+/// is no yield here.
 async fn once<F: Future>(future: F) -> Poll<F::Output> {
     let mut future = pin!(unconstrained(future));
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
-/// Every future of both sides is polled once and dropped, over a pipe of `width` bytes, so that it is dropped
-/// at every await there is. What the client is told must not depend on it.
+/// Every future of both sides is polled once and dropped, over a pipe of `width` bytes, so that it
+/// is dropped at every await there is. What the client is told must not depend on it.
 #[tokio::test(start_paused = true)]
 async fn a_future_dropped_at_any_await_loses_nothing() {
     let mut told = Vec::new();

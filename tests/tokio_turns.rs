@@ -1,4 +1,5 @@
-//! A connection that always finds something to do lets others have their turn. Counted in polls and requests, not in time.
+//! A connection that always finds something to do lets others have their turn. Counted in polls and
+//! requests, not in time.
 
 #![cfg(feature = "tokio")]
 
@@ -110,8 +111,8 @@ fn requests(
     bytes
 }
 
-/// With all of its requests there and all of its replies taken, a connection answers eight of them in each poll, though
-/// nothing of tokio's own holds it back.
+/// With all of its requests there and all of its replies taken, a connection answers eight of them
+/// in each poll, though nothing of tokio's own holds it back.
 #[tokio::test]
 async fn a_connection_that_pipelines_answers_a_few_requests_a_poll() {
     const REQUESTS: usize = 1000;
@@ -141,7 +142,8 @@ async fn a_connection_that_pipelines_answers_a_few_requests_a_poll() {
     assert!(polls <= 2 * REQUESTS / EVENTS, "{polls} polls: it does not do less either");
 }
 
-/// Beside spinners that have everything ready, somebody's request waits for one turn of each, and not for all they have.
+/// Beside spinners that have everything ready, somebody's request waits for one turn of each, and
+/// not for all they have.
 #[tokio::test]
 async fn a_bystander_waits_for_one_turn_of_each_spinner() {
     const SPINNERS: usize = 5;
@@ -181,7 +183,8 @@ async fn a_bystander_waits_for_one_turn_of_each_spinner() {
     }
 }
 
-/// Always ready: gives one byte at a time for ever, and takes so many at a time. Counts calls and bytes.
+/// Always ready: gives one byte at a time for ever, and takes so many at a time. Counts calls and
+/// bytes.
 struct Willing {
     takes: usize,
     calls: Arc<AtomicUsize>,
@@ -270,8 +273,9 @@ impl Machine for Silent {
     }
 }
 
-/// Whether its peer reads or writes, a byte or a lot at a time: a poll ends after so many calls and so many bytes. Each
-/// future is dropped after its one poll, which must not begin the turn anew for ever.
+/// Whether its peer reads or writes, a byte or a lot at a time: a poll ends after so many calls and
+/// so many bytes. Each future is dropped after its one poll, which must not begin the turn anew for
+/// ever.
 #[tokio::test]
 async fn a_peer_whose_stream_is_always_ready_is_left_after_a_while() {
     for (output, takes) in [(0, 1), (1 << 20, 1), (1 << 20, 10_000), (1 << 20, 1 << 20)] {

@@ -1,8 +1,8 @@
-//! One failure for whatever is wrong: the peer sees the same close, byte for byte, and our caller the same opaque
-//! error, so that nobody can be made to tell which part of a decryption went wrong.
+//! One failure for whatever is wrong: the peer sees the same close, byte for byte, and our caller
+//! the same opaque error, so that nobody can be made to tell which part of a decryption went wrong.
 //!
-//! Every kind of damage is played through and everything that can be seen of the session from outside is compared,
-//! within these classes:
+//! Every kind of damage is played through and everything that can be seen of the session from
+//! outside is compared, within these classes:
 //!
 //! | Class | Role | What is wrong | What comes of it |
 //! | --- | --- | --- | --- |
@@ -12,9 +12,10 @@
 //! | record | both | whatever is no message: padding, lengths, sizes, protobuf, another key | silence, `BadRecord` |
 //! | no end | both | whatever may still become a message | nothing, then `Eof(Record)` or `Timeout(Idle)` |
 //!
-//! The classes themselves can be told apart: a record whose plaintext may still become a message is waited for, one
-//! that cannot is met with a close at once, and one that is a proper message which may not stand is answered with an
-//! Error that says why (PROTOCOL 2, 4.1). docs/bounds.md, "What a peer can tell", says what that is worth to whom.
+//! The classes themselves can be told apart: a record whose plaintext may still become a message is
+//! waited for, one that cannot is met with a close at once, and one that is a proper message which
+//! may not stand is answered with an Error that says why (PROTOCOL 2, 4.1). docs/bounds.md, "What a
+//! peer can tell", says what that is worth to whom.
 
 mod common;
 #[path = "uniform_failure/counted.rs"]
@@ -67,8 +68,8 @@ where
     }
 }
 
-/// All that is seen from the moment a session has what is wrong with it, to its end and beyond: polled twice, given
-/// more, told of time and of the end, its output taken.
+/// All that is seen from the moment a session has what is wrong with it, to its end and beyond:
+/// polled twice, given more, told of time and of the end, its output taken.
 fn ending<R: Role>(session: &mut Session<R>) -> Vec<String>
 where
     R::Event: Debug,
@@ -157,8 +158,9 @@ fn a_hello_fails_in_one_way_whatever_is_wrong_with_it() {
     assert_uniform("Hello", &Error::Handshake, traces);
 }
 
-/// RFC 8017 wants an encoding to start with zero, and later guidance wants nobody to look: Manger's attack lives on being
-/// told. A Hello that starts otherwise is told from none: it opens as a good one does, or fails as all others do.
+/// RFC 8017 wants an encoding to start with zero, and later guidance wants nobody to look: Manger's
+/// attack lives on being told. A Hello that starts otherwise is told from none: it opens as a good
+/// one does, or fails as all others do.
 #[test]
 fn the_first_byte_of_an_encoding_is_never_told() {
     let starting_with = |first| oaep(&[0x33; 44], |_| (), |all| all[0] = first);
@@ -178,7 +180,8 @@ fn the_first_byte_of_an_encoding_is_never_told() {
     }
 }
 
-/// A caller that refuses to open a Hello ends the session as one that does not open does, seen from the client.
+/// A caller that refuses to open a Hello ends the session as one that does not open does, seen from
+/// the client.
 #[test]
 fn a_hello_that_is_refused_looks_like_one_that_does_not_open() {
     let end = |refuse: bool| {
@@ -379,7 +382,8 @@ enum Place {
 
 const PLACES: [Place; 3] = [Place::New, Place::Known, Place::Behind];
 
-/// A registry's session in this place, and a record's worth of trouble for it; the request it owes an answer to.
+/// A registry's session in this place, and a record's worth of trouble for it; the request it owes
+/// an answer to.
 fn server_gets(
     dialect: Dialect,
     place: Place,
@@ -399,7 +403,8 @@ fn server_gets(
     (server, Some(id))
 }
 
-/// What is seen of it; a request in front is answered, and what was wrong behind it shows only then.
+/// What is seen of it; a request in front is answered, and what was wrong behind it shows only
+/// then.
 fn server_trace((mut server, owed): (Session<Server>, Option<RequestId>)) -> Vec<String> {
     let mut trace = Vec::new();
     if let Some(id) = owed {
@@ -544,7 +549,8 @@ fn bad_paddings() -> Vec<(String, Vec<u8>)> {
     kinds
 }
 
-/// A record that decrypts to noise: under another key, with blocks that changed places, or never encrypted.
+/// A record that decrypts to noise: under another key, with blocks that changed places, or never
+/// encrypted.
 fn noise(peer: &mut Peer, n: u64) -> Vec<u8> {
     let record = |peer: &mut Peer| peer.seal(&member().encode());
     match n % 3 {
@@ -561,8 +567,8 @@ fn noise(peer: &mut Peer, n: u64) -> Vec<u8> {
     }
 }
 
-/// Whether a session that got something bad refuses it or goes on waiting, and what is seen to its end; `None` if it is
-/// a proper message by chance.
+/// Whether a session that got something bad refuses it or goes on waiting, and what is seen to its
+/// end; `None` if it is a proper message by chance.
 fn silence<R: Role>(mut session: Session<R>) -> Option<(bool, Vec<String>)>
 where
     R::Event: Debug,
@@ -575,7 +581,8 @@ where
     }
 }
 
-/// Some of it reads as fields that have no end yet, and is waited for: two classes, and nothing between them.
+/// Some of it reads as fields that have no end yet, and is waited for: two classes, and nothing
+/// between them.
 #[test]
 fn bad_padding_and_other_keys_fail_as_any_other_record_does() {
     let paddings = bad_paddings();

@@ -1,4 +1,5 @@
-//! A client's records go out whole and one at a time: a deployed server ends by one that is cut, or by what follows it.
+//! A client's records go out whole and one at a time: a deployed server ends by one that is cut, or
+//! by what follows it.
 
 mod common;
 

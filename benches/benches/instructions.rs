@@ -1,5 +1,5 @@
-//! Instructions under callgrind: the same in every run, so they show what times cannot. Needs valgrind, and
-//! `cargo install --locked gungraun-runner` of the version in Cargo.lock.
+//! Instructions under callgrind: the same in every run, so they show what times cannot. Needs
+//! valgrind, and `cargo install --locked gungraun-runner` of the version in Cargo.lock.
 
 use std::hint::black_box;
 

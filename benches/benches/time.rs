@@ -72,7 +72,8 @@ mod decode_42_kb {
     }
 }
 
-/// ClusterMembers, 64 members: what a registry does from the reply to the bytes, and what the crates below do.
+/// ClusterMembers, 64 members: what a registry does from the reply to the bytes, and what the
+/// crates below do.
 mod encode_42_kb {
     use super::*;
 

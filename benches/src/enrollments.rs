@@ -1,4 +1,5 @@
-//! Whole enrollments in memory, RSA apart: an `Enroll` and a registry's session with scripted answers.
+//! Whole enrollments in memory, RSA apart: an `Enroll` and a registry's session with scripted
+//! answers.
 
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, Plan};

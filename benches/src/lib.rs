@@ -1,4 +1,5 @@
-//! The work that is measured: sessions without sockets, and the same bytes by the crates below them.
+//! The work that is measured: sessions without sockets, and the same bytes by the crates below
+//! them.
 
 mod daemon;
 mod enrollments;

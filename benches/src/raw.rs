@@ -1,5 +1,5 @@
-//! What a ClusterMembers costs in the crates below: the cipher and prost, with no rule for where a record ends, no
-//! check of a field and no limit.
+//! What a ClusterMembers costs in the crates below: the cipher and prost, with no rule for where a
+//! record ends, no check of a field and no limit.
 
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};

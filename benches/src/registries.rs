@@ -9,8 +9,8 @@ use crate::{Seeded, credential, identity, token};
 /// Members of each cluster.
 const MEMBERS: usize = 8;
 
-/// A registry with so many clusters of eight, and clients of its members. The members are the same nodes in every
-/// cluster, so that a million clusters fit into memory.
+/// A registry with so many clusters of eight, and clients of its members. The members are the same
+/// nodes in every cluster, so that a million clusters fit into memory.
 pub struct Registries {
     registry: Registry,
     clients: Vec<ClientState>,

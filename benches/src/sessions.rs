@@ -57,8 +57,8 @@ impl Default for Shake {
     }
 }
 
-/// An open session on each side, past Member, and what passes between them over and over: in the prefixed dialect a
-/// record can be received again.
+/// An open session on each side, past Member, and what passes between them over and over: in the
+/// prefixed dialect a record can be received again.
 pub struct Sessions {
     client: Session<Client>,
     server: Session<Server>,

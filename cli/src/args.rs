@@ -92,7 +92,8 @@ Examples:
 }
 
 impl Command {
-    /// Whether the command was asked to tell how it comes along as JSON: then all that is on stderr is JSON.
+    /// Whether the command was asked to tell how it comes along as JSON: then all that is on stderr
+    /// is JSON.
     pub fn tells_json(&self) -> bool {
         match self {
             Self::Join(args) => args.progress.for_programs(),

@@ -1,7 +1,8 @@
 //! Flags by environment: `--end-point` is also `XLREG_END_POINT`.
 //!
-//! The command line comes before the environment, which comes before a flag's default. A variable that is empty is none. What
-//! contradicts a flag on the command line is not looked at, for nobody typed it.
+//! The command line comes before the environment, which comes before a flag's default. A variable
+//! that is empty is none. What contradicts a flag on the command line is not looked at, for nobody
+//! typed it.
 
 use std::collections::HashSet;
 use std::env;
@@ -15,7 +16,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, 
 use crate::args::Args;
 
 const PREFIX: &str = "XLREG_";
-/// Flags without a variable: `--dialect` is for one server that misstates its version, not for all that are talked to.
+/// Flags without a variable: `--dialect` is for one server that misstates its version, not for all
+/// that are talked to.
 const WITHOUT: [&str; 1] = ["dialect"];
 
 /// The command line as it is, with the variable of each flag.

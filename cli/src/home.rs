@@ -1,7 +1,9 @@
-//! The directory that a registry lives in: its keys, its ID, its store, and the file that clients are given.
+//! The directory that a registry lives in: its keys, its ID, its store, and the file that clients
+//! are given.
 //!
-//! Who a registry is never changes in silence. What is missing, or is not what it was, in a directory that was whole
-//! once, stops the start: nothing new is made in its place. `xlreg init --accept` is how somebody says that it is meant.
+//! Who a registry is never changes in silence. What is missing, or is not what it was, in a
+//! directory that was whole once, stops the start: nothing new is made in its place. `xlreg init
+//! --accept` is how somebody says that it is meant.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -142,7 +144,8 @@ impl Home {
         Ok(identity)
     }
 
-    /// Gives the registry the name asked for, and an ID if it never had one, and looks at what its clients were given.
+    /// Gives the registry the name asked for, and an ID if it never had one, and looks at what its
+    /// clients were given.
     fn settle(&mut self, name: Option<&Name>) -> Result<(), Failure> {
         let mut changed = false;
         if let Some(name) = name.filter(|name| **name != self.identity.name) {
@@ -236,7 +239,8 @@ impl Home {
         Ok(())
     }
 
-    /// Takes what is in the directory for the registry from now on, and makes the store anew if it is gone.
+    /// Takes what is in the directory for the registry from now on, and makes the store anew if it
+    /// is gone.
     pub fn accept(dir: &Path) -> Result<Self, Failure> {
         let failed = |error| cannot_use(dir, error);
         match DirectoryState::of(dir).map_err(failed)? {
@@ -407,8 +411,8 @@ fn refuse_remains(dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// A directory of an earlier version is taken for whole if it is: with an ID, and with a store if clients were ever
-/// told of the registry, unless it goes without.
+/// A directory of an earlier version is taken for whole if it is: with an ID, and with a store if
+/// clients were ever told of the registry, unless it goes without.
 fn refuse_losses(dir: &Path, found: &Identity, memory: bool) -> Result<(), Failure> {
     if found.id.is_none() {
         let path = dir.join("id");
@@ -445,7 +449,8 @@ fn credential_file(tenant: &Tenant) -> PathBuf {
     tenant.credential.map_or_else(|| tenant.dir.join(CREDENTIAL_FILE), Path::to_path_buf)
 }
 
-/// What clients were given is never replaced by another registry's; a new one has given them nothing yet.
+/// What clients were given is never replaced by another registry's; a new one has given them
+/// nothing yet.
 fn refuse_other_credential(path: &Path, this: Option<&Identity>) -> Result<(), Failure> {
     let known = fs::read_to_string(path).ok().and_then(|text| text.parse::<Credential>().ok());
     let Some(known) = known else { return Ok(()) };

@@ -1,5 +1,5 @@
-//! The rosters of complete clusters, kept in a node's directory: what a node can still show where a deployed server
-//! does not take it again.
+//! The rosters of complete clusters, kept in a node's directory: what a node can still show where a
+//! deployed server does not take it again.
 
 use std::fs;
 use std::io;

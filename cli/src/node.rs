@@ -24,7 +24,8 @@ pub struct NodeArgs {
 }
 
 impl NodeArgs {
-    /// The node kept there, or a new one, under the name given from now on. Another command may be about to get its ID.
+    /// The node kept there, or a new one, under the name given from now on. Another command may be
+    /// about to get its ID.
     pub async fn open(&self, stop: &Stop) -> Result<Node, Failure> {
         let (dir, name) = (self.node.clone(), self.name.clone());
         let what = format!("the node in {}: another command makes it known", dir.display());
@@ -39,13 +40,14 @@ pub struct Node {
     pub identity: Identity,
     /// `None` for one that needs no more keeping.
     dir: Option<PathBuf>,
-    /// Held while there is no ID: the node is about to be issued one, and nobody else may come for another
-    /// meanwhile.
+    /// Held while there is no ID: the node is about to be issued one, and nobody else may come for
+    /// another meanwhile.
     lock: Option<DirectoryLock>,
 }
 
 impl Node {
-    /// The node kept in this directory, or a new one, under the name it has; `name` is for a new one.
+    /// The node kept in this directory, or a new one, under the name it has; `name` is for a new
+    /// one.
     pub fn open(dir: &Path, name: Name) -> Result<Self, Failure> {
         let failed = |error| cannot_use(dir, error);
         let lock = DirectoryLock::wait(dir).map_err(failed)?;
@@ -96,7 +98,8 @@ impl Node {
         kept::load(self.dir.as_ref()?, cluster)
     }
 
-    /// Keeps the ID the registry knows the node by: with it, and only with it, the node is recognised again.
+    /// Keeps the ID the registry knows the node by: with it, and only with it, the node is
+    /// recognised again.
     pub fn keep(&mut self, id: NodeId) -> Result<(), Failure> {
         let known = self.identity.id.replace(id);
         if let Some(dir) = &self.dir {
@@ -119,7 +122,8 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-/// Why a node's directory can't be used, and what to do: nobody is given another node for it in silence.
+/// Why a node's directory can't be used, and what to do: nobody is given another node for it in
+/// silence.
 fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
     let dir = dir.display();
     let advice = match &error {

@@ -2,8 +2,8 @@
 
 use xlreg::crypto::SystemRng;
 
-/// A generator for keys, IDs and sessions. Without the system's random numbers nothing can go on: a command ends, a
-/// connection of the daemon too.
+/// A generator for keys, IDs and sessions. Without the system's random numbers nothing can go on: a
+/// command ends, a connection of the daemon too.
 pub fn system() -> SystemRng {
     SystemRng
 }

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
 
-/// The addresses of a `host:port`. A dot at the end of a name says that nothing is to be searched for below some domain;
-/// where it is not found like that it is looked for without, since a hosts file has it so.
+/// The addresses of a `host:port`. A dot at the end of a name says that nothing is to be searched
+/// for below some domain; where it is not found like that it is looked for without, since a hosts
+/// file has it so.
 ///
 /// # Errors
 ///

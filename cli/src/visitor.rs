@@ -1,7 +1,8 @@
-//! The identity of somebody who only looks: one that lasts, for each registry, so that looking leaves nothing behind.
+//! The identity of somebody who only looks: one that lasts, for each registry, so that looking
+//! leaves nothing behind.
 //!
-//! A registry keeps every node that it was ever told of. So a user is one node to it, however often they look, whatever
-//! they look at, and also when several commands look at once.
+//! A registry keeps every node that it was ever told of. So a user is one node to it, however often
+//! they look, whatever they look at, and also when several commands look at once.
 
 use std::env;
 use std::fmt::{Display, Write};
@@ -18,7 +19,8 @@ use crate::random;
 
 /// Where the identities are, below the user's state directory.
 const FOLDER: &str = "xlreg/visitors";
-/// What it is called where it is kept. A command may present it under another name: a registry goes by the ID.
+/// What it is called where it is kept. A command may present it under another name: a registry goes
+/// by the ID.
 const NAME: &str = "guest";
 
 /// Flags of a node that only looks.
@@ -27,15 +29,15 @@ pub const VISITOR_ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs:
 /// A node that only visits.
 #[derive(Debug, clap::Args)]
 pub struct VisitorArgs {
-    /// Where to keep the keys and the ID of who asks [default: one identity of this user for each registry, in
-    /// $XDG_STATE_HOME/xlreg, ~/.local/state/xlreg if that is not set]
+    /// Where to keep the keys and the ID of who asks [default: one identity of this user for each
+    /// registry, in $XDG_STATE_HOME/xlreg, ~/.local/state/xlreg if that is not set]
     #[arg(long, value_name = "DIR")]
     pub node: Option<PathBuf>,
 }
 
 impl VisitorArgs {
-    /// The node kept there, under the name it has or, if it is new, under this one; else who this user is to the
-    /// registry of this credential, under this name.
+    /// The node kept there, under the name it has or, if it is new, under this one; else who this
+    /// user is to the registry of this credential, under this name.
     pub fn open(&self, name: &str, credential: &Credential) -> Result<Node, Failure> {
         let name = name.parse().map_err(Failure::new)?;
         match &self.node {
@@ -49,9 +51,9 @@ impl VisitorArgs {
     }
 }
 
-/// Who this user is to the registry of this credential: for whoever asks without being a node of their own, and for a
-/// question that shall not be asked as one. Its keys have 2048 bits, so that without end points its Member fits into a
-/// segment.
+/// Who this user is to the registry of this credential: for whoever asks without being a node of
+/// their own, and for a question that shall not be asked as one. Its keys have 2048 bits, so that
+/// without end points its Member fits into a segment.
 ///
 /// Where it can't be kept it is made for this time only, and that is told: somebody wants to look.
 ///
@@ -80,7 +82,8 @@ fn state_home() -> Option<PathBuf> {
     let given = env::var_os("XDG_STATE_HOME").filter(|_| cfg!(not(windows))).map(PathBuf::from);
     given.filter(|path| path.is_absolute()).or_else(|| {
         let system = etcetera::choose_base_strategy().ok()?;
-        // Windows has no folder of this kind; what it has for caches stays on the machine, and is not cleaned.
+        // Windows has no folder of this kind; what it has for caches stays on the machine, and is
+        // not cleaned.
         let home = system.state_dir().unwrap_or_else(|| system.cache_dir());
         home.is_absolute().then_some(home)
     })
@@ -96,8 +99,9 @@ fn hex(fingerprint: Fingerprint) -> String {
 
 /// The identity kept there, or a new one.
 ///
-/// It gives itself an ID, as deployed clients do, and has it before the registry hears of it. Were it to wait to be issued
-/// one, a command that is cut off in between would leave a node behind, and two at once had to wait for each other.
+/// It gives itself an ID, as deployed clients do, and has it before the registry hears of it. Were
+/// it to wait to be issued one, a command that is cut off in between would leave a node behind, and
+/// two at once had to wait for each other.
 fn keep(dir: &Path, name: &Name) -> Result<Identity, DirectoryError> {
     match Identity::load(dir) {
         Ok(identity) if identity.id.is_some() => return Ok(identity),

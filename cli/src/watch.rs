@@ -1,7 +1,7 @@
 //! Waiting for the members of a cluster from outside: how many are wanted, and when to look again.
 //!
-//! A registry tells somebody who is not in a cluster who is, and not how many may be. Only the answer to Create tells that
-//! too, and a Create of what is there changes nothing.
+//! A registry tells somebody who is not in a cluster who is, and not how many may be. Only the
+//! answer to Create tells that too, and a Create of what is there changes nothing.
 
 use std::time::Duration;
 
@@ -59,8 +59,8 @@ impl WaitArgs {
     }
 }
 
-/// What asks for the properties of a cluster of this name. It is for a session that has seen the cluster: that is there
-/// then, and stays, so nothing is made.
+/// What asks for the properties of a cluster of this name. It is for a session that has seen the
+/// cluster: that is there then, and stays, so nothing is made.
 pub fn question(name: &Name) -> Create {
     Create { name: name.clone(), max_size: 1, attrs: ClusterAttrs::NONE, end_point_count: 1 }
 }

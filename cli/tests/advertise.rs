@@ -1,4 +1,5 @@
-//! What regCred.dat tells clients: where they get, and what has become of where they were told to come.
+//! What regCred.dat tells clients: where they get, and what has become of where they were told to
+//! come.
 
 #![cfg(target_os = "linux")]
 
@@ -16,8 +17,8 @@ fn directory() -> TempDir {
     temp
 }
 
-/// Starts with these flags and stops again: what regCred.dat says, and what was told at the strictest filter, which stands
-/// beside "listening" too.
+/// Starts with these flags and stops again: what regCred.dat says, and what was told at the
+/// strictest filter, which stands beside "listening" too.
 fn start(dir: &Path, flags: &[&str]) -> Result<(Vec<String>, String), Failed> {
     let mut command = serve(dir, flags);
     command.env("RUST_LOG", "error");

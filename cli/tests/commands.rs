@@ -1,5 +1,5 @@
-//! Every command as people and scripts see it: the real binary against a real registry, its output pinned by
-//! snapshots.
+//! Every command as people and scripts see it: the real binary against a real registry, its output
+//! pinned by snapshots.
 
 mod support;
 

@@ -113,8 +113,8 @@ impl Nuisance {
 }
 
 impl Crowd {
-    /// Keeps up the crowd, all from this thread, until told to stop. Whoever is thrown out comes back. Tells how many are
-    /// there, and how often somebody was thrown out.
+    /// Keeps up the crowd, all from this thread, until told to stop. Whoever is thrown out comes
+    /// back. Tells how many are there, and how often somebody was thrown out.
     fn press(self, way: &Way, there: &AtomicUsize, stop: &AtomicBool) -> usize {
         let settled: Vec<Client> = (0..self.idle / 2)
             .map(|n| way.connect_over(connect(n, way.address), &mut Seeded(n as u64)).unwrap())
@@ -143,7 +143,8 @@ impl Crowd {
     }
 }
 
-/// Honest enrollments, one after the other, by two at a time: all succeed. Gives their latencies, sorted.
+/// Honest enrollments, one after the other, by two at a time: all succeed. Gives their latencies,
+/// sorted.
 fn enrollments(count: usize, way: &Way, name: &str) -> Vec<Duration> {
     let enrollment = |n: usize| {
         let rng = &mut Seeded(n as u64);
@@ -171,9 +172,10 @@ fn told(latencies: &[Duration]) -> String {
     format!("p50 {:?}, p95 {:?}, longest {:?}", at(0.5), at(0.95), at(1.0))
 }
 
-/// What the daemon may take, in KB. It takes 13 MB when it starts and was seen to take 29 MB at most with the full crowd
-/// (12 KB for each of 1,200 connections, and the honest clients' nodes and clusters), in a debug build. Twice that
-/// leaves room for another allocator, and none for a buffer of 64 KB for each connection.
+/// What the daemon may take, in KB. It takes 13 MB when it starts and was seen to take 29 MB at
+/// most with the full crowd (12 KB for each of 1,200 connections, and the honest clients' nodes and
+/// clusters), in a debug build. Twice that leaves room for another allocator, and none for a buffer
+/// of 64 KB for each connection.
 const MEMORY: u64 = 64 * 1024;
 
 #[test]
@@ -229,7 +231,8 @@ const IDLE: u64 = 50_000;
 /// Files of the test and of the daemon beside connections.
 const OTHER_FILES: u64 = 1000;
 
-/// With `XLREG_FULL` 50,000, if the system lets us have as many files; else fewer, and memory in proportion.
+/// With `XLREG_FULL` 50,000, if the system lets us have as many files; else fewer, and memory in
+/// proportion.
 #[test]
 fn idle_connections_take_little_memory() {
     let wanted = if full() { IDLE } else { 2_000 };

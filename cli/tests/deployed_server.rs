@@ -1,5 +1,5 @@
-//! No command ends a deployed server by itself, however it ends and whenever the server is restarted: the real binary
-//! against the tests' model of one.
+//! No command ends a deployed server by itself, however it ends and whenever the server is
+//! restarted: the real binary against the tests' model of one.
 
 #![allow(clippy::duplicate_mod, reason = "both kinds of tests clear the environment by one file")]
 
@@ -30,7 +30,8 @@ const REGISTERED: [u64; 2] = [3, 11];
 /// The question that tells deployed servers from others.
 const ASKED: [u64; 2] = [3, 9];
 
-/// A deployed server with Bob, who joins whatever others have joined; a directory with its regCred and the node Alice.
+/// A deployed server with Bob, who joins whatever others have joined; a directory with its regCred
+/// and the node Alice.
 struct Scene {
     front: Front,
     place: Place,
@@ -369,7 +370,8 @@ fn a_node_that_comes_back_is_told_what_became_of_it() {
         let scene = Scene::new(version);
         let line = format!("{} --create 2", join("duo"));
         scene.check_exit(&line, 0, &JOINED);
-        // Refused by name. Who refuses is asked, since one of this project refuses for another reason.
+        // Refused by name. Who refuses is asked, since one of this project refuses for another
+        // reason.
         let again = [&[3, 5, 7], &ASKED[..]].concat();
         let moved = line.replace("10.0.0.1:4000", "10.0.0.9:9");
         let output = scene.check_exit(&moved, 4, &again);
@@ -448,7 +450,8 @@ fn servers_before_1_5_0_are_refused_by_version() {
     }
 }
 
-/// Who went back from a registry of this project to a deployed server with the same keys may still have its regCred.
+/// Who went back from a registry of this project to a deployed server with the same keys may still
+/// have its regCred.
 #[test]
 fn what_the_server_says_of_itself_counts_and_not_what_a_file_says() {
     let scene = Scene::with_duo(VERSIONS[0]);

@@ -1,5 +1,5 @@
-//! The directories of registries and nodes, as the people meet them who run both: something is missing from one, it is
-//! another's, it is in use, it can only be read, its volume is lost.
+//! The directories of registries and nodes, as the people meet them who run both: something is
+//! missing from one, it is another's, it is in use, it can only be read, its volume is lost.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! What the daemon acknowledged stays true: killed at any moment, stopped under load, over a damaged store.
+//! What the daemon acknowledged stays true: killed at any moment, stopped under load, over a
+//! damaged store.
 
 mod common;
 
@@ -52,8 +53,8 @@ fn assert_calm(log: &str) {
     assert!(!log.contains("panicked"), "{log}");
 }
 
-/// Has six writers write until they have been told so much and a moment more, then ends the daemon, and gives what they
-/// were told.
+/// Has six writers write until they have been told so much and a moment more, then ends the daemon,
+/// and gives what they were told.
 fn write_until(
     seen: usize,
     more: Duration,
@@ -315,7 +316,8 @@ fn a_damaged_store(name: &str, end: impl FnOnce(Daemon)) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// An old store beside the commit counter of a newer one: what is missing is said, not served without.
+/// An old store beside the commit counter of a newer one: what is missing is said, not served
+/// without.
 #[test]
 fn a_store_older_than_its_commit_counter_is_damaged() {
     let mut rng = Seeded::announced(0x6f6c_6465);

@@ -1,7 +1,8 @@
-//! The firmware of `examples/firmware`, on an emulated microcontroller, becomes a member at the real daemon.
+//! The firmware of `examples/firmware`, on an emulated microcontroller, becomes a member at the
+//! real daemon.
 //!
-//! Where Debian's bare-metal compiler or the emulator is missing this says so and tests nothing, unless
-//! `XLREG_REQUIRE_FIRMWARE` is set: then that is a failure.
+//! Where Debian's bare-metal compiler or the emulator is missing this says so and tests nothing,
+//! unless `XLREG_REQUIRE_FIRMWARE` is set: then that is a failure.
 
 #![cfg(unix)]
 

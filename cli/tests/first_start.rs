@@ -1,5 +1,5 @@
-//! Starts that the power ended, and all that a directory may be afterwards: the next start starts, and nobody becomes
-//! somebody else by it. The images are those of `support/power_cut`.
+//! Starts that the power ended, and all that a directory may be afterwards: the next start starts,
+//! and nobody becomes somebody else by it. The images are those of `support/power_cut`.
 //!
 //! `XLREG_FULL=1` walks every image, `XLREG_SEED` chooses which otherwise.
 
@@ -84,7 +84,8 @@ fn json(mut command: Command) -> Result<Value, String> {
     }
 }
 
-/// Starts what an image has, twice: it is who it has been for its clients, and leaves no key astray.
+/// Starts what an image has, twice: it is who it has been for its clients, and leaves no key
+/// astray.
 fn starts_twice(
     told: Option<String>,
     root: &Path,
@@ -176,7 +177,8 @@ fn served() -> (TempDir, String) {
     (temp, identity)
 }
 
-/// Records a start on a directory that is whole, and walks it: whatever is left starts, as the same registry.
+/// Records a start on a directory that is whole, and walks it: whatever is left starts, as the same
+/// registry.
 fn stays_the_same(what: &str, prepare: impl Fn(&Path), flags: &[&str]) {
     if !can_walk() {
         return;

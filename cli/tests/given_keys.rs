@@ -1,5 +1,5 @@
-//! Keys that somebody gives, in `--dir` and in `--node`: used in the form they have, left as they are, and named for what
-//! they are where they can't be used.
+//! Keys that somebody gives, in `--dir` and in `--node`: used in the form they have, left as they
+//! are, and named for what they are where they can't be used.
 
 mod support;
 

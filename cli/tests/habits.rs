@@ -1,5 +1,6 @@
-//! What people are used to: flags by environment, manual pages and completions, files as editors and shells save them,
-//! names with a dot at the end, no colours for whoever wants none, and output that nobody reads to its end.
+//! What people are used to: flags by environment, manual pages and completions, files as editors
+//! and shells save them, names with a dot at the end, no colours for whoever wants none, and output
+//! that nobody reads to its end.
 
 #![cfg(target_os = "linux")]
 

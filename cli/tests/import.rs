@@ -1,4 +1,5 @@
-//! `serve --import-config` with the files of deployed servers: their regCreds stay good, or nothing is done.
+//! `serve --import-config` with the files of deployed servers: their regCreds stay good, or nothing
+//! is done.
 
 #![cfg(target_os = "linux")]
 
@@ -115,7 +116,8 @@ fn a_refused_import_says_why_and_leaves_nothing() {
     }
 }
 
-/// An identity that is there is not overwritten, by another one as little as by one with the same ID and another key.
+/// An identity that is there is not overwritten, by another one as little as by one with the same
+/// ID and another key.
 #[test]
 fn an_import_into_another_registry_s_directory_changes_nothing() {
     let temp = tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! What programs read: every command's JSON as `docs/json-schema.json` says, progress as one object a line, and waiting
-//! for members without being one.
+//! What programs read: every command's JSON as `docs/json-schema.json` says, progress as one object
+//! a line, and waiting for members without being one.
 
 mod support;
 
@@ -212,7 +212,8 @@ fn members_waits_for_those_who_are_missing() {
     }
 }
 
-/// A registry that is gone for a while is waited for; what is known when the time is over is printed.
+/// A registry that is gone for a while is waited for; what is known when the time is over is
+/// printed.
 #[test]
 fn a_wait_outlives_the_registry_and_ends_in_time() {
     let mut place = Place::new();

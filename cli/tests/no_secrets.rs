@@ -1,7 +1,9 @@
-//! What the daemon writes at its most verbose, and what `join` does, holds no private key, session key or salt.
+//! What the daemon writes at its most verbose, and what `join` does, holds no private key, session
+//! key or salt.
 //!
-//! The daemon makes its own keys and its own draws, so the test reads the first from its directory, and decrypts the
-//! HelloReply for the second: the one-shot key it knows, because the client is driven from here with known draws.
+//! The daemon makes its own keys and its own draws, so the test reads the first from its directory,
+//! and decrypts the HelloReply for the second: the one-shot key it knows, because the client is
+//! driven from here with known draws.
 
 #![cfg(target_os = "linux")]
 
@@ -224,7 +226,8 @@ impl Drop for Daemon {
     }
 }
 
-/// A whole enrolment, one that is refused, one that fails, and a Hello that is none; the secrets of all handshakes.
+/// A whole enrolment, one that is refused, one that fails, and a Hello that is none; the secrets of
+/// all handshakes.
 fn sessions(credential: &Credential, address: &str, dialect: Dialect) -> Vec<u8> {
     let config = ClientConfig { dialect, ..ClientConfig::new(credential) };
     let token = identity("node", 1);

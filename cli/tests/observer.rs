@@ -1,4 +1,5 @@
-//! The port for scrapers and load balancers: what it answers, in which format, and to whom when many come.
+//! The port for scrapers and load balancers: what it answers, in which format, and to whom when
+//! many come.
 
 #![cfg(target_os = "linux")]
 
@@ -143,7 +144,8 @@ fn metrics_come_in_the_format_that_is_asked_for() {
     assert!(!answer.body.contains("# EOF"), "{}", answer.body);
 }
 
-/// While a client keeps the orderly stop from being over, nobody else should come, and nothing is wrong.
+/// While a client keeps the orderly stop from being over, nobody else should come, and nothing is
+/// wrong.
 #[test]
 fn a_registry_that_stops_is_alive_and_not_ready() {
     let (_temp, mut daemon, address) = start();
@@ -194,8 +196,8 @@ fn what_comes_with_a_request_is_not_waited_for() {
     }
 }
 
-/// Every place there is is taken, several times over, by such as do not ask, do not come to an end, or do not read
-/// their answers.
+/// Every place there is is taken, several times over, by such as do not ask, do not come to an end,
+/// or do not read their answers.
 #[test]
 fn slow_ones_give_way_to_a_health_check() {
     let (_temp, _daemon, address) = start();

@@ -1,5 +1,5 @@
-//! The steps of a first start in `docs/operating.md`, run as they are written: only files are elsewhere, the port is a
-//! free one, and what is not here (systemd, Docker) is played.
+//! The steps of a first start in `docs/operating.md`, run as they are written: only files are
+//! elsewhere, the port is a free one, and what is not here (systemd, Docker) is played.
 
 mod common;
 

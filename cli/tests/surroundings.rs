@@ -1,4 +1,5 @@
-//! What surrounds the daemon and is out of luck: a log that nobody reads, full disks, signals, a service manager.
+//! What surrounds the daemon and is out of luck: a log that nobody reads, full disks, signals, a
+//! service manager.
 
 #![cfg(target_os = "linux")]
 
@@ -38,7 +39,8 @@ fn visit(way: &Way, name: &str) {
     client.bye().unwrap();
 }
 
-/// Connections that say nothing, each of which is worth a line at the most verbose, until the log has lost some.
+/// Connections that say nothing, each of which is worth a line at the most verbose, until the log
+/// has lost some.
 fn until_lines_are_lost(address: &str, metrics: &str) {
     until("lines of the log are lost", || {
         for _ in 0..500 {

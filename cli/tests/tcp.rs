@@ -1,4 +1,5 @@
-//! The real binary over real TCP: a registry, members that join, and what they are told when they may not.
+//! The real binary over real TCP: a registry, members that join, and what they are told when they
+//! may not.
 
 #[path = "common/bare.rs"]
 mod bare;

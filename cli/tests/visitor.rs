@@ -1,4 +1,5 @@
-//! Looking leaves nothing behind: who asks without a node of their own is one node to a registry, however often they ask.
+//! Looking leaves nothing behind: who asks without a node of their own is one node to a registry,
+//! however often they ask.
 
 #![cfg(target_os = "linux")]
 
@@ -173,7 +174,8 @@ fn a_home_that_can_only_be_read_is_enough_if_it_is_known_there() {
     assert_eq!(place.nodes(), 2.0);
 }
 
-/// The command as somebody else, who may get at everything that it needs; `None` where that can't be had.
+/// The command as somebody else, who may get at everything that it needs; `None` where that can't
+/// be had.
 fn somebody(place: &Place, inner: &Command, user: &str) -> Option<Command> {
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         println!("SKIPPED: another user's command, for want of root's rights");
@@ -232,7 +234,8 @@ fn a_damaged_identity_is_not_replaced_in_silence() {
     assert_eq!(told(place.command(MEMBERS, &place.state())), "");
 }
 
-/// It is also what asks a registry whose kind is not known, and to those every record must be one segment.
+/// It is also what asks a registry whose kind is not known, and to those every record must be one
+/// segment.
 #[test]
 fn its_member_record_fits_into_a_segment() {
     const SEGMENT: usize = 1200;

@@ -1,5 +1,5 @@
-//! Tells the linker how memory is laid out. Here and not in `.cargo/config.toml`, which is read only by a cargo
-//! that is started in this directory.
+//! Tells the linker how memory is laid out. Here and not in `.cargo/config.toml`, which is read
+//! only by a cargo that is started in this directory.
 
 use std::{env, error::Error, fs, path::Path};
 

@@ -1,4 +1,5 @@
-//! Blocking I/O, feature `std`: over a [`TcpStream`] with deadlines, or over any [`Read`] + [`Write`] without.
+//! Blocking I/O, feature `std`: over a [`TcpStream`] with deadlines, or over any [`Read`] +
+//! [`Write`] without.
 //!
 //! ```no_run
 //! use std::net::TcpStream;
@@ -81,9 +82,9 @@ impl Transport for &TcpStream {
     }
 }
 
-/// Any stream as a [`Transport`]: its calls take as long as they take, and deadlines are noticed only between them.
-/// Calls that fail with [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] have run out of time, if the stream
-/// has a notion of it.
+/// Any stream as a [`Transport`]: its calls take as long as they take, and deadlines are noticed
+/// only between them. Calls that fail with [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`]
+/// have run out of time, if the stream has a notion of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Untimed<S>(pub S);
 

@@ -15,8 +15,9 @@ pub trait Transport {
     /// How it fails for good.
     type Error;
 
-    /// Reads what there is, one byte at least, and blocks for no longer than `longest` (never zero; for ever if
-    /// absent). A transport that cannot keep to the time makes deadlines late, and breaks nothing else.
+    /// Reads what there is, one byte at least, and blocks for no longer than `longest` (never zero;
+    /// for ever if absent). A transport that cannot keep to the time makes deadlines late, and
+    /// breaks nothing else.
     ///
     /// # Errors
     ///
@@ -27,8 +28,8 @@ pub trait Transport {
         longest: Option<Duration>,
     ) -> Result<Transfer, Self::Error>;
 
-    /// Writes and flushes what it can, one byte at least, and blocks for no longer than `longest`, as
-    /// [`read`](Self::read) does.
+    /// Writes and flushes what it can, one byte at least, and blocks for no longer than `longest`,
+    /// as [`read`](Self::read) does.
     ///
     /// # Errors
     ///
@@ -53,7 +54,8 @@ pub struct Driver<M, T, C> {
     clock: C,
 }
 
-/// Bytes read at a time, on the stack: a socket buffer's worth of a large reply, less where stacks are small.
+/// Bytes read at a time, on the stack: a socket buffer's worth of a large reply, less where stacks
+/// are small.
 const CHUNK: usize = if cfg!(feature = "std") { 8 * 1024 } else { 512 };
 
 impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
@@ -104,7 +106,8 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
         }
     }
 
-    /// The peer should hear what there is to hear of a failure; if it does not, the failure is still the news.
+    /// The peer should hear what there is to hear of a failure; if it does not, the failure is
+    /// still the news.
     fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             let deadline = deadline(&self.machine);

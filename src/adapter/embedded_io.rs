@@ -25,8 +25,8 @@ use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
 
 use super::{Timer, Transfer, Transport};
 
-/// A stream whose calls take as long as they take: deadlines are noticed only between them. Calls that fail with
-/// [`ErrorKind::TimedOut`] have run out of time, if the stream has a notion of it.
+/// A stream whose calls take as long as they take: deadlines are noticed only between them. Calls
+/// that fail with [`ErrorKind::TimedOut`] have run out of time, if the stream has a notion of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Untimed<S>(pub S);
 
@@ -49,8 +49,8 @@ impl<S: Read + Write> Transport for Untimed<S> {
     }
 }
 
-/// A stream that says when it is ready, asked over and over until the deadline: what keeps time where calls cannot
-/// be interrupted.
+/// A stream that says when it is ready, asked over and over until the deadline: what keeps time
+/// where calls cannot be interrupted.
 #[derive(Clone, Copy, Debug)]
 pub struct Polled<S, C> {
     stream: Untimed<S>,

@@ -1,5 +1,5 @@
-//! Async I/O without an operating system, feature `embedded-io-async`: over any [`Read`] + [`Write`], on any
-//! executor.
+//! Async I/O without an operating system, feature `embedded-io-async`: over any [`Read`] +
+//! [`Write`], on any executor.
 //!
 //! The user supplies the clock: an [`AsyncTimer`], which is two functions on the executor's timer.
 
@@ -60,8 +60,8 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
         self.clock.now()
     }
 
-    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished. As
-    /// cancel-safe as the stream's own reads and writes, which should be.
+    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished.
+    /// As cancel-safe as the stream's own reads and writes, which should be.
     ///
     /// # Errors
     ///
@@ -91,7 +91,8 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
         }
     }
 
-    /// The peer should hear what there is to hear of a failure; if it does not, the failure is still the news.
+    /// The peer should hear what there is to hear of a failure; if it does not, the failure is
+    /// still the news.
     async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             let deadline = deadline(&self.machine);

@@ -1,5 +1,5 @@
-//! What every adapter's loop asks and tells: what is to be done next, and what came of it. All decisions are here;
-//! what is left to an adapter is to do it.
+//! What every adapter's loop asks and tells: what is to be done next, and what came of it. All
+//! decisions are here; what is left to an adapter is to do it.
 
 use crate::session::{Instant, Machine};
 
@@ -22,8 +22,8 @@ pub(super) enum Action<E> {
 /// What came of a read or a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// So many bytes were read or written. None read is the end of the stream, none written the end of the
-    /// connection.
+    /// So many bytes were read or written. None read is the end of the stream, none written the end
+    /// of the connection.
     Bytes(usize),
     /// None, because the time was over or the call was interrupted.
     TimedOut,

@@ -1,8 +1,9 @@
 //! The provider on AWS-LC, feature `aws-lc-rs`: for servers.
 //!
-//! It opens Hellos in constant time and blinded, some six times faster than the `rsa` crate, and verifies tokens four
-//! times faster. AWS-LC draws the seeds of OAEP itself and signs with no SHA-1, so sealing, signing and generating
-//! keys are left to [`RustCrypto`]: they are what members do, once each.
+//! It opens Hellos in constant time and blinded, some six times faster than the `rsa` crate, and
+//! verifies tokens four times faster. AWS-LC draws the seeds of OAEP itself and signs with no
+//! SHA-1, so sealing, signing and generating keys are left to [`RustCrypto`]: they are what members
+//! do, once each.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,9 +1,10 @@
-//! The few RSA operations the protocol needs, as small traits, and who provides them: [`RustCrypto`] everywhere,
-//! `AwsLc` (feature `aws-lc-rs`) on servers.
+//! The few RSA operations the protocol needs, as small traits, and who provides them:
+//! [`RustCrypto`] everywhere, `AwsLc` (feature `aws-lc-rs`) on servers.
 //!
-//! Nothing here knows a message, a session or a token: keys go in as big-endian integers or stay behind
-//! a trait, bytes come out. All padding is what the deployed wire fixes: OAEP with SHA-1 for the hash and
-//! for MGF1 and an empty label (PROTOCOL 3), PKCS#1 v1.5 signatures with SHA-1 (PROTOCOL 6.2).
+//! Nothing here knows a message, a session or a token: keys go in as big-endian integers or stay
+//! behind a trait, bytes come out. All padding is what the deployed wire fixes: OAEP with SHA-1 for
+//! the hash and for MGF1 and an empty label (PROTOCOL 3), PKCS#1 v1.5 signatures with SHA-1
+//! (PROTOCOL 6.2).
 //!
 //! | Trait      | Who uses it                          | Implemented by                              |
 //! |------------|--------------------------------------|---------------------------------------------|
@@ -43,10 +44,11 @@ pub struct PublicComponents<'a> {
 
 /// Decrypts what was sealed to a comms key: the one private-key operation of a registry.
 pub trait Open {
-    /// RSAES-OAEP decryption (SHA-1, MGF1-SHA-1, empty label) of exactly one modulus length of bytes.
+    /// RSAES-OAEP decryption (SHA-1, MGF1-SHA-1, empty label) of exactly one modulus length of
+    /// bytes.
     ///
-    /// `rng` blinds the operation, so that its timing says nothing about the key. It must not be the
-    /// session's own generator, whose draws are fixed by PROTOCOL 3.3.
+    /// `rng` blinds the operation, so that its timing says nothing about the key. It must not be
+    /// the session's own generator, whose draws are fixed by PROTOCOL 3.3.
     ///
     /// # Errors
     ///
@@ -56,12 +58,13 @@ pub trait Open {
 
 /// Encrypts a small secret to a comms key.
 pub trait Seal {
-    /// RSAES-OAEP encryption (SHA-1, MGF1-SHA-1, empty label). Draws exactly 20 bytes from `rng`, the OAEP seed.
+    /// RSAES-OAEP encryption (SHA-1, MGF1-SHA-1, empty label). Draws exactly 20 bytes from `rng`,
+    /// the OAEP seed.
     ///
     /// # Errors
     ///
-    /// [`SealError`] if the key is unusable or the plaintext is too long for it (86 bytes is the most for 1024
-    /// bits).
+    /// [`SealError`] if the key is unusable or the plaintext is too long for it (86 bytes is the
+    /// most for 1024 bits).
     fn seal(
         &self,
         key: PublicComponents<'_>,
@@ -72,7 +75,8 @@ pub trait Seal {
 
 /// Signs with a sig key.
 pub trait Sign {
-    /// RSASSA-PKCS1-v1_5 with SHA-1 over `message`. The signature is deterministic; `rng` only blinds.
+    /// RSASSA-PKCS1-v1_5 with SHA-1 over `message`. The signature is deterministic; `rng` only
+    /// blinds.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! RSA private keys of the `rsa` crate, and the DER they are read from: PKCS#8 and PKCS#1.
 //!
-//! The crate computes what follows from a key's main numbers and passes over what the file says of it. Here nothing is
-//! passed over: a file whose numbers do not fit together is refused, whichever of them it is.
+//! The crate computes what follows from a key's main numbers and passes over what the file says of
+//! it. Here nothing is passed over: a file whose numbers do not fit together is refused, whichever
+//! of them it is.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -20,8 +21,8 @@ use zeroize::Zeroizing;
 
 use super::{Open, OpenError, Secret, Sign, SignError};
 
-/// The longest DER of a private key worth parsing: 8192 bits take 4.7 KB, and the work grows with the square of what is
-/// claimed.
+/// The longest DER of a private key worth parsing: 8192 bits take 4.7 KB, and the work grows with
+/// the square of what is claimed.
 pub(crate) const MAX_DER: usize = 8 * 1024;
 
 /// Why a private key was not made, read or written.
@@ -131,8 +132,8 @@ impl PrivateKey {
         rsa::PrivateKey::new(rng, bits).map(Self).map_err(|_| PrivateKeyError::Generate)
     }
 
-    /// The key of these numbers, all of which must fit together. Whether the primes are some is not looked into: with
-    /// others it fails to open and to sign.
+    /// The key of these numbers, all of which must fit together. Whether the primes are some is not
+    /// looked into: with others it fails to open and to sign.
     pub(crate) fn from_parts(parts: &PrivateParts<'_>) -> Result<Self, PrivateKeyError> {
         let uint = |bytes| integer(bytes).ok_or(PrivateKeyError::Encoding);
         let [modulus, exponent] = [uint(parts.modulus)?, uint(parts.public_exponent)?];

@@ -1,4 +1,5 @@
-//! A whole provider: every RSA operation of the protocol from one hand, and how it shows that it works.
+//! A whole provider: every RSA operation of the protocol from one hand, and how it shows that it
+//! works.
 
 use alloc::boxed::Box;
 use core::convert::Infallible;
@@ -9,11 +10,12 @@ use rand_core::{CryptoRng, TryCryptoRng, TryRng};
 
 use super::{Open, PublicComponents, Seal, Secret, Sign, Verify};
 
-/// All the RSA that a program needs: with public keys itself, with private keys through what it makes of them.
+/// All the RSA that a program needs: with public keys itself, with private keys through what it
+/// makes of them.
 ///
-/// Providers are interchangeable: one that seals does it with the seed it is lent, and one that signs or verifies
-/// follows a deterministic scheme. They differ in speed, in what they need of a platform, and in how well they hide
-/// a private key from those who share the machine.
+/// Providers are interchangeable: one that seals does it with the seed it is lent, and one that
+/// signs or verifies follows a deterministic scheme. They differ in speed, in what they need of a
+/// platform, and in how well they hide a private key from those who share the machine.
 ///
 /// Which keys are acceptable is not theirs to say: that is decided in one place for all, where
 /// [`PublicKey`](crate::identity::PublicKey) is parsed.
@@ -58,8 +60,8 @@ pub struct SelfTestFailed {
     pub failed: &'static str,
 }
 
-// A captured Hello (`tests/vectors`), its OAEP seed, the key it is sealed to, and a signature of the Hello's plaintext
-// by that key, made with OpenSSL.
+// A captured Hello (`tests/vectors`), its OAEP seed, the key it is sealed to, and a signature of
+// the Hello's plaintext by that key, made with OpenSSL.
 const KEY: &[u8] = include_bytes!("known_answer/key.der");
 const PLAINTEXT: &[u8] = include_bytes!("known_answer/plaintext.bin");
 const SEED: &[u8; 20] = include_bytes!("known_answer/seed.bin");
@@ -69,7 +71,8 @@ const SIGNATURE: &[u8] = include_bytes!("known_answer/signature.bin");
 const MODULUS: core::ops::Range<usize> = 38..294;
 const EXPONENT: core::ops::Range<usize> = 296..299;
 
-/// Checks a provider against known answers, right ones and wrong ones. Takes three private operations.
+/// Checks a provider against known answers, right ones and wrong ones. Takes three private
+/// operations.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! The provider on the pure-Rust `rsa` crate: works everywhere, `no_std` included.
 //!
-//! Every private operation is blinded: with its default features off the crate's plain `decrypt` and
-//! `sign` are not, so only `decrypt_blinded` and `sign_with_rng` are used here.
+//! Every private operation is blinded: with its default features off the crate's plain `decrypt`
+//! and `sign` are not, so only `decrypt_blinded` and `sign_with_rng` are used here.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,8 +21,8 @@ use super::{
 pub struct RustCrypto;
 
 impl RustCrypto {
-    /// The provider, after its self-test: some milliseconds. It has no state, so `RustCrypto` itself is the same
-    /// untested, for where that is too long.
+    /// The provider, after its self-test: some milliseconds. It has no state, so `RustCrypto`
+    /// itself is the same untested, for where that is too long.
     ///
     /// # Errors
     ///

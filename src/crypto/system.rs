@@ -6,14 +6,15 @@ use rand_core::{TryCryptoRng, TryRng};
 
 /// The system's generator of random numbers: for keys, IDs and sessions.
 ///
-/// It has no state, so every copy is as good as another, and each use asks the system. Where the system is none that the
-/// crate `getrandom` knows (bare metal, some WebAssembly), either give that crate a backend, or leave the feature off
-/// and hand in a generator of your own: everything here takes any `rand_core::CryptoRng`.
+/// It has no state, so every copy is as good as another, and each use asks the system. Where the
+/// system is none that the crate `getrandom` knows (bare metal, some WebAssembly), either give that
+/// crate a backend, or leave the feature off and hand in a generator of your own: everything here
+/// takes any `rand_core::CryptoRng`.
 ///
 /// # Panics
 ///
-/// Each draw panics if the system gives no random numbers. Systems do not stop in the middle; what happens is that a
-/// sandbox forbids the call, and then the first draw fails.
+/// Each draw panics if the system gives no random numbers. Systems do not stop in the middle; what
+/// happens is that a sandbox forbids the call, and then the first draw fails.
 ///
 /// ```
 /// use xlreg::crypto::SystemRng;

@@ -7,8 +7,8 @@ use crate::identity::{EndPoint, Name, NodeId, Version};
 use crate::message::{MemberIndex, Op, Reason};
 use crate::session::{CommandError, Error};
 
-/// Why the enrollment ends before it is done. Fatal and sticky; [`Enroll::roster`](super::Enroll::roster) still tells what
-/// is known.
+/// Why the enrollment ends before it is done. Fatal and sticky;
+/// [`Enroll::roster`](super::Enroll::roster) still tells what is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnrollError {
@@ -26,15 +26,16 @@ pub enum EnrollError {
     /// The plan's time is over.
     #[error("the cluster was not complete in time")]
     GaveUp,
-    /// The registry is a deployed server: it does not say whether a cluster exists, and a Join of one that does not
-    /// ends it. So nothing was joined. [`Plan::create`](super::Plan::create) is what is safe.
+    /// The registry is a deployed server: it does not say whether a cluster exists, and a Join of
+    /// one that does not ends it. So nothing was joined. [`Plan::create`](super::Plan::create)
+    /// is what is safe.
     #[error(
         "the registry is a deployed server, which ends, and all its clusters with it, by a join of a cluster that it \
          does not have; nothing was joined"
     )]
     Deployed,
-    /// The Member is too long for a registry that may be a deployed server: what does not fit one segment of the
-    /// network ends it. Nothing was sent.
+    /// The Member is too long for a registry that may be a deployed server: what does not fit one
+    /// segment of the network ends it. Nothing was sent.
     #[error(
         "this member's keys and end points make a record of {bytes} bytes; a deployed server ends by one that the \
          network cuts, as it may one of more than {limit}; nothing was sent"
@@ -88,16 +89,17 @@ pub enum EnrollError {
         /// What it says now.
         got: u32,
     },
-    /// The cluster is without this member: the registry said that it has joined, and does not list it. A deployed server
-    /// lets more join than there is room for.
+    /// The cluster is without this member: the registry said that it has joined, and does not list
+    /// it. A deployed server lets more join than there is room for.
     #[error("this member is not among the members of the cluster that it joined")]
     NotListed,
-    /// The registry serves other keys for this member than its own: bytes were changed on the way, or the registry
-    /// does not tell the truth. Whoever has those keys would pass for this member.
+    /// The registry serves other keys for this member than its own: bytes were changed on the way,
+    /// or the registry does not tell the truth. Whoever has those keys would pass for this
+    /// member.
     #[error("the registry serves other keys for this member than its own")]
     WrongKeys,
-    /// Somebody else has joined as this member, with its ID and its keys: a copy of it runs elsewhere, or it was
-    /// started again while this one went on.
+    /// Somebody else has joined as this member, with its ID and its keys: a copy of it runs
+    /// elsewhere, or it was started again while this one went on.
     #[error(
         "this member is in the cluster as {name} at {}, which is not what it said: a copy with the same keys runs \
          elsewhere",
@@ -151,7 +153,8 @@ pub enum EnrollError {
         /// Its name.
         name: Name,
     },
-    /// Another node, or one with another sig key, is in a member's place. Members keep their places for ever.
+    /// Another node, or one with another sig key, is in a member's place. Members keep their places
+    /// for ever.
     #[error("the registry listed {name} as member {index} before, and now another, {by}")]
     Replaced {
         /// The index.

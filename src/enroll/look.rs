@@ -6,8 +6,8 @@ use crate::message::{MemberIndex, MemberList, MemberSet};
 
 /// A look at a cluster's members: what was asked, of whom, and what is known already.
 ///
-/// [`Enroll`](super::Enroll) takes no list that does not pass. Who sends a GetCluster of its own checks the answer with
-/// it:
+/// [`Enroll`](super::Enroll) takes no list that does not pass. Who sends a GetCluster of its own
+/// checks the answer with it:
 ///
 /// ```
 /// # use xlreg::enroll::{EnrollError, Look, RegistryKind};
@@ -23,8 +23,8 @@ pub struct Look<'a> {
     pub cluster: NodeId,
     /// The members that were asked for.
     pub which: MemberSet,
-    /// Who answers. Deployed servers list a node twice that has joined under two names, and more members than there
-    /// are places.
+    /// Who answers. Deployed servers list a node twice that has joined under two names, and more
+    /// members than there are places.
     pub registry: RegistryKind,
     /// What is known of the cluster already.
     pub roster: Option<&'a Roster>,
@@ -42,11 +42,13 @@ impl Look<'_> {
     ///
     /// # Errors
     ///
-    /// Why not, as precisely as it shows: [`EnrollError::WrongCluster`], [`WrongKeys`](EnrollError::WrongKeys),
-    /// [`Cloned`](EnrollError::Cloned), [`NotAskedFor`](EnrollError::NotAskedFor),
-    /// [`BeyondSize`](EnrollError::BeyondSize), [`NameTwice`](EnrollError::NameTwice),
-    /// [`IdTwice`](EnrollError::IdTwice), [`Vanished`](EnrollError::Vanished), [`Replaced`](EnrollError::Replaced),
-    /// [`Gap`](EnrollError::Gap), [`TooFewEnds`](EnrollError::TooFewEnds). Nothing of the list should be believed then.
+    /// Why not, as precisely as it shows: [`EnrollError::WrongCluster`],
+    /// [`WrongKeys`](EnrollError::WrongKeys), [`Cloned`](EnrollError::Cloned),
+    /// [`NotAskedFor`](EnrollError::NotAskedFor), [`BeyondSize`](EnrollError::BeyondSize),
+    /// [`NameTwice`](EnrollError::NameTwice), [`IdTwice`](EnrollError::IdTwice),
+    /// [`Vanished`](EnrollError::Vanished), [`Replaced`](EnrollError::Replaced),
+    /// [`Gap`](EnrollError::Gap), [`TooFewEnds`](EnrollError::TooFewEnds). Nothing of the list
+    /// should be believed then.
     pub fn check(&self, list: &MemberList) -> Result<(), EnrollError> {
         let (asked, got) = (self.cluster, list.cluster());
         if asked != got {
@@ -77,7 +79,8 @@ impl Look<'_> {
     fn check_own(&self, list: &MemberList) -> Result<(), EnrollError> {
         let (Some(roster), Some(said)) = (self.roster, self.own) else { return Ok(()) };
         let own = || list.iter().filter(|(_, token)| token.id == Some(roster.id));
-        // No record has a MAC and no token served a signature, but of one member the truth is known here.
+        // No record has a MAC and no token served a signature, but of one member the truth is known
+        // here.
         let keys = |token: &Token| (token.comms_key.clone(), token.sig_key.clone());
         if own().any(|(_, token)| keys(token) != keys(said)) {
             return Err(EnrollError::WrongKeys);

@@ -1,35 +1,40 @@
 //! A member's whole enrollment, as a pure driver over [`Session<Client>`](Session).
 //!
 //! 1. The handshake, then Member: [`EnrollEvent::Connected`], [`EnrollEvent::Registered`].
-//! 2. Create, if the plan says so: [`EnrollEvent::Created`]. If not, the question whether the cluster exists. Then Join:
-//!    [`EnrollEvent::Joined`].
-//! 3. GetCluster for the members that are missing, with a growing pause between polls that comes out of
-//!    [`Machine::poll_timeout`]: one [`EnrollEvent::Member`] for each member as it becomes known.
-//! 4. When all are known, one more look at all of them, since some may have changed: [`EnrollEvent::Changed`].
+//! 2. Create, if the plan says so: [`EnrollEvent::Created`]. If not, the question whether the
+//!    cluster exists. Then Join: [`EnrollEvent::Joined`].
+//! 3. GetCluster for the members that are missing, with a growing pause between polls that comes
+//!    out of [`Machine::poll_timeout`]: one [`EnrollEvent::Member`] for each member as it becomes
+//!    known.
+//! 4. When all are known, one more look at all of them, since some may have changed:
+//!    [`EnrollEvent::Changed`].
 //! 5. Bye: [`EnrollEvent::Done`], and [`Enroll::roster`] is complete.
 //!
 //! # It never ends a server
 //!
-//! Deployed servers end, and all their clusters with them, by a Join of a cluster that they do not have, and by some
-//! other requests (PROTOCOL 6). A registry may be a deployed server unless [`Plan::registry`] or its version says
-//! otherwise. To such a one an enrollment sends Member, Create, Join, GetCluster and Bye, one at a time and each record as
-//! one piece of output, and
+//! Deployed servers end, and all their clusters with them, by a Join of a cluster that they do not
+//! have, and by some other requests (PROTOCOL 6). A registry may be a deployed server unless
+//! [`Plan::registry`] or its version says otherwise. To such a one an enrollment sends Member,
+//! Create, Join, GetCluster and Bye, one at a time and each record as one piece of output, and
 //!
 //! * a Join only of the cluster that this session's CreateReply named, by the ID in it;
-//! * without [`Plan::create`] first a question, a GetCluster for no members, which a deployed server refuses and
-//!   survives: the enrollment ends with [`EnrollError::Deployed`]. A registry of this project answers it, and is joined;
-//! * a Member only if its record surely fits one segment of the network, else [`EnrollError::LargeMember`];
-//! * no part of a record without the rest, also when time runs out or by [`Enroll::abandon`]. Go on until
-//!   [`is_finished`](Machine::is_finished), as the adapters do.
+//! * without [`Plan::create`] first a question, a GetCluster for no members, which a deployed
+//!   server refuses and survives: the enrollment ends with [`EnrollError::Deployed`]. A registry of
+//!   this project answers it, and is joined;
+//! * a Member only if its record surely fits one segment of the network, else
+//!   [`EnrollError::LargeMember`];
+//! * no part of a record without the rest, also when time runs out or by [`Enroll::abandon`]. Go on
+//!   until [`is_finished`](Machine::is_finished), as the adapters do.
 //!
-//! So an enrollment that failed is tried again from its beginning, by an `Enroll` of its own: the server may have been
-//! started anew meanwhile and have forgotten the cluster.
+//! So an enrollment that failed is tried again from its beginning, by an `Enroll` of its own: the
+//! server may have been started anew meanwhile and have forgotten the cluster.
 //!
 //! # What it believes
 //!
-//! Every list of members passes [`Look::check`], or the enrollment ends with the error that says what is impossible in it.
-//! Each look asks for the member's own entry too: where it is another than the one it joined with, somebody runs a copy
-//! of it ([`EnrollError::Cloned`]). Two copies that say the same cannot be told apart.
+//! Every list of members passes [`Look::check`], or the enrollment ends with the error that says
+//! what is impossible in it. Each look asks for the member's own entry too: where it is another
+//! than the one it joined with, somebody runs a copy of it ([`EnrollError::Cloned`]). Two copies
+//! that say the same cannot be told apart.
 
 mod error;
 mod look;
@@ -65,8 +70,8 @@ pub enum EnrollEvent {
         /// The registry's version.
         version: Version,
     },
-    /// The registry knows the member now. Keep the ID: with it, and the same sig key, the member is recognised
-    /// again.
+    /// The registry knows the member now. Keep the ID: with it, and the same sig key, the member is
+    /// recognised again.
     Registered {
         /// The member's ID.
         id: NodeId,
@@ -84,8 +89,8 @@ pub enum EnrollEvent {
         /// What it says of itself.
         token: Token,
     },
-    /// A member that is known says other things of itself now: it came back with another name, other end points or
-    /// another comms key.
+    /// A member that is known says other things of itself now: it came back with another name,
+    /// other end points or another comms key.
     Changed {
         /// Its index in the order of joining.
         index: MemberIndex,
@@ -101,8 +106,8 @@ pub enum EnrollEvent {
         /// The index of the other.
         second: MemberIndex,
     },
-    /// A member is listed beyond the cluster's size: a deployed server lets more join than there is room for. It is not
-    /// in the roster.
+    /// A member is listed beyond the cluster's size: a deployed server lets more join than there is
+    /// room for. It is not in the roster.
     ListedBeyond {
         /// Its index in the order of joining.
         index: MemberIndex,
@@ -149,18 +154,20 @@ pub struct Enroll {
 }
 
 impl Enroll {
-    /// Bytes of a record that surely fit one segment: an Ethernet frame has room for 1,448, tunnels take some of it.
+    /// Bytes of a record that surely fit one segment: an Ethernet frame has room for 1,448, tunnels
+    /// take some of it.
     pub const SEGMENT: usize = 1200;
 
-    /// The oldest registry that an enrollment goes to, 1.5.0: servers before it write end points in another form.
+    /// The oldest registry that an enrollment goes to, 1.5.0: servers before it write end points in
+    /// another form.
     pub const FIRST_VERSION: Version = Version::new(1, 5, 0, 0);
 
     /// Starts the enrollment; the Hello is in the output already. `rng` is the session's.
     ///
     /// # Errors
     ///
-    /// [`EnrollError::NoCluster`] if the plan names no cluster, [`EnrollError::Seal`] if the provider cannot seal to
-    /// the registry's key.
+    /// [`EnrollError::NoCluster`] if the plan names no cluster, [`EnrollError::Seal`] if the
+    /// provider cannot seal to the registry's key.
     pub fn new(
         now: Instant,
         config: ClientConfig,
@@ -199,8 +206,8 @@ impl Enroll {
         self.roster
     }
 
-    /// Ends the enrollment here and now, without a Bye. A record that has been begun is kept to its end, as
-    /// [`Session::abandon`] does, so go on until [`is_finished`](Machine::is_finished).
+    /// Ends the enrollment here and now, without a Bye. A record that has been begun is kept to its
+    /// end, as [`Session::abandon`] does, so go on until [`is_finished`](Machine::is_finished).
     pub fn abandon(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.news.clear();
@@ -299,7 +306,8 @@ impl Enroll {
                 Ok(None)
             }
             Reply::Ack => Ok(Some(self.done())),
-            // The session hands out neither: no credential was asked for, and an Error is a refusal.
+            // The session hands out neither: no credential was asked for, and an Error is a
+            // refusal.
             Reply::RegCred(_) | Reply::Error(_) => {
                 Err(Error::Internal("reply not asked for").into())
             }
@@ -409,7 +417,8 @@ impl Enroll {
             return Ok(());
         }
         if !is_whole {
-            // Who was told earlier may have changed since. This look shows all of them at one moment.
+            // Who was told earlier may have changed since. This look shows all of them at one
+            // moment.
             return self.get(id.into(), places);
         }
         self.session.bye(self.now)?;
@@ -522,8 +531,9 @@ impl Machine for Enroll {
 
     fn recv_room(&self) -> usize {
         match self.step {
-            // Nothing is due of the registry until it is asked again. A read would only block, on a stream that
-            // knows no deadlines for ever; that the registry is gone shows when it is asked.
+            // Nothing is due of the registry until it is asked again. A read would only block, on a
+            // stream that knows no deadlines for ever; that the registry is gone shows
+            // when it is asked.
             Step::Pausing(_) | Step::Over => 0,
             Step::Asking(_) => self.session.recv_room(),
         }

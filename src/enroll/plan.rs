@@ -16,22 +16,23 @@ pub struct Plan {
     pub join: ClusterRef,
     /// Which kind of registry it is, as far as the caller knows.
     pub registry: RegistryKind,
-    /// Send also what ends a deployed server, to a registry that may be one. For a server of one's own only: when it
-    /// ends, all its clusters are gone.
+    /// Send also what ends a deployed server, to a registry that may be one. For a server of one's
+    /// own only: when it ends, all its clusters are gone.
     pub may_end_server: bool,
-    /// The pause before the first repeated poll. It doubles with every poll that brings nothing new, from
-    /// [`Plan::SHORTEST_PAUSE`] on.
+    /// The pause before the first repeated poll. It doubles with every poll that brings nothing
+    /// new, from [`Plan::SHORTEST_PAUSE`] on.
     pub first_pause: Duration,
     /// The longest pause between polls.
     pub longest_pause: Duration,
-    /// Shortens each pause by up to a quarter, so that members that started together do not stay together. Other
-    /// values give other pauses; with `None` all are as long as they may be. The session's generator is not drawn from,
-    /// since its draws are fixed (PROTOCOL 3.3).
+    /// Shortens each pause by up to a quarter, so that members that started together do not stay
+    /// together. Other values give other pauses; with `None` all are as long as they may be.
+    /// The session's generator is not drawn from, since its draws are fixed (PROTOCOL 3.3).
     pub jitter: Option<u64>,
-    /// Whether to go on until all members are known. If not, good-byes are said after the first look.
+    /// Whether to go on until all members are known. If not, good-byes are said after the first
+    /// look.
     pub wait: bool,
-    /// How long to go on in all. If absent, **waiting for members is for ever**; only what is due of the registry has
-    /// its own deadlines ([`Limits`](crate::session::Limits)).
+    /// How long to go on in all. If absent, **waiting for members is for ever**; only what is due
+    /// of the registry has its own deadlines ([`Limits`](crate::session::Limits)).
     pub give_up_after: Option<Duration>,
 }
 
@@ -39,8 +40,8 @@ impl Plan {
     /// The least that a pause grows to, so that no plan turns polling into a flood.
     pub const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
-    /// Joins an existing cluster. Pauses grow from 100 ms to 5 s, with a jitter that goes with the member's key, and it
-    /// never gives up.
+    /// Joins an existing cluster. Pauses grow from 100 ms to 5 s, with a jitter that goes with the
+    /// member's key, and it never gives up.
     pub fn join(token: Token, cluster: ClusterRef) -> Self {
         let fingerprint = token.sig_key.fingerprint().to_bytes();
         Self {

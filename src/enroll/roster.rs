@@ -17,7 +17,8 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// The member's own index, once it is known. Where a deployed server lists the node twice, the first.
+    /// The member's own index, once it is known. Where a deployed server lists the node twice, the
+    /// first.
     pub fn self_index(&self) -> Option<MemberIndex> {
         self.own().iter().next()
     }

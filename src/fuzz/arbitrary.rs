@@ -1,5 +1,5 @@
-//! Who meets in the fuzzers' conversations and what they ask, out of a few bytes: members with keys that nobody
-//! can factor or sign with, a generator that repeats itself, requests of every kind.
+//! Who meets in the fuzzers' conversations and what they ask, out of a few bytes: members with keys
+//! that nobody can factor or sign with, a generator that repeats itself, requests of every kind.
 
 use alloc::format;
 use alloc::vec;
@@ -29,8 +29,8 @@ impl Verify for NoVerify {
     }
 }
 
-/// Draws the same byte over and over, and the next one at the next draw: the IDs it makes can be told in advance,
-/// and come again.
+/// Draws the same byte over and over, and the next one at the next draw: the IDs it makes can be
+/// told in advance, and come again.
 #[derive(Clone)]
 pub(super) struct SequentialRng(pub(super) u8);
 
@@ -86,7 +86,8 @@ pub(super) fn end_points(count: u8) -> Vec<EndPoint> {
     END_POINTS.iter().take(count.into()).cloned().collect()
 }
 
-/// One of 16 members: 4 keys and 4 names. The upper half of the byte says what else is special about it.
+/// One of 16 members: 4 keys and 4 names. The upper half of the byte says what else is special
+/// about it.
 pub(super) fn member(n: u8) -> Token {
     let (count, id, signature) = match n >> 4 {
         0 => (1, None, None),

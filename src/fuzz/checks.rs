@@ -45,7 +45,8 @@ pub(super) fn token_within(token: &Token, limits: &MessageLimits) {
     }
 }
 
-/// An error is short and fit for one line, whatever the peer has put into its message; and so is what it is told.
+/// An error is short and fit for one line, whatever the peer has put into its message; and so is
+/// what it is told.
 pub(super) fn refused(error: &DecodeError) {
     one_line(error, MAX_ERROR);
     one_line(&Error::from(error.clone()), MAX_ERROR);

@@ -1,7 +1,9 @@
-//! One stream of bytes, given to a session whole, byte by byte and in pieces: what the session tells and says does
-//! not depend on how it was cut, and it tells each thing as soon as the last byte that it takes is there.
+//! One stream of bytes, given to a session whole, byte by byte and in pieces: what the session
+//! tells and says does not depend on how it was cut, and it tells each thing as soon as the last
+//! byte that it takes is there.
 //!
-//! How a caller acts may depend on events and on a session that takes no more, but not on how much it has given.
+//! How a caller acts may depend on events and on a session that takes no more, but not on how much
+//! it has given.
 
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -180,7 +182,8 @@ trait Caller<R: Role> {
     /// Whether the peer is owed nothing.
     fn is_even(&self) -> bool;
 
-    /// The session takes no more, or there is no more; says whether there was something to do about it.
+    /// The session takes no more, or there is no more; says whether there was something to do about
+    /// it.
     fn go_on(&mut self, session: &mut Session<R>, now: Instant) -> bool;
 }
 
@@ -372,7 +375,8 @@ where
         self.rests.push((session.recv_room(), session.poll_timeout(), session.state()));
     }
 
-    /// Given one byte after the other, it knows in an end what lies between that and the last event.
+    /// Given one byte after the other, it knows in an end what lies between that and the last
+    /// event.
     fn ends_where_it_should(&self) {
         let (last, before) = self.seen.split_last().map_or((None, &[][..]), |(l, b)| (Some(l), b));
         let Some((Err(Error::Eof(at)), given)) = last else { return };
@@ -384,7 +388,8 @@ where
         }
     }
 
-    /// The other run was given one byte after the other, so it knows which byte is the last that each event takes.
+    /// The other run was given one byte after the other, so it knows which byte is the last that
+    /// each event takes.
     fn same(&self, bytes: &Self) {
         assert_eq!(self.seen.len(), bytes.seen.len(), "{:?}, not {:?}", self.seen, bytes.seen);
         for ((seen, given), (same, least)) in self.seen.iter().zip(&bytes.seen) {

@@ -1,7 +1,7 @@
 //! A client's session, whose registry has the session key and says anything at any time.
 //!
-//! A model of the rules goes beside it. It says what comes of each command at any time, and, as long as nothing
-//! but whole records has gone to the client, what comes of each message.
+//! A model of the rules goes beside it. It says what comes of each command at any time, and, as
+//! long as nothing but whole records has gone to the client, what comes of each message.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -21,7 +21,8 @@ use crate::session::{
 /// The largest request that a client makes.
 const MAX_REQUEST: usize = 16 * 1024 - 32;
 
-/// A script: the dialect, and whether the HelloReply comes at once; then operations of one byte and what goes with them.
+/// A script: the dialect, and whether the HelloReply comes at once; then operations of one byte and
+/// what goes with them.
 pub fn client_session(data: &[u8]) {
     let input = &mut Input::new(data);
     let (dialect, limits, at_once) = (dialect(input), limits(Limits::client()), input.byte() == 0);
@@ -87,7 +88,8 @@ struct Run {
     peer: RawPeer,
     limits: Limits,
     model: Model,
-    /// Whether all that came was from the peer that has the key, in whole records of one message each.
+    /// Whether all that came was from the peer that has the key, in whole records of one message
+    /// each.
     in_step: bool,
 }
 

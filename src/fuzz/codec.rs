@@ -1,5 +1,5 @@
-//! Messages: what decodes, encodes to bytes that decode to the same, of a reply to the same bytes; and whatever does
-//! not decode is refused in few words.
+//! Messages: what decodes, encodes to bytes that decode to the same, of a reply to the same bytes;
+//! and whatever does not decode is refused in few words.
 
 use alloc::vec::Vec;
 use core::fmt::Debug;
@@ -31,7 +31,8 @@ pub fn codec(data: &[u8]) {
     }
 }
 
-/// A client takes what a registry would have written and nothing else (PROTOCOL 4.1). An Error needs no text.
+/// A client takes what a registry would have written and nothing else (PROTOCOL 4.1). An Error
+/// needs no text.
 fn as_encoded(bytes: &[u8], reply: &Reply) {
     let without_text = [8, 13];
     let mut encoded = Vec::new();

@@ -1,5 +1,5 @@
-//! The handshake, both dialects and both sides, against the tables of PROTOCOL 3: a Hello or HelloReply is accepted
-//! exactly when it is as they say, and then a Bye and its Ack pass.
+//! The handshake, both dialects and both sides, against the tables of PROTOCOL 3: a Hello or
+//! HelloReply is accepted exactly when it is as they say, and then a Bye and its Ack pass.
 
 use alloc::vec::Vec;
 
@@ -128,7 +128,8 @@ fn answered(hello: &[u8], reply: &[u8]) -> Option<Channel> {
     Some(channel)
 }
 
-/// A client that is answered with a HelloReply: any bytes, or a good one changed before or after it was sealed.
+/// A client that is answered with a HelloReply: any bytes, or a good one changed before or after it
+/// was sealed.
 fn client(mode: u8, input: &mut Input<'_>, piece: usize) {
     let dialect = dialect(input);
     let config = ClientConfig { dialect, provider: &NoRsa, ..ClientConfig::new(&credential()) };

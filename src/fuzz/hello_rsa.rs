@@ -1,5 +1,6 @@
-//! Hellos under real RSA: a ciphertext opens exactly when it is the one that was sealed, and the client of any other
-//! is told nothing. Some hundred a second: the private operation of a 2048-bit key is what it costs.
+//! Hellos under real RSA: a ciphertext opens exactly when it is the one that was sealed, and the
+//! client of any other is told nothing. Some hundred a second: the private operation of a 2048-bit
+//! key is what it costs.
 
 use alloc::vec::Vec;
 use std::sync::LazyLock;

@@ -1,5 +1,6 @@
-//! A fuzzer's bytes as a script, read from the front. Where they end it reads zeros, so that every input is a
-//! script and a cut one is nearly the same; and captured bytes can be put into a seed as they are.
+//! A fuzzer's bytes as a script, read from the front. Where they end it reads zeros, so that every
+//! input is a script and a cut one is nearly the same; and captured bytes can be put into a seed as
+//! they are.
 
 /// What is left of the script.
 pub(super) struct Input<'a>(&'a [u8]);

@@ -1,6 +1,6 @@
-//! Private keys as PEM, as DER, as OpenSSH has them and as numbers: bytes that are none never panic or take long; and a key
-//! that is read is written so that it reads the same, and does not sign what its public half does not verify. Thousands
-//! a second, hundreds of those that are read.
+//! Private keys as PEM, as DER, as OpenSSH has them and as numbers: bytes that are none never panic
+//! or take long; and a key that is read is written so that it reads the same, and does not sign
+//! what its public half does not verify. Thousands a second, hundreds of those that are read.
 
 use alloc::vec::Vec;
 
@@ -39,7 +39,8 @@ fn private(key: Result<SigKeyPair, KeyPairError>) {
         let again = again.to_pkcs8_der().expect("a key that was read is written");
         assert!(again.expose() == der.expose(), "one key, two encodings");
     }
-    // Whether its primes are some is not looked into; if they are not, it may fail to sign, but not sign wrongly.
+    // Whether its primes are some is not looked into; if they are not, it may fail to sign, but not
+    // sign wrongly.
     if let Ok(signature) = key.sign(b"message", &mut Seeded::new(1)) {
         let components = key.public_key().components();
         assert_eq!(RustCrypto.verify(components, b"message", &signature), Ok(()));

@@ -1,5 +1,5 @@
-//! Public keys as text, as DER and as numbers: one that is read holds to PROTOCOL 6.2, and each of its forms is read
-//! as the same key.
+//! Public keys as text, as DER and as numbers: one that is read holds to PROTOCOL 6.2, and each of
+//! its forms is read as the same key.
 
 use alloc::vec::Vec;
 use core::fmt::Display;

@@ -1,8 +1,9 @@
-//! What the fuzzers run: one body for each target of `fuzz/`, compiled and changed together with the crate.
+//! What the fuzzers run: one body for each target of `fuzz/`, compiled and changed together with
+//! the crate.
 //!
-//! A body takes any bytes and panics where a promise is broken. `fuzz/fuzz_targets` are stubs that call them;
-//! the unit tests of [`corpus`] run every file of the corpora through every body, so that neither can rot.
-//! Compiled for fuzzers and tests only.
+//! A body takes any bytes and panics where a promise is broken. `fuzz/fuzz_targets` are stubs that
+//! call them; the unit tests of [`corpus`] run every file of the corpora through every body, so
+//! that neither can rot. Compiled for fuzzers and tests only.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -58,7 +59,8 @@ pub use token_rsa::token_rsa;
 /// A body.
 pub type Body = fn(&[u8]);
 
-/// Every target by name: as the file in `fuzz/fuzz_targets` and the folder in `fuzz/seeds` are called.
+/// Every target by name: as the file in `fuzz/fuzz_targets` and the folder in `fuzz/seeds` are
+/// called.
 pub const TARGETS: &[(&str, Body)] = &[
     ("chunking", chunking),
     ("client_session", client_session),

@@ -1,7 +1,9 @@
-//! A member's session and a registry's against each other, over a network that a script delays, cuts and damages.
+//! A member's session and a registry's against each other, over a network that a script delays,
+//! cuts and damages.
 //!
-//! Whatever happens, both come to an end within their deadlines. What a direction carries undamaged means the same
-//! on both sides, and where nothing was damaged and nobody was late, the two agree on all of it.
+//! Whatever happens, both come to an end within their deadlines. What a direction carries undamaged
+//! means the same on both sides, and where nothing was damaged and nobody was late, the two agree
+//! on all of it.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -24,8 +26,8 @@ const MOST_MOVES: usize = 10_000;
 /// When the script has ended, both sides end within the longest time that either grants.
 const LAST: Duration = Duration::from_secs(60);
 
-/// A script: the dialect, and whether the registry answers at once; then operations of one byte and what goes with
-/// them.
+/// A script: the dialect, and whether the registry answers at once; then operations of one byte and
+/// what goes with them.
 pub fn pair(data: &[u8]) {
     let input = &mut Input::new(data);
     let mut pair = Pair::new(dialect(input), input.byte() & 1 == 0);
@@ -158,7 +160,8 @@ impl Pair {
         }
     }
 
-    /// Carries up to so many bytes from the client to the registry, as many as it takes; if it has closed they are lost.
+    /// Carries up to so many bytes from the client to the registry, as many as it takes; if it has
+    /// closed they are lost.
     fn carry_up(&mut self, most: usize) -> usize {
         let room = if self.server.is_finished() { usize::MAX } else { self.server.recv_room() };
         let n = most.min(room).min(self.client.output().len());
@@ -316,8 +319,8 @@ impl Pair {
         }
     }
 
-    /// The network carries everything, both sides do what they should, and time passes when nothing else happens:
-    /// until both have ended.
+    /// The network carries everything, both sides do what they should, and time passes when nothing
+    /// else happens: until both have ended.
     fn settle(&mut self) {
         self.prompt = true;
         let start = self.now();

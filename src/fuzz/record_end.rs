@@ -1,4 +1,5 @@
-//! The end-of-record rule against a model of it, written from the text of PROTOCOL 4.1 over the whole plaintext.
+//! The end-of-record rule against a model of it, written from the text of PROTOCOL 4.1 over the
+//! whole plaintext.
 
 use super::input::Input;
 use crate::session::raw::walk;
@@ -12,7 +13,8 @@ enum Answer {
     Bad,
 }
 
-/// A script: the limit, the steps in which plaintext arrives, and the plaintext, of which whole blocks count.
+/// A script: the limit, the steps in which plaintext arrives, and the plaintext, of which whole
+/// blocks count.
 pub fn record_end(data: &[u8]) {
     let input = &mut Input::new(data);
     let limit = match input.short() {
@@ -38,7 +40,8 @@ pub fn record_end(data: &[u8]) {
     }
 }
 
-/// Given what it asks for, the walk ends where the record does: a reader decrypts nothing beyond it, and has room.
+/// Given what it asks for, the walk ends where the record does: a reader decrypts nothing beyond
+/// it, and has room.
 fn as_asked(plain: &[u8], limit: usize, answer: Answer) {
     let mut asked = 0;
     let walked = walked(plain, limit, |blocks| {
@@ -79,7 +82,8 @@ fn walked(plain: &[u8], limit: usize, step: impl FnMut(usize) -> usize) -> Answe
     }
 }
 
-/// PROTOCOL 4.1, in its words. Beyond them, from protobuf: a tag has 32 bits, and any other varint 64.
+/// PROTOCOL 4.1, in its words. Beyond them, from protobuf: a tag has 32 bits, and any other varint
+/// 64.
 fn model(plain: &[u8], limit: usize) -> Answer {
     let mut p = 0;
     loop {

@@ -1,11 +1,13 @@
-//! The regCred: what is read, is written so that it reads the same; and what is not, is refused in few words.
+//! The regCred: what is read, is written so that it reads the same; and what is not, is refused in
+//! few words.
 
 use alloc::string::{String, ToString};
 
 use super::checks::one_line;
 use crate::credential::{Credential, CredentialError};
 
-/// The longest an error is as text: 40 quoted characters, each escaped to ten bytes, and the words around them.
+/// The longest an error is as text: 40 quoted characters, each escaped to ten bytes, and the words
+/// around them.
 const MAX_ERROR: usize = 512;
 
 /// The text itself.

@@ -1,4 +1,5 @@
-//! The registry's rules against a model of them, over any requests of several clients; and its changes, replayed.
+//! The registry's rules against a model of them, over any requests of several clients; and its
+//! changes, replayed.
 
 use alloc::vec::Vec;
 
@@ -78,8 +79,8 @@ fn encoded(reply: &Reply) -> Vec<u8> {
     message
 }
 
-/// The changes rebuild the registry, as they came and as a snapshot has them; where one is missing, what does not
-/// follow is refused and changes nothing.
+/// The changes rebuild the registry, as they came and as a snapshot has them; where one is missing,
+/// what does not follow is refused and changes nothing.
 fn replay(registry: &Registry, limits: RegistryLimits, changes: &[Change], missing: Option<usize>) {
     let empty = Registry::new(credential(), limits);
     for changes in [changes, &registry.changes()] {
@@ -216,8 +217,8 @@ impl Model {
             || CREDENTIAL.id == id
     }
 
-    /// Whether this is what the rules come to; takes note of what is new. `drawn` is what the generator would have
-    /// drawn before and after it.
+    /// Whether this is what the rules come to; takes note of what is new. `drawn` is what the
+    /// generator would have drawn before and after it.
     fn judge(&mut self, at: usize, request: &Request, outcome: &Outcome, drawn: (u8, u8)) {
         let draws = drawn.1.wrapping_sub(drawn.0);
         let mut ids = (0..draws).map(|n| SequentialRng::id(drawn.0.wrapping_add(n)));
@@ -296,8 +297,8 @@ impl Model {
         self.clusters.iter().map(|(.., members)| members.len()).sum()
     }
 
-    /// Takes a request that nothing speaks against; the reply, and whether something is new. `fresh` is the ID that
-    /// has been drawn, if one was needed.
+    /// Takes a request that nothing speaks against; the reply, and whether something is new.
+    /// `fresh` is the ID that has been drawn, if one was needed.
     fn take(&mut self, at: usize, request: &Request, fresh: Option<NodeId>) -> (Reply, bool) {
         let mut client = self.clients[at].clone();
         let answer = match request {

@@ -9,8 +9,8 @@ use crate::message::{Op, Refusal};
 use crate::session::raw::{NoRsa, RawHello};
 use crate::session::{Error, Limits, RequestId, Server, ServerConfig, ServerEvent, Session, State};
 
-/// The most a session may have waiting to be written: its limit, and above it one answer to each request in flight, of
-/// which one may be a ClusterMembers.
+/// The most a session may have waiting to be written: its limit, and above it one answer to each
+/// request in flight, of which one may be a ClusterMembers.
 const MAX_OUTPUT: usize = 8 * 1024;
 
 /// A script: the dialect, then operations of one byte and what goes with them.

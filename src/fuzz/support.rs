@@ -1,4 +1,5 @@
-//! What the bodies share: a captured registry and member, and what must hold of any session at any time.
+//! What the bodies share: a captured registry and member, and what must hold of any session at any
+//! time.
 
 use alloc::vec::Vec;
 use core::fmt::Debug;
@@ -107,7 +108,8 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         self.now
     }
 
-    /// Gives the session bytes, in pieces of so many or, for 0, at once; what it does not take is lost.
+    /// Gives the session bytes, in pieces of so many or, for 0, at once; what it does not take is
+    /// lost.
     pub(super) fn feed<R: Role>(&self, session: &mut Session<R>, bytes: &[u8], piece: usize) {
         for piece in bytes.chunks(if piece == 0 { usize::MAX } else { piece }) {
             let room = session.recv_room();
@@ -150,7 +152,8 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         }
     }
 
-    /// The script has ended: within the session's own deadlines it ends as well, whatever else happens.
+    /// The script has ended: within the session's own deadlines it ends as well, whatever else
+    /// happens.
     pub(super) fn end<R: Role>(&mut self, session: &mut Session<R>)
     where
         Session<R>: Machine<Event = R::Event, Error = E>,

@@ -1,5 +1,5 @@
-//! Tokens as bytes. Signed are name, attrs, both keys and the ends, as one run of bytes with nothing between them; not
-//! the ID (PROTOCOL 6.2).
+//! Tokens as bytes. Signed are name, attrs, both keys and the ends, as one run of bytes with
+//! nothing between them; not the ID (PROTOCOL 6.2).
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -10,8 +10,8 @@ use crate::crypto::{PublicComponents, Verify, VerifyError};
 use crate::identity::Token;
 use crate::message::{MessageLimits, decode_token, encode_token};
 
-/// A script: the limits, and the token. Decoded and encoded it stays the same, and what is verified is what PROTOCOL
-/// 6.2 says.
+/// A script: the limits, and the token. Decoded and encoded it stays the same, and what is verified
+/// is what PROTOCOL 6.2 says.
 pub fn token(data: &[u8]) {
     let input = &mut Input::new(data);
     let limits = message_limits(input);

@@ -1,5 +1,6 @@
-//! Signatures of tokens under real RSA. Another token that has the same run of signed bytes has the same signature,
-//! and no other token has it; nor is there another signature (PROTOCOL 6.2). Thousands a second.
+//! Signatures of tokens under real RSA. Another token that has the same run of signed bytes has the
+//! same signature, and no other token has it; nor is there another signature (PROTOCOL 6.2).
+//! Thousands a second.
 
 use std::sync::LazyLock;
 
@@ -20,7 +21,8 @@ pub fn token_rsa(data: &[u8]) {
     }
 }
 
-/// A token that is properly signed: a captured one; or one whose ends, divided elsewhere, are other ends.
+/// A token that is properly signed: a captured one; or one whose ends, divided elsewhere, are other
+/// ends.
 fn good(input: &mut Input<'_>) -> &'static Token {
     static GOOD: LazyLock<[Token; 2]> = LazyLock::new(|| {
         let key = SigKeyPair::from_pem(include_str!("fixtures/comms_key.pem"));

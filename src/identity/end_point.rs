@@ -6,8 +6,8 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
-/// A TCP address as members publish it: a DNS name, an IPv4 address or an IPv6 address in brackets, and a port. The name
-/// may end in a dot.
+/// A TCP address as members publish it: a DNS name, an IPv4 address or an IPv6 address in brackets,
+/// and a port. The name may end in a dot.
 ///
 /// The text is kept exactly as it came, because a token's signature covers it.
 ///
@@ -141,9 +141,9 @@ fn port_of(text: &str) -> Result<u16, EndPointError> {
     if known { Ok(port) } else { Err(EndPointError::Host) }
 }
 
-/// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all; the last label is not all digits, so that
-/// a mistyped IPv4 address is not taken for a name. A dot at the end says that the name is whole: nothing is to be
-/// searched for below some domain.
+/// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all; the last label is not all
+/// digits, so that a mistyped IPv4 address is not taken for a name. A dot at the end says that the
+/// name is whole: nothing is to be searched for below some domain.
 fn is_dns_name(host: &str) -> bool {
     let whole = host;
     let host = host.strip_suffix('.').unwrap_or(host);

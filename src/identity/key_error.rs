@@ -137,8 +137,9 @@ pub enum KeyPairError {
     /// A key of another algorithm.
     #[error("a key of another algorithm ({0}); only RSA keys can be used")]
     NotRsa(KeyAlgorithm),
-    /// Signatures of the protocol are PKCS#1 v1.5 and its encryption is OAEP; a key that may be used for one padding alone is
-    /// for neither, so that a pair is of use everywhere or nowhere.
+    /// Signatures of the protocol are PKCS#1 v1.5 and its encryption is OAEP; a key that may be
+    /// used for one padding alone is for neither, so that a pair is of use everywhere or
+    /// nowhere.
     #[error(
         "an RSA key that may be used with {0} padding alone; one without that restriction is needed"
     )]

@@ -1,7 +1,8 @@
 //! Private keys as people have them: one block of PEM in a text, in one of three forms.
 //!
-//! Text around the block is passed over, and so are other blocks that are no private keys (the certificate beside the key,
-//! the parameters before it). What can't be used is named for what it is.
+//! Text around the block is passed over, and so are other blocks that are no private keys (the
+//! certificate beside the key, the parameters before it). What can't be used is named for what it
+//! is.
 
 use alloc::vec::Vec;
 
@@ -11,7 +12,8 @@ use zeroize::Zeroizing;
 use super::{KeyAlgorithm, KeyForm, KeyPairError, openssh_private};
 use crate::crypto::{MAX_DER, PrivateParts};
 
-/// The longest text looked through, in bytes: a key of 8192 bits with all its numbers written out before it has 22 KB.
+/// The longest text looked through, in bytes: a key of 8192 bits with all its numbers written out
+/// before it has 22 KB.
 pub(super) const MAX_TEXT: usize = 64 * 1024;
 
 /// The longest block decoded: OpenSSH has the public half twice, and a comment.

@@ -14,8 +14,8 @@
 //! | [`Token`] | all of it, signed | |
 //! | [`Identity`] | a node's own name, ID and both key pairs | |
 //!
-//! Those that have a text (all but the pairs, the token and the identity) have `Display` and `FromStr`, and what one
-//! writes the other reads as the same value.
+//! Those that have a text (all but the pairs, the token and the identity) have `Display` and
+//! `FromStr`, and what one writes the other reads as the same value.
 //!
 //! With the feature `std` an [`Identity`] can be kept in a [`directory`].
 

@@ -4,7 +4,8 @@ use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
-/// A name: a letter, digit or `_`, then letters, digits, `_`, `.` and `-`; all ASCII, 1 to 255 bytes.
+/// A name: a letter, digit or `_`, then letters, digits, `_`, `.` and `-`; all ASCII, 1 to 255
+/// bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 

@@ -7,8 +7,8 @@ use rand_core::CryptoRng;
 
 /// The ID of a member, cluster or registry, unique in a registry.
 ///
-/// Deployed servers issue 20 bytes, this crate issues 32; both are accepted. Text is lower-case hex; either
-/// case is read.
+/// Deployed servers issue 20 bytes, this crate issues 32; both are accepted. Text is lower-case
+/// hex; either case is read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Repr);
 

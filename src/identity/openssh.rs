@@ -1,4 +1,5 @@
-//! OpenSSH public-key text for RSA keys, `ssh-rsa AAAA... comment`, both ways (RFC 4253 section 6.6).
+//! OpenSSH public-key text for RSA keys, `ssh-rsa AAAA... comment`, both ways (RFC 4253 section
+//! 6.6).
 //!
 //! Strict on purpose: one spelling per key, so that text compares as keys do.
 

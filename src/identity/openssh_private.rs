@@ -1,7 +1,8 @@
-//! OpenSSH's form of a private key (`PROTOCOL.key` of its sources): a public part, and a private one that may be encrypted.
+//! OpenSSH's form of a private key (`PROTOCOL.key` of its sources): a public part, and a private
+//! one that may be encrypted.
 //!
-//! Read strictly, as it is written: exactly one RSA key, the same in both parts, in the clear, and nothing after it but the
-//! padding that belongs there.
+//! Read strictly, as it is written: exactly one RSA key, the same in both parts, in the clear, and
+//! nothing after it but the padding that belongs there.
 
 use super::openssh::{next_mpint, next_string};
 use super::{KeyAlgorithm, KeyForm, KeyPairError};

@@ -20,10 +20,12 @@ use super::openssh::{self, OpenSshError};
 use super::spki::{self, Spki};
 use crate::crypto::{PublicComponents, RustCrypto, Seal, SealError};
 
-/// An RSA public key that this protocol accepts: 1024 to 8192 bits, odd modulus, odd exponent of at least 3.
+/// An RSA public key that this protocol accepts: 1024 to 8192 bits, odd modulus, odd exponent of at
+/// least 3.
 ///
-/// It keeps the SubjectPublicKeyInfo DER it was read from: signatures cover those bytes and they are served on
-/// unchanged. Two keys are equal when their modulus and exponent are. Cloning is cheap.
+/// It keeps the SubjectPublicKeyInfo DER it was read from: signatures cover those bytes and they
+/// are served on unchanged. Two keys are equal when their modulus and exponent are. Cloning is
+/// cheap.
 #[derive(Clone)]
 pub struct PublicKey {
     /// The DER, perhaps among other bytes.
@@ -36,7 +38,8 @@ pub struct PublicKey {
 impl PublicKey {
     /// The sizes of modulus accepted, in bits (PROTOCOL 6.2).
     pub const BITS: RangeInclusive<usize> = 1024..=8192;
-    /// The largest public exponent accepted, 2^33 - 1, so that a peer's key cannot make verifying slow.
+    /// The largest public exponent accepted, 2^33 - 1, so that a peer's key cannot make verifying
+    /// slow.
     pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
 
     /// Reads and checks a DER SubjectPublicKeyInfo.
@@ -106,7 +109,8 @@ impl PublicKey {
         self.modulus.len()
     }
 
-    /// SHA-256 over the OpenSSH form of the key: equal exactly for equal keys, however their DER is spelt.
+    /// SHA-256 over the OpenSSH form of the key: equal exactly for equal keys, however their DER is
+    /// spelt.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(Sha256::digest(openssh::blob(self)).into())
     }

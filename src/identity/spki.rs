@@ -1,5 +1,5 @@
-//! SubjectPublicKeyInfo: which DER is a public key that this protocol accepts (PROTOCOL 6.2), and where its two integers
-//! are in it.
+//! SubjectPublicKeyInfo: which DER is a public key that this protocol accepts (PROTOCOL 6.2), and
+//! where its two integers are in it.
 
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -14,7 +14,8 @@ use super::{KeyError, PublicKey};
 /// The longest DER worth parsing: 8192 bits of modulus, the exponent and their frame fit with ease.
 const MAX_DER: usize = 1200;
 
-/// The frame around the modulus of a key of 2048 bits with the exponent 65537: nearly every key there is.
+/// The frame around the modulus of a key of 2048 bits with the exponent 65537: nearly every key
+/// there is.
 const USUAL_FRAME: ([u8; 33], [u8; 5]) = (
     [
         0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
@@ -45,7 +46,8 @@ impl<'a> Spki<'a> {
         Self::usual(der).map_or_else(|| Self::any(der), Ok)
     }
 
-    /// A key whose frame is the usual one: two comparisons, where parsing takes as long as decrypting all of a token.
+    /// A key whose frame is the usual one: two comparisons, where parsing takes as long as
+    /// decrypting all of a token.
     fn usual(der: &'a [u8]) -> Option<Self> {
         let (before, behind) = &USUAL_FRAME;
         let modulus = der.strip_prefix(before)?.strip_suffix(behind)?;
@@ -116,7 +118,8 @@ impl PublicKey {
         }
     }
 
-    /// The same key, kept in bytes that are kept anyway; `None` if `der`, a part of them, is not its DER.
+    /// The same key, kept in bytes that are kept anyway; `None` if `der`, a part of them, is not
+    /// its DER.
     pub(crate) fn kept_in(&self, bytes: &Arc<[u8]>, der: &[u8]) -> Option<Self> {
         let start = range_within(bytes, der).filter(|_| self.spki_der() == der)?.start;
         let own = |range: &Range<usize>| {
@@ -171,8 +174,8 @@ mod tests {
         spki.map(|spki| (spki.modulus, spki.exponent))
     }
 
-    /// Any byte of a usual key, changed in any way: the short way accepts nothing that the long one does not, and finds
-    /// the same in it.
+    /// Any byte of a usual key, changed in any way: the short way accepts nothing that the long one
+    /// does not, and finds the same in it.
     #[test]
     fn the_usual_frame_changes_nothing_but_the_time() {
         let (before, behind) = USUAL_FRAME;

@@ -7,7 +7,8 @@ use rand_core::CryptoRng;
 use super::{EndPoint, MemberAttrs, Name, NodeId, PublicKey};
 use crate::crypto::{Sign, SignError, Verify};
 
-/// What a member says of itself: towards the registry signed, towards other members as the registry serves it.
+/// What a member says of itself: towards the registry signed, towards other members as the registry
+/// serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// The member's name.
@@ -27,8 +28,8 @@ pub struct Token {
 }
 
 impl Token {
-    /// The bytes the signature is over: Name | Attrs (8 bytes, little-endian) | CommsKey | SigKey | each end in
-    /// order, without separators (PROTOCOL 6.2).
+    /// The bytes the signature is over: Name | Attrs (8 bytes, little-endian) | CommsKey | SigKey |
+    /// each end in order, without separators (PROTOCOL 6.2).
     fn signed_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(self.name.as_str().as_bytes());
@@ -41,7 +42,8 @@ impl Token {
         bytes
     }
 
-    /// Signs the token, replacing any signature it has. `rng` blinds; the signature is the same whatever it draws.
+    /// Signs the token, replacing any signature it has. `rng` blinds; the signature is the same
+    /// whatever it draws.
     ///
     /// # Errors
     ///

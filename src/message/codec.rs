@@ -1,7 +1,8 @@
 //! Protobuf to checked types and back: the only place that knows both (PROTOCOL 5).
 //!
-//! Decoding goes in two steps: find the fields where they lie ([`MessageView`]), then check them one by one, straight
-//! into the types that are kept. Encoding is prost's, and cannot fail: a checked type is legal.
+//! Decoding goes in two steps: find the fields where they lie ([`MessageView`]), then check them
+//! one by one, straight into the types that are kept. Encoding is prost's, and cannot fail: a
+//! checked type is legal.
 
 use alloc::vec::Vec;
 
@@ -86,8 +87,8 @@ impl<'a> Decoded<'a> {
         })
     }
 
-    /// Checks what a registry sent. Its bytes must be those that [`encode_reply`] makes of it (PROTOCOL 4.1); but an
-    /// Error without a text is still an Error.
+    /// Checks what a registry sent. Its bytes must be those that [`encode_reply`] makes of it
+    /// (PROTOCOL 4.1); but an Error without a text is still an Error.
     pub(crate) fn into_reply(self, limits: &MessageLimits) -> Result<Reply, DecodeError> {
         let Self { op, message } = self;
         if reply_fields(op).is_some_and(|fields| !message.is_exact_with(fields, SERVED_TOKEN)) {
@@ -353,8 +354,8 @@ pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the members of a list. Their fields have the highest number of those in the message, so this is where prost
-/// would put them; they are encoded already, when they joined.
+/// Appends the members of a list. Their fields have the highest number of those in the message, so
+/// this is where prost would put them; they are encoded already, when they joined.
 fn append_members(list: &MemberList, out: &mut Vec<u8>) {
     for member in list.members() {
         match member.field() {

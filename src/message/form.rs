@@ -1,7 +1,9 @@
-//! Whether bytes are what an encoder would have written, seen while they are decoded (PROTOCOL 4.1).
+//! Whether bytes are what an encoder would have written, seen while they are decoded (PROTOCOL
+//! 4.1).
 //!
-//! Records of the deployed dialects have no MAC. Who changes their bits garbles blocks, and must hide those where
-//! nobody looks: in fields that are unknown, or that a later one replaces. A client looks everywhere.
+//! Records of the deployed dialects have no MAC. Who changes their bits garbles blocks, and must
+//! hide those where nobody looks: in fields that are unknown, or that a later one replaces. A
+//! client looks everywhere.
 
 use super::wire::FieldShape;
 
@@ -28,8 +30,9 @@ impl FieldSet {
     }
 }
 
-/// What fields a message or token has, and whether they are written as an encoder writes them: known ones in the order
-/// of their numbers, none twice but those that repeat, every varint as short as it can be.
+/// What fields a message or token has, and whether they are written as an encoder writes them:
+/// known ones in the order of their numbers, none twice but those that repeat, every varint as
+/// short as it can be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
     seen: u32,
@@ -46,7 +49,8 @@ impl Form {
     /// Takes in the next field, of which this is the body.
     pub(super) fn add(&mut self, shape: &FieldShape, body: &[u8], repeats: bool) {
         let bit = FieldSet::bit(shape.number);
-        // The highest field before this one counts: it must be lower, or the same if that may come again.
+        // The highest field before this one counts: it must be lower, or the same if that may come
+        // again.
         let before = if repeats { self.seen >> 1 } else { self.seen };
         self.is_exact &= before < bit && shape.is_least(body);
         self.seen |= bit;

@@ -5,7 +5,8 @@ use core::ops::RangeInclusive;
 use super::MAX_CLUSTER_SIZE;
 use crate::identity::{Name, PublicKey};
 
-/// How much one message may hold. Counts are checked on the bytes before anything is allocated for them.
+/// How much one message may hold. Counts are checked on the bytes before anything is allocated for
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageLimits {
     /// Tokens in one message. 64: `Which` has 64 bits (PROTOCOL 5).
@@ -14,7 +15,8 @@ pub struct MessageLimits {
     pub end_points: usize,
     /// Bytes in a name, at most [`Name::MAX_LEN`]. 255 (PROTOCOL 1).
     pub name_len: usize,
-    /// Bytes in the text of an Error. 1024: the longest known text has 59, a foreign one may name a file or two.
+    /// Bytes in the text of an Error. 1024: the longest known text has 59, a foreign one may name
+    /// a file or two.
     pub text_len: usize,
     /// Bits in the modulus of a key, within [`PublicKey::BITS`]. 1024 to 8192 (PROTOCOL 6.2).
     pub rsa_bits: RangeInclusive<usize>,

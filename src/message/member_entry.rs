@@ -1,4 +1,5 @@
-//! A member as its cluster lists it: encoded once, when it joins, and shared by every list it is in.
+//! A member as its cluster lists it: encoded once, when it joins, and shared by every list it is
+//! in.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -21,7 +22,8 @@ struct Entry {
 }
 
 impl MemberEntry {
-    /// A member to be served: encoded now. The signature is dropped, as deployed clients expect (PROTOCOL 6.7).
+    /// A member to be served: encoded now. The signature is dropped, as deployed clients expect
+    /// (PROTOCOL 6.7).
     pub fn new(token: Token) -> Self {
         let mut token = Token { signature: None, ..token };
         let field: Arc<[u8]> = encode_listed(&token).into();

@@ -6,7 +6,8 @@ use core::str::FromStr;
 use super::MemberIndex;
 use crate::identity::hex_bits;
 
-/// A set of members of one cluster: bit *i* is the *i*-th member to join, 0 to 63. Text is the bits in hex, like `0x1f`.
+/// A set of members of one cluster: bit *i* is the *i*-th member to join, 0 to 63. Text is the bits
+/// in hex, like `0x1f`.
 #[doc(alias = "Which")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemberSet(u64);

@@ -1,4 +1,5 @@
-//! For tests and fuzzers: a view of bytes must be what prost makes of them, and exact where prost would write them so.
+//! For tests and fuzzers: a view of bytes must be what prost makes of them, and exact where prost
+//! would write them so.
 #![allow(clippy::panic, reason = "it tells of a difference by panicking")]
 
 use prost::Message;
@@ -24,7 +25,8 @@ pub(crate) fn compare(bytes: &[u8]) {
     let view = MessageView::new(bytes, &UNLIMITED);
     match (view, seen) {
         (Err(_), Err(_)) => {}
-        // prost passes over groups that it does not know; for us a group is no field (PROTOCOL 4.1).
+        // prost passes over groups that it does not know; for us a group is no field (PROTOCOL
+        // 4.1).
         (Err(_), Ok(_)) => assert!(!is_all_fields(bytes), "refused, and prost does not"),
         (Ok(_), Err(error)) => panic!("accepted, and prost says {error}"),
         (Ok(view), Ok(seen)) => {
@@ -99,8 +101,8 @@ mod tests {
         }
     }
 
-    /// A field of any number and form, most often of the form that the schema has for it. `long` tells which of its
-    /// varints are longer than need be.
+    /// A field of any number and form, most often of the form that the schema has for it. `long`
+    /// tells which of its varints are longer than need be.
     fn field(
         delimited: &'static [u64],
         body: BoxedStrategy<Vec<u8>>,
@@ -169,7 +171,8 @@ mod tests {
         }
     }
 
-    /// The test above would show nothing if nothing it makes were a message, or none as an encoder writes it.
+    /// The test above would show nothing if nothing it makes were a message, or none as an encoder
+    /// writes it.
     #[test]
     fn many_of_them_are_messages() {
         let mut runner = proptest::test_runner::TestRunner::deterministic();

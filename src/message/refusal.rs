@@ -106,8 +106,8 @@ impl FromStr for Refusal {
     }
 }
 
-/// The text of an Error as a peer sent it. It is the peer's: `Display` escapes whatever does not print as
-/// itself, so that it can be shown on a terminal or logged on one line.
+/// The text of an Error as a peer sent it. It is the peer's: `Display` escapes whatever does not
+/// print as itself, so that it can be shown on a terminal or logged on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 

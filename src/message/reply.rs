@@ -84,8 +84,8 @@ pub enum MemberListError {
 }
 
 impl MemberList {
-    /// A list of the members `which` of `cluster`, with their tokens in join order. Signatures are dropped, as
-    /// deployed clients expect (PROTOCOL 6.7).
+    /// A list of the members `which` of `cluster`, with their tokens in join order. Signatures are
+    /// dropped, as deployed clients expect (PROTOCOL 6.7).
     ///
     /// # Errors
     ///

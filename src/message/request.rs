@@ -39,7 +39,8 @@ impl Request {
 pub struct Create {
     /// The cluster's name.
     pub name: Name,
-    /// How many members it may have. The registry clamps it to 1 to 64 and refuses 0 (PROTOCOL 6.5).
+    /// How many members it may have. The registry clamps it to 1 to 64 and refuses 0 (PROTOCOL
+    /// 6.5).
     pub max_size: u32,
     /// The cluster's flags.
     pub attrs: ClusterAttrs,
@@ -57,8 +58,8 @@ pub struct ClusterRef {
 }
 
 impl ClusterRef {
-    /// The cluster this session created or joined last. As a registry it must be understood; as a client do not send it,
-    /// since a Join of it can end a deployed server (PROTOCOL 6).
+    /// The cluster this session created or joined last. As a registry it must be understood; as a
+    /// client do not send it, since a Join of it can end a deployed server (PROTOCOL 6).
     pub const CURRENT: Self = Self { id: None, name: None };
 }
 

@@ -1,8 +1,10 @@
-//! A message as it lies in its record: every field of the schema found, its form checked, nothing copied (PROTOCOL 5).
+//! A message as it lies in its record: every field of the schema found, its form checked, nothing
+//! copied (PROTOCOL 5).
 //!
-//! It makes of bytes what protobuf makes of them: of a field that comes twice the last one counts, a token that comes
-//! twice is merged, and what the schema does not have is passed over. On the way it sees whether an encoder would have
-//! written just these bytes ([`Form`]). Tests and fuzzers hold both against prost.
+//! It makes of bytes what protobuf makes of them: of a field that comes twice the last one counts,
+//! a token that comes twice is merged, and what the schema does not have is passed over. On the way
+//! it sees whether an encoder would have written just these bytes ([`Form`]). Tests and fuzzers
+//! hold both against prost.
 
 use alloc::vec::Vec;
 use core::str;
@@ -107,7 +109,8 @@ impl<'a> MessageView<'a> {
                     view.tokens.push(token);
                 }
                 message::ERR_DESC => view.err_desc = Some(value.text()?),
-                // AesKey, Salt1, Salt2, DigSig and MemberName: of the schema, but used by no message.
+                // AesKey, Salt1, Salt2, DigSig and MemberName: of the schema, but used by no
+                // message.
                 message::AES_KEY | message::SALT1 | message::SALT2 | message::DIG_SIG => {
                     value.bytes()?;
                 }
@@ -120,7 +123,8 @@ impl<'a> MessageView<'a> {
         Ok(view)
     }
 
-    /// Whether an encoder would have written just these bytes, of a message that has these fields and no other.
+    /// Whether an encoder would have written just these bytes, of a message that has these fields
+    /// and no other.
     pub(super) fn is_exact_with(&self, fields: FieldSet, of_token: FieldSet) -> bool {
         let mut tokens = self.member_specs.iter().chain(&self.tokens);
         self.form.is_exact_with(fields) && tokens.all(|token| token.form.is_exact_with(of_token))

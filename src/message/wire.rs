@@ -1,9 +1,10 @@
 //! Protobuf at its surface: where a field starts and ends, and nothing of what it means.
 //!
-//! The end-of-record rule (PROTOCOL 4.1) walks a message before it is complete, and a view of a message is made of its
-//! fields where they are; both need only this.
+//! The end-of-record rule (PROTOCOL 4.1) walks a message before it is complete, and a view of a
+//! message is made of its fields where they are; both need only this.
 
-/// Bytes that are no protobuf field: field number 0, a group, or a varint over ten bytes (PROTOCOL 4.1).
+/// Bytes that are no protobuf field: field number 0, a group, or a varint over ten bytes (PROTOCOL
+/// 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -30,8 +31,8 @@ pub(crate) enum WireType {
 }
 
 impl FieldShape {
-    /// The shape of the field that starts `bytes`; `None` if that takes more bytes to tell. The body need not be
-    /// there yet.
+    /// The shape of the field that starts `bytes`; `None` if that takes more bytes to tell. The
+    /// body need not be there yet.
     pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
         let Some((key, key_len)) = varint(bytes)? else { return Ok(None) };
         // A key is 32 bits: 29 of field number and 3 of wire type.
@@ -65,8 +66,8 @@ impl FieldShape {
         self.header.saturating_add(self.body)
     }
 
-    /// Whether key, length and value, each as it is there, are what an encoder writes: varints without bytes that add
-    /// nothing. `body` is the field's.
+    /// Whether key, length and value, each as it is there, are what an encoder writes: varints
+    /// without bytes that add nothing. `body` is the field's.
     pub(crate) fn is_least(&self, body: &[u8]) -> bool {
         let key = varint_len(u64::from(self.number) << 3);
         match self.wire_type {

@@ -3,8 +3,8 @@
 use crate::identity::{Fingerprint, Name, NodeId};
 use crate::message::{ClusterInfo, MemberEntry, MemberIndex, Refusal};
 
-/// One change to a registry. Making these durable in order, before any reply that may tell of them goes out
-/// ([`Outcome::revision`](super::Outcome::revision)), is all that durability takes.
+/// One change to a registry. Making these durable in order, before any reply that may tell of them
+/// goes out ([`Outcome::revision`](super::Outcome::revision)), is all that durability takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -42,7 +42,8 @@ pub enum Change {
     },
 }
 
-/// A change does not follow from the state it is applied to: changes are missing, out of order or damaged.
+/// A change does not follow from the state it is applied to: changes are missing, out of order or
+/// damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {

@@ -72,7 +72,8 @@ impl Cluster {
         MemberIndex::all().zip(&self.members)
     }
 
-    /// Decides whether a member may join, and what changes then. It has an ID, which is bound to its sig key.
+    /// Decides whether a member may join, and what changes then. It has an ID, which is bound to
+    /// its sig key.
     ///
     /// # Errors
     ///
@@ -110,7 +111,8 @@ impl Cluster {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Unavailable`] if a member has no ID, which a cluster built by these rules has not.
+    /// [`Refusal::Unavailable`] if a member has no ID, which a cluster built by these rules has
+    /// not.
     pub fn list(&self, which: Option<MemberSet>) -> Result<MemberList, Refusal> {
         let present: MemberSet = self.entries().map(|(index, _)| index).collect();
         let which = which.unwrap_or(MemberSet::ALL).and(present);
@@ -132,8 +134,8 @@ impl Cluster {
         created.ok_or(ApplyError::Properties(id))
     }
 
-    /// Applies a change of this cluster's members, if it is just what joining comes to on this state. Other changes
-    /// change nothing here.
+    /// Applies a change of this cluster's members, if it is just what joining comes to on this
+    /// state. Other changes change nothing here.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! All clusters, found by ID and by name.
 //!
-//! Nothing is ever deleted, so a cluster keeps its place in one list. What leads there is in ordered maps with short keys:
-//! they grow with the logarithm of the registry whatever clients choose for names, and a look-up touches little memory.
+//! Nothing is ever deleted, so a cluster keeps its place in one list. What leads there is in
+//! ordered maps with short keys: they grow with the logarithm of the registry whatever clients
+//! choose for names, and a look-up touches little memory.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

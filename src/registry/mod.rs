@@ -1,17 +1,18 @@
-//! The registry's rules, as a pure state machine: a request goes in, a reply and a [`Change`] come out
-//! (PROTOCOL 6).
+//! The registry's rules, as a pure state machine: a request goes in, a reply and a [`Change`] come
+//! out (PROTOCOL 6).
 //!
 //! * [`Registry`] is what all sessions share, [`ClientState`] what it remembers of one session.
-//! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`]s durable in
-//!   order, and lets a reply out only when all changes up to the [`Outcome`]'s revision are; replaying the
-//!   changes rebuilds the registry exactly ([`Registry::apply`]).
-//! * Checking a signature is the one slow step, and needs nothing of the registry: [`CheckedRequest::new`] does it
-//!   on any thread, [`Registry::handle_checked`] goes on from there.
-//! * The rules of one cluster are functions over one value ([`Cluster`]), so that a store that is not in one
-//!   process can run them as compare-and-swap.
+//! * [`Registry::handle`] decides and applies at once. Whoever drives it makes the [`Change`]s
+//!   durable in order, and lets a reply out only when all changes up to the [`Outcome`]'s revision
+//!   are; replaying the changes rebuilds the registry exactly ([`Registry::apply`]).
+//! * Checking a signature is the one slow step, and needs nothing of the registry:
+//!   [`CheckedRequest::new`] does it on any thread, [`Registry::handle_checked`] goes on from
+//!   there.
+//! * The rules of one cluster are functions over one value ([`Cluster`]), so that a store that is
+//!   not in one process can run them as compare-and-swap.
 //!
-//! Look-ups by ID and name go through ordered maps: their cost grows with the logarithm of the registry, and no
-//! peer can choose IDs or names that collide.
+//! Look-ups by ID and name go through ordered maps: their cost grows with the logarithm of the
+//! registry, and no peer can choose IDs or names that collide.
 
 mod change;
 mod cluster;
@@ -38,8 +39,8 @@ pub struct RegistryLimits {
     pub nodes: usize,
     /// Clusters, members apart. Each takes at most 700 bytes, with a name of the longest kind.
     pub clusters: usize,
-    /// Members of all clusters together. Each takes about 1.5 KB and, with the largest keys and ends, at most 8.5 KB; one
-    /// session's memberships share all of it.
+    /// Members of all clusters together. Each takes about 1.5 KB and, with the largest keys and
+    /// ends, at most 8.5 KB; one session's memberships share all of it.
     pub memberships: usize,
 }
 
@@ -104,8 +105,8 @@ pub struct Outcome {
     pub reply: Reply,
     /// What this request has changed, if anything.
     pub change: Option<Change>,
-    /// [`Registry::revision`] after it. A reply may tell of changes that other sessions made just before: those too
-    /// must be durable before it goes out.
+    /// [`Registry::revision`] after it. A reply may tell of changes that other sessions made just
+    /// before: those too must be durable before it goes out.
     pub revision: u64,
 }
 
@@ -184,9 +185,10 @@ impl Registry {
         self.clusters.named(name)
     }
 
-    /// Decides a request and applies its change, checking a Member's signature with the default provider. How many ends
-    /// a token has and how large its keys are has been bounded by the session that the request comes from
-    /// ([`MessageLimits`](crate::message::MessageLimits)); here it is taken as it is.
+    /// Decides a request and applies its change, checking a Member's signature with the default
+    /// provider. How many ends a token has and how large its keys are has been bounded by the
+    /// session that the request comes from ([`MessageLimits`](crate::message::MessageLimits));
+    /// here it is taken as it is.
     ///
     /// `rng` is for new IDs; it should not be a session's own.
     pub fn handle(
@@ -218,7 +220,8 @@ impl Registry {
         };
         match change.as_ref().map(|change| self.apply(change)) {
             None | Some(Ok(())) => self.outcome(reply, change),
-            // What was just decided on this very state applies to it; were it not so, nothing has changed.
+            // What was just decided on this very state applies to it; were it not so, nothing has
+            // changed.
             Some(Err(_)) => self.outcome(Reply::Error(Refusal::Unavailable.into()), None),
         }
     }
@@ -333,7 +336,8 @@ impl Registry {
         self.nodes.contains_key(id) || self.clusters.contains(id) || self.credential.id == *id
     }
 
-    /// A random ID that is not in use. A second draw is never needed unless the generator is broken.
+    /// A random ID that is not in use. A second draw is never needed unless the generator is
+    /// broken.
     fn fresh_id(&self, rng: &mut dyn CryptoRng) -> Result<NodeId, Refusal> {
         core::iter::repeat_with(|| NodeId::random(rng))
             .take(4)
@@ -341,7 +345,8 @@ impl Registry {
             .ok_or(Refusal::Unavailable)
     }
 
-    /// Applies one change. Changes replayed in the order they were made rebuild the registry exactly.
+    /// Applies one change. Changes replayed in the order they were made rebuild the registry
+    /// exactly.
     ///
     /// # Errors
     ///

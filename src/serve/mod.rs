@@ -17,10 +17,11 @@ use crate::session::{
     Dialect, Error, OpenedHello, SealedHello, Server, ServerConfig, ServerEvent, Session,
 };
 
-/// What a registry's connections share: the key that opens Hellos, the rules, and what makes their changes durable.
+/// What a registry's connections share: the key that opens Hellos, the rules, and what makes their
+/// changes durable.
 pub trait Handler {
-    /// Opens a Hello, where there is time for RSA and not on the event loop. `None` refuses the client without
-    /// a word.
+    /// Opens a Hello, where there is time for RSA and not on the event loop. `None` refuses the
+    /// client without a word.
     fn open(&self, hello: SealedHello) -> impl Future<Output = Option<OpenedHello>> + Send;
 
     /// Decides a request. The reply must not be given before what it acknowledges is durable.
@@ -34,8 +35,8 @@ pub trait Handler {
     fn connected(&self, _dialect: Dialect, _version: Version) {}
 }
 
-/// Serves one connection to its end, or until `stop` resolves: then what is in flight is finished, and nothing
-/// new is begun. The stream is the caller's, to be closed.
+/// Serves one connection to its end, or until `stop` resolves: then what is in flight is finished,
+/// and nothing new is begun. The stream is the caller's, to be closed.
 ///
 /// # Errors
 ///
@@ -67,7 +68,8 @@ pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Handler>(
         };
         match event? {
             None => return Ok(()),
-            // On the heap while it lasts: an idle connection, of which there are many, has no room for it.
+            // On the heap while it lasts: an idle connection, of which there are many, has no room
+            // for it.
             Some(event) => Box::pin(answer(event, &mut driver, handler, &mut state)).await?,
         }
     }

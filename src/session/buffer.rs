@@ -36,7 +36,8 @@ impl Buffer {
 
     /// The storage, for appending in place; what is already in it must stay as it is.
     pub(super) fn tail(&mut self) -> &mut Vec<u8> {
-        // Moving what is left to the front keeps the storage as large as what is queued, not as what has passed.
+        // Moving what is left to the front keeps the storage as large as what is queued, not as
+        // what has passed.
         if self.start > 0 {
             self.bytes.drain(..self.start.min(self.bytes.len()));
             self.start = 0;

@@ -2,8 +2,8 @@
 //!
 //! 1. [`Session::new`] queues the Hello.
 //! 2. The HelloReply is checked: [`ClientEvent::Connected`].
-//! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command returned.
-//!    The order of requests is that of [`phase`](super::phase).
+//! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command
+//!    returned. The order of requests is that of [`phase`](super::phase).
 //! 4. A refusal ([`ClientEvent::Refused`]) or the Ack to a Bye ends the session.
 
 use alloc::boxed::Box;
@@ -28,8 +28,8 @@ use crate::message::{
     ClusterRef, Create, Decoded, GetCluster, Op, Reason, Reply, Request, encode_request,
 };
 
-/// The largest request, in bytes: with its IV and padding it fits the 16 KiB that deployed servers read at once
-/// (PROTOCOL 4).
+/// The largest request, in bytes: with its IV and padding it fits the 16 KiB that deployed servers
+/// read at once (PROTOCOL 4).
 const MAX_REQUEST: usize = 16 * 1024 - 32;
 
 /// How a client connects.
@@ -102,16 +102,16 @@ pub enum ClientEvent {
 ///
 /// # Towards deployed servers
 ///
-/// A session sends what it is told to. Some of it ends a deployed server, and with it every cluster (PROTOCOL 6). What
-/// may be one (a credential with a version below 2.0) should get
+/// A session sends what it is told to. Some of it ends a deployed server, and with it every cluster
+/// (PROTOCOL 6). What may be one (a credential with a version below 2.0) should get
 ///
 /// * Member, Create, Join, GetCluster and Bye only, in this order and one at a time;
 /// * a Join only of what this session's CreateReply named, by the ID in it. An unknown cluster, or
 ///   [`ClusterRef::CURRENT`], ends the server;
 /// * a GetCluster with the cluster's ID and a `which`;
 /// * no [`registry_credential`](Session::registry_credential);
-/// * each record in one segment: one of more than 1,200 bytes may not fit. A record that is cut short ends the server,
-///   too: leave a session that is not over by [`abandon`](Session::abandon).
+/// * each record in one segment: one of more than 1,200 bytes may not fit. A record that is cut
+///   short ends the server, too: leave a session that is not over by [`abandon`](Session::abandon).
 ///
 /// [`Enroll`](crate::enroll::Enroll) keeps to all of this by itself.
 pub struct Client {
@@ -173,8 +173,8 @@ impl Role for Client {}
 impl Session<Client> {
     /// A client's session. The Hello is in the [`output`](Self::output) already.
     ///
-    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs,
-    /// same bytes.
+    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws,
+    /// same inputs, same bytes.
     ///
     /// # Errors
     ///
@@ -206,9 +206,9 @@ impl Session<Client> {
         Ok(Self { engine, role })
     }
 
-    /// Ends the session here and now. What is queued is dropped, but a record that has been begun is kept to its end:
-    /// one that is cut short ends a deployed server (PROTOCOL 6). So write what is left in
-    /// [`output`](Self::output), then close.
+    /// Ends the session here and now. What is queued is dropped, but a record that has been begun
+    /// is kept to its end: one that is cut short ends a deployed server (PROTOCOL 6). So write
+    /// what is left in [`output`](Self::output), then close.
     pub fn abandon(&mut self, now: Instant) {
         self.engine.advance(now);
         self.role.drop_unsent(&mut self.engine);
@@ -233,8 +233,8 @@ impl Session<Client> {
         self.request(now, &Request::Create(create))
     }
 
-    /// Joins a cluster. Answered by [`Reply::Join`]. One that does not exist ends a deployed server: see
-    /// [`Client`].
+    /// Joins a cluster. Answered by [`Reply::Join`]. One that does not exist ends a deployed
+    /// server: see [`Client`].
     ///
     /// # Errors
     ///
@@ -256,7 +256,8 @@ impl Session<Client> {
         self.request(now, &Request::GetCluster(get))
     }
 
-    /// Asks who the registry is. Answered by [`Reply::RegCred`]. It ends a deployed server: see [`Client`].
+    /// Asks who the registry is. Answered by [`Reply::RegCred`]. It ends a deployed server: see
+    /// [`Client`].
     ///
     /// # Errors
     ///

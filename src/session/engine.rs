@@ -78,7 +78,8 @@ impl Engine {
         });
     }
 
-    /// Appends one record to the output, if the handshake is complete. `room` is about how long its message will be.
+    /// Appends one record to the output, if the handshake is complete. `room` is about how long its
+    /// message will be.
     pub(super) fn send(&mut self, room: usize, encode: impl FnOnce(&mut Vec<u8>)) {
         if let Some(channel) = &mut self.channel {
             channel.writer.write(&mut *self.rng, self.output.tail(), room, encode);
@@ -120,7 +121,8 @@ impl Engine {
         self.output.len() > self.limits.output
     }
 
-    /// Bytes of input that have a use now: as many as complete a record, or `handshake` before there are records.
+    /// Bytes of input that have a use now: as many as complete a record, or `handshake` before
+    /// there are records.
     pub(super) fn room(&self, handshake: usize) -> usize {
         if self.is_closed() || self.eof {
             return 0;
@@ -143,7 +145,8 @@ impl Engine {
         Some((over.saturating_add(self.limits.idle_time), TimerKind::Drain))
     }
 
-    /// Where the end of the input lies, seen from the records; `between` where it lies between two of them.
+    /// Where the end of the input lies, seen from the records; `between` where it lies between two
+    /// of them.
     pub(super) fn eof_at(&self, between: EofAt) -> EofAt {
         match &self.channel {
             None => EofAt::Handshake,

@@ -3,21 +3,23 @@
 use super::time::TimerKind;
 use crate::message::{DecodeError, MessageError, Op, Refusal};
 
-/// The peer broke the protocol, went away or took too long. Fatal and sticky: the session is over, and
-/// [`poll_event`](super::Session::poll_event) returns the same error from then on.
+/// The peer broke the protocol, went away or took too long. Fatal and sticky: the session is over,
+/// and [`poll_event`](super::Session::poll_event) returns the same error from then on.
 ///
-/// Whatever is wrong with bytes before they are a message is one variant, so that no detail of how decryption
-/// fails gets out.
+/// Whatever is wrong with bytes before they are a message is one variant, so that no detail of how
+/// decryption fails gets out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The handshake does not prove that the peer is who it should be: wrong key, wrong dialect, or tampering.
+    /// The handshake does not prove that the peer is who it should be: wrong key, wrong dialect, or
+    /// tampering.
     #[error(
         "the handshake failed: the other side does not hold the expected key, or speaks another dialect"
     )]
     Handshake,
-    /// A record does not decrypt to a message, or to one within [`Limits::record`](super::Limits::record). To a client
-    /// also: to a message that no registry would have written so, for instance with an unknown field (PROTOCOL 4.1).
+    /// A record does not decrypt to a message, or to one within
+    /// [`Limits::record`](super::Limits::record). To a client also: to a message that no
+    /// registry would have written so, for instance with an unknown field (PROTOCOL 4.1).
     #[error("a record is not a message")]
     BadRecord,
     /// A message decodes but may not stand.
@@ -55,8 +57,8 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EofAt {
-    /// Before the handshake was complete. To a client: the registry could not open the Hello, so the key in the
-    /// regCred is probably not its key.
+    /// Before the handshake was complete. To a client: the registry could not open the Hello, so
+    /// the key in the regCred is probably not its key.
     #[error("during the handshake")]
     Handshake,
     /// Inside a record.
@@ -71,8 +73,9 @@ pub enum EofAt {
 }
 
 impl Error {
-    /// What the peer is told: a refusal where it sent a proper message that may not stand, nothing where it failed
-    /// to prove itself or to make sense (PROTOCOL 2). The one place where this is decided.
+    /// What the peer is told: a refusal where it sent a proper message that may not stand, nothing
+    /// where it failed to prove itself or to make sense (PROTOCOL 2). The one place where this
+    /// is decided.
     pub(super) const fn alert(&self) -> Option<Refusal> {
         match self {
             Self::BadMessage(error) => Some(error.refusal()),
@@ -97,7 +100,8 @@ impl From<DecodeError> for Error {
     }
 }
 
-/// The caller asked for something that cannot be done now. Nothing has changed; the session goes on.
+/// The caller asked for something that cannot be done now. Nothing has changed; the session goes
+/// on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -138,7 +142,8 @@ pub enum CommandError {
         /// The size allowed.
         limit: usize,
     },
-    /// The text of a refusal is longer than [`MessageLimits::text_len`](crate::message::MessageLimits::text_len).
+    /// The text of a refusal is longer than
+    /// [`MessageLimits::text_len`](crate::message::MessageLimits::text_len).
     #[error("the text has {bytes} bytes, {limit} at most are allowed")]
     ReasonTooLong {
         /// Its length.

@@ -1,10 +1,12 @@
 //! The handshake, both dialects, both sides (PROTOCOL 3).
 //!
-//! 1. The client draws a one-shot key and seals it, with its version, to the registry's comms key: the Hello
-//!    ([`ClientHello::seal`]). Its length is that of the key's modulus.
-//! 2. The registry opens it: [`SealedHello::open`], the one expensive step, which the session leaves to the
-//!    caller. How long the plaintext is tells the dialect: 44 bytes `Prefixed`, 60 `Chained`.
-//! 3. The registry draws the session key and sends it under the one-shot key: the HelloReply ([`answer`]).
+//! 1. The client draws a one-shot key and seals it, with its version, to the registry's comms key:
+//!    the Hello ([`ClientHello::seal`]). Its length is that of the key's modulus.
+//! 2. The registry opens it: [`SealedHello::open`], the one expensive step, which the session
+//!    leaves to the caller. How long the plaintext is tells the dialect: 44 bytes `Prefixed`, 60
+//!    `Chained`.
+//! 3. The registry draws the session key and sends it under the one-shot key: the HelloReply
+//!    ([`answer`]).
 //! 4. The client checks it ([`ClientHello::accept`]). Both have the session key now.
 
 use alloc::boxed::Box;
@@ -175,7 +177,8 @@ impl ClientHello {
     }
 }
 
-/// A Hello as it came over the wire, to be opened with the registry's comms key on whatever thread there is time.
+/// A Hello as it came over the wire, to be opened with the registry's comms key on whatever thread
+/// there is time.
 ///
 /// Dropping it refuses the client: its session stays silent until the deadline of the handshake.
 pub struct SealedHello(Box<[u8]>);
@@ -185,16 +188,18 @@ impl SealedHello {
         Self(ciphertext.into())
     }
 
-    /// Opens it: the one private-key operation of a session. `rng` blinds it, and must not be the session's own.
+    /// Opens it: the one private-key operation of a session. `rng` blinds it, and must not be the
+    /// session's own.
     ///
-    /// Whether it could be opened shows only in what the session says of the result, so that nothing between
-    /// here and there can treat the two cases differently.
+    /// Whether it could be opened shows only in what the session says of the result, so that
+    /// nothing between here and there can treat the two cases differently.
     pub fn open(&self, key: &dyn Open, rng: &mut dyn CryptoRng) -> OpenedHello {
         let plaintext = key.open(&self.0, rng).ok();
         OpenedHello::from_plaintext(plaintext.as_ref().map(Secret::expose))
     }
 
-    /// The ciphertext itself, for a key that is not behind [`Open`]; see [`OpenedHello::from_plaintext`].
+    /// The ciphertext itself, for a key that is not behind [`Open`]; see
+    /// [`OpenedHello::from_plaintext`].
     pub fn ciphertext(&self) -> &[u8] {
         &self.0
     }
@@ -210,8 +215,8 @@ impl fmt::Debug for SealedHello {
 pub struct OpenedHello(Option<Hello>);
 
 impl OpenedHello {
-    /// A Hello that was opened elsewhere, in a key vault that takes its time for instance; `None` if it could
-    /// not be.
+    /// A Hello that was opened elsewhere, in a key vault that takes its time for instance; `None`
+    /// if it could not be.
     pub fn from_plaintext(plaintext: Option<&[u8]>) -> Self {
         Self(plaintext.and_then(Hello::parse))
     }

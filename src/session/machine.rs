@@ -3,7 +3,8 @@
 use super::{Error, Instant, Role, Session, TimerKind};
 
 /// A state machine between bytes and events: a [`Session`] of either role, or an
-/// [`Enroll`](crate::enroll::Enroll). The methods are those of [`Session`]; adapters are written against this.
+/// [`Enroll`](crate::enroll::Enroll). The methods are those of [`Session`]; adapters are written
+/// against this.
 pub trait Machine {
     /// What it tells its caller.
     type Event;

@@ -1,8 +1,9 @@
-//! The session: bytes in, events out; commands in, bytes out. No socket, clock, thread or global randomness.
+//! The session: bytes in, events out; commands in, bytes out. No socket, clock, thread or global
+//! randomness.
 //!
-//! [`Session<Client>`](Client) is a cluster member's side of one connection, [`Session<Server>`](Server) the
-//! registry's. The role is part of the type, so that a command of the other side does not exist. See
-//! [`Session`] for how to drive one.
+//! [`Session<Client>`](Client) is a cluster member's side of one connection,
+//! [`Session<Server>`](Server) the registry's. The role is part of the type, so that a command of
+//! the other side does not exist. See [`Session`] for how to drive one.
 
 mod buffer;
 mod cipher;
@@ -38,25 +39,28 @@ use engine::Engine;
 ///
 /// It has four families of methods:
 ///
-/// * **Inputs** tell it what happened: [`receive`](Self::receive), [`receive_eof`](Self::receive_eof),
-///   [`handle_timeout`](Self::handle_timeout). They store, and never fail.
-/// * **Outputs** tell you what to do: [`poll_event`](Self::poll_event), [`output`](Self::output) with
-///   [`consume_output`](Self::consume_output), [`poll_timeout`](Self::poll_timeout).
-/// * **Commands** are what you want: `register`, `create`, `join`, … of a [`Client`]; `open_hello`, `reply`,
-///   `reject` of a [`Server`]. One that comes at the wrong time returns [`CommandError`] and changes nothing.
-/// * **Getters** look: [`recv_room`](Self::recv_room), [`state`](Self::state), [`dialect`](Self::dialect),
-///   [`peer_version`](Self::peer_version).
+/// * **Inputs** tell it what happened: [`receive`](Self::receive),
+///   [`receive_eof`](Self::receive_eof), [`handle_timeout`](Self::handle_timeout). They store, and
+///   never fail.
+/// * **Outputs** tell you what to do: [`poll_event`](Self::poll_event), [`output`](Self::output)
+///   with [`consume_output`](Self::consume_output), [`poll_timeout`](Self::poll_timeout).
+/// * **Commands** are what you want: `register`, `create`, `join`, … of a [`Client`]; `open_hello`,
+///   `reply`, `reject` of a [`Server`]. One that comes at the wrong time returns [`CommandError`]
+///   and changes nothing.
+/// * **Getters** look: [`recv_room`](Self::recv_room), [`state`](Self::state),
+///   [`dialect`](Self::dialect), [`peer_version`](Self::peer_version).
 ///
 /// A loop around it, whatever waits for I/O, does this over and over:
 ///
 /// 1. call [`poll_event`](Self::poll_event) until it says `None`, and act on what it says;
 /// 2. write [`output`](Self::output), and tell how much was written;
 /// 3. stop when [`is_finished`](Self::is_finished);
-/// 4. wait until there is input (if [`recv_room`](Self::recv_room) is not 0), room to write, or the time of
-///    [`poll_timeout`](Self::poll_timeout), and tell the session.
+/// 4. wait until there is input (if [`recv_room`](Self::recv_room) is not 0), room to write, or the
+///    time of [`poll_timeout`](Self::poll_timeout), and tell the session.
 ///
-/// Any order of calls is legal. How the input is cut into pieces makes no difference to the events. Output stays
-/// until it is consumed, so a write that is cut short or a future that is dropped loses nothing.
+/// Any order of calls is legal. How the input is cut into pieces makes no difference to the events.
+/// Output stays until it is consumed, so a write that is cut short or a future that is dropped
+/// loses nothing.
 pub struct Session<R: Role> {
     engine: Engine,
     role: R,
@@ -131,8 +135,8 @@ mod role {
 }
 
 impl<R: Role> Session<R> {
-    /// Takes bytes from the peer, up to [`recv_room`](Self::recv_room), and says how many it took. Only stores
-    /// them: call [`poll_event`](Self::poll_event) next.
+    /// Takes bytes from the peer, up to [`recv_room`](Self::recv_room), and says how many it took.
+    /// Only stores them: call [`poll_event`](Self::poll_event) next.
     pub fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.engine.advance(now);
         let taken = bytes.len().min(self.recv_room());
@@ -146,19 +150,20 @@ impl<R: Role> Session<R> {
         self.engine.eof = true;
     }
 
-    /// Time has passed. Call it when [`poll_timeout`](Self::poll_timeout) says so; early, late or twice does
-    /// no harm.
+    /// Time has passed. Call it when [`poll_timeout`](Self::poll_timeout) says so; early, late or
+    /// twice does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.engine.advance(now);
     }
 
-    /// The next thing the caller should know; `None` if more input, output or time is needed first. Parses and
-    /// steps at most one message, so the session never runs ahead of its caller.
+    /// The next thing the caller should know; `None` if more input, output or time is needed first.
+    /// Parses and steps at most one message, so the session never runs ahead of its caller.
     ///
     /// # Errors
     ///
-    /// [`Error`] ends the session and is returned from then on. Output that is left should still be written: it may
-    /// hold replies to earlier requests, and what the peer is told of the error.
+    /// [`Error`] ends the session and is returned from then on. Output that is left should still be
+    /// written: it may hold replies to earlier requests, and what the peer is told of the
+    /// error.
     pub fn poll_event(&mut self) -> Result<Option<R::Event>, Error> {
         if let Some(error) = self.engine.failure() {
             return Err(error.clone());
@@ -193,12 +198,12 @@ impl<R: Role> Session<R> {
         error
     }
 
-    /// Bytes to write to the peer, oldest first. They stay until [`consume_output`](Self::consume_output) says
-    /// that they are written.
+    /// Bytes to write to the peer, oldest first. They stay until
+    /// [`consume_output`](Self::consume_output) says that they are written.
     ///
-    /// A client's are one record, or what is left of it, and the next record comes when it is consumed: deployed
-    /// servers take what one read gives for one record, and end where it is less (PROTOCOL 6). So write them with one
-    /// call, without delay.
+    /// A client's are one record, or what is left of it, and the next record comes when it is
+    /// consumed: deployed servers take what one read gives for one record, and end where it is
+    /// less (PROTOCOL 6). So write them with one call, without delay.
     pub fn output(&self) -> &[u8] {
         self.role.output(&self.engine)
     }
@@ -209,13 +214,14 @@ impl<R: Role> Session<R> {
         self.engine.output.as_slice()
     }
 
-    /// So many bytes of [`output`](Self::output) have been written. There may be events again after this: a
-    /// session with much output waiting takes no requests.
+    /// So many bytes of [`output`](Self::output) have been written. There may be events again after
+    /// this: a session with much output waiting takes no requests.
     pub fn consume_output(&mut self, n: usize) {
         self.role.consume_output(&mut self.engine, n);
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), and what for; `None` if nothing is due.
+    /// When to call [`handle_timeout`](Self::handle_timeout), and what for; `None` if nothing is
+    /// due.
     pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
         if self.engine.is_closed() {
             self.engine.drain_deadline()
@@ -224,7 +230,8 @@ impl<R: Role> Session<R> {
         }
     }
 
-    /// How many bytes [`receive`](Self::receive) takes now. While it is 0 there is no point in reading.
+    /// How many bytes [`receive`](Self::receive) takes now. While it is 0 there is no point in
+    /// reading.
     pub fn recv_room(&self) -> usize {
         self.role.room(&self.engine)
     }

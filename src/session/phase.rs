@@ -1,8 +1,9 @@
 //! Which request may come when (PROTOCOL 6.1), as data.
 //!
-//! Both roles walk the same table: a client when it sends, a registry when it receives. That is also why requests
-//! can be pipelined: what counts is their order, not whether the ones before have been answered. A Member that is
-//! refused ends the session, so nothing after it is ever acted upon.
+//! Both roles walk the same table: a client when it sends, a registry when it receives. That is
+//! also why requests can be pipelined: what counts is their order, not whether the ones before have
+//! been answered. A Member that is refused ends the session, so nothing after it is ever acted
+//! upon.
 //!
 //! ```text
 //!                Member                    Bye

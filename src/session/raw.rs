@@ -1,6 +1,6 @@
-//! The peer of a session, for the fuzzers: it has the session keys and seals whatever it is given, so that a
-//! fuzzer's bytes reach the parser instead of being decrypted to noise. And the record rule, to be compared
-//! with a model of it.
+//! The peer of a session, for the fuzzers: it has the session keys and seals whatever it is given,
+//! so that a fuzzer's bytes reach the parser instead of being decrypted to noise. And the record
+//! rule, to be compared with a model of it.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -59,7 +59,8 @@ impl RawPeer {
         Self { dialect, key: key2, sending: iv2, receiving: iv2, prefixes: 0 }
     }
 
-    /// A registry that answers this Hello of a client that seals with [`NoRsa`]; and its HelloReply.
+    /// A registry that answers this Hello of a client that seals with [`NoRsa`]; and its
+    /// HelloReply.
     pub(crate) fn answering(hello: &[u8], rng: &mut dyn CryptoRng) -> (Self, Vec<u8>) {
         let mut out = Vec::new();
         let opened = OpenedHello::from_plaintext(Some(hello)).into_answerable();
@@ -67,7 +68,8 @@ impl RawPeer {
         (Self::new(established), out)
     }
 
-    /// A record of these bytes, padded up to whole blocks with zeros if they are not: no padding, no end.
+    /// A record of these bytes, padded up to whole blocks with zeros if they are not: no padding,
+    /// no end.
     pub(crate) fn seal_blocks(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut record = Vec::new();
         if self.dialect == Dialect::Prefixed {
@@ -111,8 +113,9 @@ pub(crate) fn pad(message: &[u8]) -> Vec<u8> {
     padded
 }
 
-/// What the record rule says of this plaintext: the lengths of message and record; `None` if more is needed. It asks
-/// for so many blocks in all, and `step` says how many it gets; there is always one more, as long as there are any.
+/// What the record rule says of this plaintext: the lengths of message and record; `None` if more
+/// is needed. It asks for so many blocks in all, and `step` says how many it gets; there is always
+/// one more, as long as there are any.
 pub(crate) fn walk(
     plain: &[u8],
     limit: usize,

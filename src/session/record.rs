@@ -1,10 +1,10 @@
 //! Records: how a message lies on the wire after the handshake (PROTOCOL 4).
 //!
-//! 1. A record is PKCS#7-padded plaintext under AES-256-CBC. `Prefixed` puts a fresh IV before each;
-//!    `Chained` continues from the last block of the record before.
-//! 2. Nothing on the wire says how long a record is. [`RecordReader`] decrypts just as far as the record is
-//!    known to go, walks the plaintext as protobuf fields, and finds the padding at the first field boundary
-//!    where it is ([`Walk`], PROTOCOL 4.1).
+//! 1. A record is PKCS#7-padded plaintext under AES-256-CBC. `Prefixed` puts a fresh IV before
+//!    each; `Chained` continues from the last block of the record before.
+//! 2. Nothing on the wire says how long a record is. [`RecordReader`] decrypts just as far as the
+//!    record is known to go, walks the plaintext as protobuf fields, and finds the padding at the
+//!    first field boundary where it is ([`Walk`], PROTOCOL 4.1).
 //! 3. It never decrypts past the end of a record: what follows may be under another IV.
 
 use alloc::vec::Vec;
@@ -16,8 +16,8 @@ use super::cipher::{self, BLOCK, Block, Decryptor, Key};
 use super::handshake::Dialect;
 use crate::message::wire::FieldShape;
 
-/// A record that does not walk: not protobuf, not padded where it must be, or larger than the limit. One
-/// error, so that no caller can be made to tell which.
+/// A record that does not walk: not protobuf, not padded where it must be, or larger than the
+/// limit. One error, so that no caller can be made to tell which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadRecord;
 
@@ -31,7 +31,8 @@ pub(super) struct Walk {
 /// What the walk found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The record ends: the message has this many bytes, its padding reaches to the end of the block.
+    /// The record ends: the message has this many bytes, its padding reaches to the end of the
+    /// block.
     End {
         /// Bytes of the message.
         message: usize,
@@ -47,7 +48,8 @@ impl Walk {
     pub(super) fn advance(&mut self, plain: &[u8], limit: usize) -> Result<Found, BadRecord> {
         loop {
             let message = self.boundary;
-            // At a boundary p the padding would be n = 16 - p mod 16 bytes of value n, up to the end of the block.
+            // At a boundary p the padding would be n = 16 - p mod 16 bytes of value n, up to the
+            // end of the block.
             let padding = BLOCK.saturating_sub(message % BLOCK);
             let record = message.saturating_add(padding);
             let Some(tail) = plain.get(message..record) else { return Ok(Found::Need(record)) };
@@ -57,7 +59,8 @@ impl Walk {
             let rest = plain.get(message..).unwrap_or_default();
             match FieldShape::read(rest).map_err(|_| BadRecord)? {
                 Some(field) => {
-                    // The declared length is checked before its bytes are waited for. There is padding behind it.
+                    // The declared length is checked before its bytes are waited for. There is
+                    // padding behind it.
                     self.boundary = message.saturating_add(field.len());
                     if self.boundary > limit.min(usize::MAX.saturating_sub(BLOCK)) {
                         return Err(BadRecord);
@@ -73,7 +76,8 @@ impl Walk {
 pub(super) struct RecordReader {
     dialect: Dialect,
     key: Key,
-    /// What the next block of ciphertext chains to; `None` while a prefixed record's IV has not arrived.
+    /// What the next block of ciphertext chains to; `None` while a prefixed record's IV has not
+    /// arrived.
     chain: Option<Block>,
     walk: Walk,
     /// Bytes at the front of the input that are plaintext already.
@@ -90,8 +94,9 @@ impl RecordReader {
         Self { dialect, key, chain, walk: Walk::default(), plain: 0, limit }
     }
 
-    /// Bytes of input that may be needed to complete one record, or to see that it is too large: its IV, a
-    /// message of the limit, and a field header or padding beyond it, to the end of the block.
+    /// Bytes of input that may be needed to complete one record, or to see that it is too large:
+    /// its IV, a message of the limit, and a field header or padding beyond it, to the end of
+    /// the block.
     pub(super) const fn room(&self) -> usize {
         self.limit.saturating_add(4 * BLOCK)
     }
@@ -103,7 +108,8 @@ impl RecordReader {
             && (self.dialect == Dialect::Chained || self.chain.is_none())
     }
 
-    /// Hands the next message to `decode` and takes its record from the input; `None` if it is not all there.
+    /// Hands the next message to `decode` and takes its record from the input; `None` if it is not
+    /// all there.
     pub(super) fn poll<T>(
         &mut self,
         input: &mut Buffer,
@@ -169,8 +175,9 @@ impl RecordWriter {
         room: usize,
         encode: impl FnOnce(&mut Vec<u8>),
     ) {
-        // With its IV and padding: making room for those later would double what a large message takes. What is small
-        // grows by doubling, so that many of them are not copied each time.
+        // With its IV and padding: making room for those later would double what a large message
+        // takes. What is small grows by doubling, so that many of them are not copied each
+        // time.
         match room.saturating_add(2 * BLOCK) {
             small @ ..=4096 => out.reserve(small),
             large => out.reserve_exact(large),

@@ -4,11 +4,12 @@
 //! 2. [`Session::open_hello`] takes it back opened, and queues the HelloReply.
 //! 3. Each request comes as [`ServerEvent::Request`], checked and in its right order by
 //!    [`phase`](super::phase). Up to [`Limits::in_flight`] may be out at once.
-//! 4. [`Session::reply`] answers them in order; [`Session::reject`] refuses and ends the session, and so does
-//!    the Ack to a Bye.
+//! 4. [`Session::reply`] answers them in order; [`Session::reject`] refuses and ends the session,
+//!    and so does the Ack to a Bye.
 //!
-//! What a client gets wrong is answered here where it is a matter of the wire: an Error for a message that may not
-//! stand, silence for what is no message. It is answered in its turn, after the replies to what came before.
+//! What a client gets wrong is answered here where it is a matter of the wire: an Error for a
+//! message that may not stand, silence for what is no message. It is answered in its turn, after
+//! the replies to what came before.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -29,7 +30,8 @@ use crate::message::{Decoded, MessageLimits, Op, Reason, Reply, Request, encode_
 /// How a registry receives.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The length of a Hello in bytes: that of the modulus of the registry's comms key (PROTOCOL 3).
+    /// The length of a Hello in bytes: that of the modulus of the registry's comms key (PROTOCOL
+    /// 3).
     pub hello_len: usize,
     /// The version the registry gives in its HelloReply.
     pub version: Version,
@@ -53,7 +55,8 @@ impl ServerConfig {
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "handed over once and taken apart at once")]
 pub enum ServerEvent {
-    /// A whole Hello. Open it when and where there is time for RSA, and give it to [`Session::open_hello`].
+    /// A whole Hello. Open it when and where there is time for RSA, and give it to
+    /// [`Session::open_hello`].
     Hello(SealedHello),
     /// A request to be answered by [`Session::reply`].
     Request {
@@ -94,8 +97,8 @@ impl Role for Server {}
 impl Session<Server> {
     /// A registry's session with one client.
     ///
-    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws, same inputs,
-    /// same bytes.
+    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws,
+    /// same inputs, same bytes.
     pub fn new(now: Instant, config: ServerConfig, rng: impl CryptoRng + Send + 'static) -> Self {
         Self {
             engine: Engine::new(now, config.limits, Box::new(rng)),
@@ -112,12 +115,14 @@ impl Session<Server> {
         }
     }
 
-    /// Goes on with the Hello of [`ServerEvent::Hello`], opened. The HelloReply is queued; if the Hello could
-    /// not be opened, [`poll_event`](Self::poll_event) will say so and the client is told nothing.
+    /// Goes on with the Hello of [`ServerEvent::Hello`], opened. The HelloReply is queued; if the
+    /// Hello could not be opened, [`poll_event`](Self::poll_event) will say so and the client
+    /// is told nothing.
     ///
     /// # Errors
     ///
-    /// [`CommandError::NoHello`] if none is waited for, [`CommandError::Closed`]; nothing has changed then.
+    /// [`CommandError::NoHello`] if none is waited for, [`CommandError::Closed`]; nothing has
+    /// changed then.
     pub fn open_hello(&mut self, now: Instant, opened: OpenedHello) -> Result<(), CommandError> {
         if self.engine.is_closed() {
             return Err(CommandError::Closed);
@@ -139,14 +144,14 @@ impl Session<Server> {
         Ok(())
     }
 
-    /// Answers the oldest request that has no answer. [`Reply::Error`] refuses it, and [`Reply::Ack`] answers
-    /// a Bye; both end the session.
+    /// Answers the oldest request that has no answer. [`Reply::Error`] refuses it, and
+    /// [`Reply::Ack`] answers a Bye; both end the session.
     ///
     /// # Errors
     ///
-    /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is no answer
-    /// to it, [`CommandError::ReasonTooLong`] for an Error longer than the limits allow,
-    /// [`CommandError::Closed`], [`CommandError::NotOpen`]; nothing has changed then.
+    /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is
+    /// no answer to it, [`CommandError::ReasonTooLong`] for an Error longer than the limits
+    /// allow, [`CommandError::Closed`], [`CommandError::NotOpen`]; nothing has changed then.
     pub fn reply(
         &mut self,
         now: Instant,
@@ -174,13 +179,13 @@ impl Session<Server> {
         Ok(())
     }
 
-    /// Refuses whatever is unanswered, or the client as such, and ends the session. Before the handshake is
-    /// complete nothing can be said, so it just ends.
+    /// Refuses whatever is unanswered, or the client as such, and ends the session. Before the
+    /// handshake is complete nothing can be said, so it just ends.
     ///
     /// # Errors
     ///
-    /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow, [`CommandError::Closed`];
-    /// nothing has changed then.
+    /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow,
+    /// [`CommandError::Closed`]; nothing has changed then.
     pub fn reject(&mut self, now: Instant, reason: &Reason) -> Result<(), CommandError> {
         if self.engine.is_closed() {
             return Err(CommandError::Closed);
@@ -230,8 +235,8 @@ impl Server {
         Ok(Some(ServerEvent::Request { id, request }))
     }
 
-    /// Whether no further request is looked at for now. A GetCluster is the one request whose reply can be
-    /// large, so there is never more than one of them without an answer.
+    /// Whether no further request is looked at for now. A GetCluster is the one request whose reply
+    /// can be large, so there is never more than one of them without an answer.
     fn is_busy(&self, engine: &Engine) -> bool {
         self.unanswered.len() >= engine.limits.in_flight
             || self.unanswered.back().is_some_and(|(_, op)| *op == Op::GetCluster)
@@ -277,7 +282,8 @@ impl Behaviour for Server {
     fn room(&self, engine: &Engine) -> usize {
         match self.handshake {
             Handshake::Awaited => engine.room(self.hello_len),
-            // The client cannot know the session key yet, so what it could send now would be no use.
+            // The client cannot know the session key yet, so what it could send now would be no
+            // use.
             Handshake::Opening => 0,
             Handshake::Complete if self.deferred.is_some() || self.is_busy(engine) => 0,
             Handshake::Complete => engine.room(0),

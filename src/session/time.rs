@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-/// A point in time, in microseconds since an epoch that the caller picks (the start of the program will do).
+/// A point in time, in microseconds since an epoch that the caller picks (the start of the program
+/// will do).
 ///
 /// The library never reads a clock; it only compares what it is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,16 +43,19 @@ pub enum TimerKind {
     /// The handshake is not complete in [`Limits::hello_time`](super::Limits::hello_time).
     #[error("the handshake")]
     Hello,
-    /// It is the peer's turn, and its message is not complete in [`Limits::idle_time`](super::Limits::idle_time).
+    /// It is the peer's turn, and its message is not complete in
+    /// [`Limits::idle_time`](super::Limits::idle_time).
     #[error("the peer's next message")]
     Idle,
-    /// The session is over and the peer does not take what is left of the output; the output is dropped.
+    /// The session is over and the peer does not take what is left of the output; the output is
+    /// dropped.
     #[error("the peer to take the last output")]
     Drain,
     /// Not a failure: an [`Enroll`](crate::enroll::Enroll) asks again for missing members.
     #[error("the next poll")]
     Poll,
-    /// An [`Enroll`](crate::enroll::Enroll) has waited for missing members as long as its plan allows.
+    /// An [`Enroll`](crate::enroll::Enroll) has waited for missing members as long as its plan
+    /// allows.
     #[error("the cluster to be complete")]
     GiveUp,
 }

@@ -1,5 +1,5 @@
-//! Private keys as files have them, put together part by part, so that each can be wrong alone. The fuzzers include this
-//! file too.
+//! Private keys as files have them, put together part by part, so that each can be wrong alone. The
+//! fuzzers include this file too.
 
 use std::vec::Vec;
 
@@ -19,8 +19,8 @@ pub struct OpenSshFile<'a> {
 }
 
 impl OpenSshFile<'_> {
-    /// A right one, of these numbers: the modulus, the public exponent, the private one, the coefficient and the two
-    /// primes, all big-endian and without a sign.
+    /// A right one, of these numbers: the modulus, the public exponent, the private one, the
+    /// coefficient and the two primes, all big-endian and without a sign.
     pub fn new(numbers: [&[u8]; 6], comment: &[u8]) -> Self {
         let [n, e, ..] = numbers;
         let name = string(b"ssh-rsa");

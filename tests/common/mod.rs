@@ -1,4 +1,5 @@
-//! What the tests share: the captures, generators with known draws, keys that need not be generated.
+//! What the tests share: the captures, generators with known draws, keys that need not be
+//! generated.
 
 #![allow(dead_code, unused_imports, reason = "each test crate uses its own part of this")]
 
@@ -120,7 +121,8 @@ pub fn identity(name: &str, n: usize) -> Identity {
     }
 }
 
-/// What a tool says that is run in a directory; `None`, loudly, where there is none. CI has them all. A word `''` is empty.
+/// What a tool says that is run in a directory; `None`, loudly, where there is none. CI has them
+/// all. A word `''` is empty.
 pub fn run_tool(dir: &Path, command: &str) -> Option<String> {
     let mut words = command.split(' ').map(|word| word.trim_matches('\''));
     let mut tool = Command::new(words.next()?);

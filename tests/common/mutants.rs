@@ -71,7 +71,8 @@ fn joined(fields: &[Field]) -> Vec<u8> {
     fields.iter().flat_map(Field::bytes).collect()
 }
 
-/// What kind of message it is: which fields repeat, hold tokens, have 32 bits; and which no schema has.
+/// What kind of message it is: which fields repeat, hold tokens, have 32 bits; and which no schema
+/// has.
 struct Kind {
     repeated: u64,
     tokens: &'static [u64],
@@ -88,7 +89,8 @@ const MESSAGE: Kind = Kind {
 const TOKEN: Kind =
     Kind { repeated: 6, tokens: &[], short: &[], unknown: &[8, 9, 15, 21, 32, 0x1fff_ffff] };
 
-/// Every such spelling with one thing changed, and what that is. All of them mean to protobuf what the message means.
+/// Every such spelling with one thing changed, and what that is. All of them mean to protobuf what
+/// the message means.
 pub fn respelt(message: &[u8]) -> Vec<(String, Vec<u8>)> {
     of_kind(message, &MESSAGE)
 }
@@ -168,8 +170,8 @@ fn of_kind(message: &[u8], kind: &Kind) -> Vec<(String, Vec<u8>)> {
     out
 }
 
-/// The message with one field more that the schema has, but not for it: in its place and at the end, in every token too.
-/// `own` are the fields that may be in a message of this operation.
+/// The message with one field more that the schema has, but not for it: in its place and at the
+/// end, in every token too. `own` are the fields that may be in a message of this operation.
 pub fn overdressed(message: &[u8], own: &[u64]) -> Vec<(String, Vec<u8>)> {
     let all = [3, 4, 5, 6, 8, 9, 10, 11, 13, 14, 15, 16, 17, 20, 21, 22, 23];
     let fields = fields(message);

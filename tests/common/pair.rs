@@ -1,8 +1,8 @@
 //! Both ends of a connection wired in memory, in virtual time: no sockets, no threads, no sleeps.
 //!
-//! [`Wire`] joins any client [`Machine`] to a registry's session and records what each side saw, in order.
-//! [`Pair`] is the usual case: one `Session<Client>`, one `Session<Server>` and a [`TestRegistry`] (a registry) behind
-//! it.
+//! [`Wire`] joins any client [`Machine`] to a registry's session and records what each side saw, in
+//! order. [`Pair`] is the usual case: one `Session<Client>`, one `Session<Server>` and a
+//! [`TestRegistry`] (a registry) behind it.
 
 pub mod enrollment;
 mod test_registry;
@@ -176,7 +176,8 @@ pub struct Wire<M: Side> {
 }
 
 impl<M: Side> Wire<M> {
-    /// Lets both sides tell all they have to tell. A failure is recorded once and must stay the same.
+    /// Lets both sides tell all they have to tell. A failure is recorded once and must stay the
+    /// same.
     pub fn poll(&mut self, backend: &mut dyn Backend) -> bool {
         let before = (self.client_saw.len(), self.server_saw.len());
         while let Some(event) =
@@ -305,7 +306,8 @@ impl<M: Side> Wire<M> {
     }
 }
 
-/// Carries up to `n` bytes from one side to the other, if it takes them; to one that has closed they are lost.
+/// Carries up to `n` bytes from one side to the other, if it takes them; to one that has closed
+/// they are lost.
 fn carry(
     from: &mut impl Machine,
     to: &mut impl Machine,
@@ -446,7 +448,8 @@ impl Pair {
         kind
     }
 
-    /// Sends the server a message that no client session would send, as a client would that has sent all of `up`.
+    /// Sends the server a message that no client session would send, as a client would that has
+    /// sent all of `up`.
     pub fn inject(&mut self, message: &[u8]) {
         let mut draws = Seeded::new(SERVER_SEED);
         let (mut iv, mut key) = ([0; 16], [0; 32]);

@@ -1,4 +1,5 @@
-//! The generator of every test: also those of `cli`, the measurements and the WebAssembly probe include this file.
+//! The generator of every test: also those of `cli`, the measurements and the WebAssembly probe
+//! include this file.
 
 use core::convert::Infallible;
 

@@ -2,7 +2,8 @@
 
 use base64ct::{Base64Unpadded, Base64UrlUnpadded, Encoding};
 
-/// Every spelling of these bytes, in pieces of eight, that a text [without blanks](without_blanks) could have.
+/// Every spelling of these bytes, in pieces of eight, that a text [without blanks](without_blanks)
+/// could have.
 pub fn spellings(secret: &[u8]) -> Vec<String> {
     let spell = |piece: &[u8]| {
         let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -79,7 +79,8 @@ fn keys(json: &Value) -> KeyPairs {
     }
 }
 
-/// Draws in the order of PROTOCOL 3.3: those of the handshake, then one IV per message (prefixed only).
+/// Draws in the order of PROTOCOL 3.3: those of the handshake, then one IV per message (prefixed
+/// only).
 fn session(dialect: Dialect, json: &Value) -> Captured {
     let (client, server): (&[&str], &[&str]) = match dialect {
         Dialect::Prefixed => (&["key1", "salt1", "oaep_seed"], &["key2", "salt2", "iv"]),

@@ -1,5 +1,5 @@
-//! Sessions of either role that speak to a raw peer ([`Peer`]), which can send what the library itself never would; and
-//! the no-security RSA that makes them cheap.
+//! Sessions of either role that speak to a raw peer ([`Peer`]), which can send what the library
+//! itself never would; and the no-security RSA that makes them cheap.
 
 use std::sync::LazyLock;
 
@@ -109,7 +109,8 @@ pub fn registered(dialect: Dialect) -> (Session<Server>, Peer) {
     (server, peer)
 }
 
-/// The session has failed with this error for good, has told its peer this or nothing, and hears no more.
+/// The session has failed with this error for good, has told its peer this or nothing, and hears no
+/// more.
 pub fn is_over(
     server: &mut Session<Server>,
     peer: &mut Peer,
@@ -231,7 +232,8 @@ pub fn asking(dialect: Dialect, ask: Op) -> (Session<Client>, Peer) {
     (client, peer)
 }
 
-/// A client that waits for the answer to `ask` and gets these bytes is over with this error, and says nothing.
+/// A client that waits for the answer to `ask` and gets these bytes is over with this error, and
+/// says nothing.
 pub fn client_refuses(ask: Op, message: &[u8], error: &Error) {
     for dialect in DIALECTS {
         let (mut client, mut peer) = asking(dialect, ask);

@@ -92,8 +92,8 @@ impl Connection {
         Ok(reply(8, cluster, 0))
     }
 
-    /// By ID if there is one, else by name, else the one that this session has made. There is nothing behind a pointer
-    /// to any other, and nothing looks.
+    /// By ID if there is one, else by name, else the one that this session has made. There is
+    /// nothing behind a pointer to any other, and nothing looks.
     fn cluster_to_join<'a>(
         &self,
         server: &'a mut DeployedServer,

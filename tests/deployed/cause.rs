@@ -3,13 +3,14 @@
 /// Why the process died: one for each item of the list in PROTOCOL section 6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// One read brought what is not whole blocks: stray bytes, or a record that was cut, by its sender or by the
-    /// network.
+    /// One read brought what is not whole blocks: stray bytes, or a record that was cut, by its
+    /// sender or by the network.
     NotWholeBlocks { bytes: usize },
-    /// Blocks without padding: random ones, or a record that was cut between two. Only of a server that is
-    /// [`unlucky`](super::Ways::unlucky); most times it only closes.
+    /// Blocks without padding: random ones, or a record that was cut between two. Only of a server
+    /// that is [`unlucky`](super::Ways::unlucky); most times it only closes.
     NoPadding,
-    /// Padded blocks that are no message, which a record cut between two blocks can seem to be. Only of an unlucky one.
+    /// Padded blocks that are no message, which a record cut between two blocks can seem to be.
+    /// Only of an unlucky one.
     NoMessage,
     /// A message without an Op.
     NoOp,

@@ -1,8 +1,9 @@
-//! A deployed server, as far as PROTOCOL section 6 tells what it does and what ends it: from the bytes of one read to
-//! the bytes of one reply, without sockets.
+//! A deployed server, as far as PROTOCOL section 6 tells what it does and what ends it: from the
+//! bytes of one read to the bytes of one reply, without sockets.
 //!
-//! It reads records with the tests' own AES and protobuf, not with a session of the library, so that it sees what the
-//! wire really carries. The tests of `cli` include this folder too; beside it they need `raw` and `Seeded`.
+//! It reads records with the tests' own AES and protobuf, not with a session of the library, so
+//! that it sees what the wire really carries. The tests of `cli` include this folder too; beside it
+//! they need `raw` and `Seeded`.
 
 #![allow(dead_code, unused_imports, reason = "each test crate uses its own part of this")]
 

@@ -17,10 +17,11 @@ pub struct Ways {
     pub version: Version,
     /// How many connections it can have until it is restarted. It gives none back.
     pub descriptors: usize,
-    /// Each Create whose number this divides is answered "name already in use", as one of many at once is.
+    /// Each Create whose number this divides is answered "name already in use", as one of many at
+    /// once is.
     pub busy_at_create: Option<usize>,
-    /// Whether what ends it now and then does so the first time: a record that is cut between two blocks, or that
-    /// another follows in the same read.
+    /// Whether what ends it now and then does so the first time: a record that is cut between two
+    /// blocks, or that another follows in the same read.
     pub unlucky: bool,
     /// What goes wrong, once.
     pub fault: Option<Fault>,

@@ -1,7 +1,9 @@
-//! An allocator that counts, for one thread and while it is told to, how much is allocated and how often.
+//! An allocator that counts, for one thread and while it is told to, how much is allocated and how
+//! often.
 //!
-//! Sound because it hands every call on to the system's allocator unchanged; unsafe only because the trait is. A
-//! block that grows is counted as the old one and the new one together, which is what it takes if it moves.
+//! Sound because it hands every call on to the system's allocator unchanged; unsafe only because
+//! the trait is. A block that grows is counted as the old one and the new one together, which is
+//! what it takes if it moves.
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 

@@ -37,7 +37,8 @@ fn empty() -> Registry {
     Registry::new(pair::credential(Dialect::Prefixed), RegistryLimits::default())
 }
 
-/// What each membership takes when full clusters are made of tokens like these, made anew for each member.
+/// What each membership takes when full clusters are made of tokens like these, made anew for each
+/// member.
 fn membership(token: impl Fn() -> Token) -> usize {
     let mut registry = empty();
     (0..16).for_each(|n| registry.apply(&created(n)).unwrap());

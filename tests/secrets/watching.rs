@@ -1,8 +1,9 @@
-//! An allocator that looks at what is freed: whether a block still holds something that it should not.
+//! An allocator that looks at what is freed: whether a block still holds something that it should
+//! not.
 //!
-//! Sound because it hands every call on to the system's allocator, with zeroed blocks so that every byte that is looked
-//! at has been written; unsafe only because the trait is, and to look. A block that grows is always another one
-//! here, so that what it leaves behind is looked at as well.
+//! Sound because it hands every call on to the system's allocator, with zeroed blocks so that every
+//! byte that is looked at has been written; unsafe only because the trait is, and to look. A block
+//! that grows is always another one here, so that what it leaves behind is looked at as well.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -42,8 +43,8 @@ unsafe impl GlobalAlloc for Watching {
     }
 }
 
-/// Runs this, and tells how many blocks that were freed meanwhile held one of the needles, and the first needle found.
-/// A needle must not be freed itself: they stay for ever.
+/// Runs this, and tells how many blocks that were freed meanwhile held one of the needles, and the
+/// first needle found. A needle must not be freed itself: they stay for ever.
 pub fn freed_with(needles: &[Vec<u8>], what: impl FnOnce()) -> (usize, Option<usize>) {
     let needles: &'static [Vec<u8>] = Box::leak(needles.into());
     NEEDLES.set(needles);

@@ -8,7 +8,8 @@ use rand_core::{TryCryptoRng, TryRng};
 
 use crate::common::Seeded;
 
-/// A generator that tells how much was drawn from it: what is drawn is seen in later output, and in the time it takes.
+/// A generator that tells how much was drawn from it: what is drawn is seen in later output, and in
+/// the time it takes.
 #[derive(Clone)]
 pub struct Counted(Seeded, Arc<AtomicUsize>);
 

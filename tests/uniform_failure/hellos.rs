@@ -42,7 +42,8 @@ fn mask(bytes: &mut [u8], seed: &[u8]) {
     }
 }
 
-/// An OAEP encoding of `plaintext` that is changed before it is masked (seed and data block) and after.
+/// An OAEP encoding of `plaintext` that is changed before it is masked (seed and data block) and
+/// after.
 pub fn oaep(plaintext: &[u8], data: impl Fn(&mut [u8]), whole: impl Fn(&mut [u8])) -> Vec<u8> {
     let mut seed = [0x77; 20];
     let mut block = vec![0; 256 - 21];

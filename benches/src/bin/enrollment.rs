@@ -1,4 +1,5 @@
-//! Runs whole enrollments in memory, for counting their instructions: `enrollment create|wait|join TIMES`. `benches/enrollment` does.
+//! Runs whole enrollments in memory, for counting their instructions: `enrollment create|wait|join
+//! TIMES`. `benches/enrollment` does.
 
 use std::env::args;
 

@@ -1,5 +1,6 @@
-//! How long a bystander waits for its replies while others send requests faster than they are answered, on connections of
-//! another address and of its own. With `XLREG_BEFORE`, another binary, the two take turns.
+//! How long a bystander waits for its replies while others send requests faster than they are
+//! answered, on connections of another address and of its own. With `XLREG_BEFORE`, another binary,
+//! the two take turns.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};

@@ -1,5 +1,6 @@
-//! How long a bystander waits for its replies while other clients' Hellos keep the registry's RSA busy: alone, beside as
-//! much RSA in another process (what the machine does to it), and beside the Hellos (what the registry does).
+//! How long a bystander waits for its replies while other clients' Hellos keep the registry's RSA
+//! busy: alone, beside as much RSA in another process (what the machine does to it), and beside the
+//! Hellos (what the registry does).
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +14,8 @@ use xlreg_benches::{Connection, Daemon, Seeded, ask, identity, token};
 
 /// Hellos a second.
 const RATE: u32 = 200;
-/// Of the bystander, in each of the three, without a pause: on a virtual machine a core that rests is slow to wake.
+/// Of the bystander, in each of the three, without a pause: on a virtual machine a core that rests
+/// is slow to wake.
 const ROUND_TRIPS: usize = 25_000;
 const ROUNDS: usize = 7;
 

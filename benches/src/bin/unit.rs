@@ -1,5 +1,5 @@
-//! Prints what one RSA-2048 private operation costs on this machine with the fastest provider, in nanoseconds of
-//! processor time: the unit of `benches/compare`.
+//! Prints what one RSA-2048 private operation costs on this machine with the fastest provider, in
+//! nanoseconds of processor time: the unit of `benches/compare`.
 
 use std::hint::black_box;
 

@@ -1,5 +1,5 @@
-//! Group commit: how many joins a second 64 members make at once, in a registry that keeps them on disk and in one that
-//! does not. Nobody enrolls anew meanwhile, so nothing is RSA's.
+//! Group commit: how many joins a second 64 members make at once, in a registry that keeps them on
+//! disk and in one that does not. Nobody enrolls anew meanwhile, so nothing is RSA's.
 
 use std::sync::Barrier;
 use std::thread;

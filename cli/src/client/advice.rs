@@ -1,8 +1,9 @@
-//! What the user can do when talking to a registry fails: a table of what went wrong, in which command, and with whom
-//! the advice is true.
+//! What the user can do when talking to a registry fails: a table of what went wrong, in which
+//! command, and with whom the advice is true.
 //!
-//! Deployed servers are not like the registries of this project. Some requests end them, and all their clusters with
-//! them. So no advice is given to somebody whose peer may be a deployed server unless it is true and harmless there.
+//! Deployed servers are not like the registries of this project. Some requests end them, and all
+//! their clusters with them. So no advice is given to somebody whose peer may be a deployed server
+//! unless it is true and harmless there.
 
 use xlreg::enroll::EnrollError;
 use xlreg::message::{Op, Refusal};
@@ -480,7 +481,8 @@ mod tests {
     fn no_advice_leads_into_what_ends_a_deployed_server() {
         for row in for_deployed() {
             let advice = row.advice;
-            // A join without --create, by ID, and what asks for a credential or makes many sessions.
+            // A join without --create, by ID, and what asks for a credential or makes many
+            // sessions.
             for (risky, unless) in [
                 ("xlreg join", "--create SIZE"),
                 ("credential fetch", "never"),

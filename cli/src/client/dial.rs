@@ -1,5 +1,6 @@
-//! The way to a registry: all addresses of all its end points are tried, a new one every quarter of a second, and the
-//! first that answers is taken, in the manner of RFC 8305. Where no registry is behind it the others have their turn.
+//! The way to a registry: all addresses of all its end points are tried, a new one every quarter of
+//! a second, and the first that answers is taken, in the manner of RFC 8305. Where no registry is
+//! behind it the others have their turn.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,10 +20,12 @@ use crate::resolve::resolve;
 /// How long one address is waited for before the next is tried too: RFC 8305, 8.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long to resolve one name, or to try one address: no longer than a command without --timeout goes on.
+/// How long to resolve one name, or to try one address: no longer than a command without --timeout
+/// goes on.
 const CONNECT_TIME: Duration = REACH;
 
-/// Addresses at most that are taken for the registry's in one try. A name may have as many as its server likes.
+/// Addresses at most that are taken for the registry's in one try. A name may have as many as its
+/// server likes.
 const MOST_TAKEN: usize = 8;
 
 /// What came of a part of the work.
@@ -33,8 +36,9 @@ enum Part {
     Tried(String, SocketAddr, io::Result<TcpStream>),
 }
 
-/// Has one session with the registry, at whichever of its addresses one answers the Hello: what takes connections for a
-/// registry that is not there, a forwarder for one, does not stand in the way of the others.
+/// Has one session with the registry, at whichever of its addresses one answers the Hello: what
+/// takes connections for a registry that is not there, a forwarder for one, does not stand in the
+/// way of the others.
 ///
 /// # Errors
 ///
@@ -67,7 +71,8 @@ pub async fn reach<T>(
     }
 }
 
-/// Connects to whichever address of the registry answers first, but for those that were `taken` before.
+/// Connects to whichever address of the registry answers first, but for those that were `taken`
+/// before.
 ///
 /// # Errors
 ///

@@ -20,7 +20,8 @@ pub enum ClientError {
     Io(io::Error),
     /// The registry, or what it said.
     Registry(EnrollError),
-    /// The Hello would end the registry, which is a deployed server of an older generation. Nothing was sent.
+    /// The Hello would end the registry, which is a deployed server of an older generation. Nothing
+    /// was sent.
     NewerHello,
     /// The command is to stop.
     Stopped(Stopped),
@@ -38,7 +39,8 @@ impl ClientError {
             Self::Registry(EnrollError::Session(Error::Eof(_) | Error::Timeout(_))) => true,
             Self::Registry(EnrollError::Refused { request, reason }) => match reason.refusal() {
                 Some(Refusal::RegistryFull | Refusal::Unavailable) => true,
-                // Of many that create one cluster at the same moment a deployed server refuses some, and then has it.
+                // Of many that create one cluster at the same moment a deployed server refuses
+                // some, and then has it.
                 Some(Refusal::NameInUse) => *request == Some(Op::Create),
                 _ => false,
             },

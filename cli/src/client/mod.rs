@@ -1,9 +1,10 @@
-//! What the commands that talk to a registry share: its credential, the way to it, a conversation with it, how long to
-//! try, and what the user is told when one of these fails.
+//! What the commands that talk to a registry share: its credential, the way to it, a conversation
+//! with it, how long to try, and what the user is told when one of these fails.
 //!
-//! 1. [`run`] makes a command's event loop, and stops it by its deadline or by a signal, between two records.
-//! 2. [`persist`] tries again what may yet succeed: every time the whole session anew, since a registry that was
-//!    restarted may have forgotten what it said.
+//! 1. [`run`] makes a command's event loop, and stops it by its deadline or by a signal, between
+//!    two records.
+//! 2. [`persist`] tries again what may yet succeed: every time the whole session anew, since a
+//!    registry that was restarted may have forgotten what it said.
 //! 3. [`RegistryClient`] is one session; [`dial`] is the way there.
 //! 4. [`Advice`](advice) is what the user can do when it fails.
 
@@ -44,7 +45,8 @@ pub struct RegistryArgs {
     /// The generation of servers to speak to
     #[arg(long, value_enum, default_value_t)]
     pub dialect: DialectChoice,
-    /// Send also what ends a deployed server, and all its clusters with it; for a server of your own
+    /// Send also what ends a deployed server, and all its clusters with it; for a server of your
+    /// own
     #[arg(long)]
     pub may_end_server: bool,
 }
@@ -101,7 +103,8 @@ pub fn read_credential(path: &Path) -> Result<Credential, Failure> {
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())).advise(advice))
 }
 
-/// The text of a file. What PowerShell redirects into a file is UTF-16, and says so by its first two bytes.
+/// The text of a file. What PowerShell redirects into a file is UTF-16, and says so by its first
+/// two bytes.
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
         let (pairs, odd) = rest.as_chunks::<2>();
@@ -166,7 +169,8 @@ pub fn run<T>(
     done
 }
 
-/// Does what may block, on a thread of its own, for no longer than the command goes on; `what` it waits for then.
+/// Does what may block, on a thread of its own, for no longer than the command goes on; `what` it
+/// waits for then.
 pub async fn aside<T: Send + 'static>(
     stop: &Stop,
     what: &str,

@@ -15,7 +15,8 @@ use crate::random;
 /// How long a command tries to reach a registry where no --timeout is given.
 pub const REACH: Duration = Duration::from_secs(10);
 
-/// How long a command that has reached its registry tries to reach it again, where no --timeout is given.
+/// How long a command that has reached its registry tries to reach it again, where no --timeout is
+/// given.
 pub const REACH_AGAIN: Duration = Duration::from_secs(60);
 
 /// The first pause before another try, and the longest.
@@ -25,7 +26,8 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// How long to go on.
 #[derive(Debug, clap::Args)]
 pub struct PatienceArgs {
-    /// Give up after so long; until then try again what may yet succeed [default: 10 seconds to reach the registry]
+    /// Give up after so long; until then try again what may yet succeed [default: 10 seconds to
+    /// reach the registry]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
 }
@@ -81,8 +83,8 @@ impl Patience {
         self.began = Some(Instant::now());
     }
 
-    /// What was wanted of the registry has begun: what happens from now on, however late, is another trouble than
-    /// before.
+    /// What was wanted of the registry has begun: what happens from now on, however late, is
+    /// another trouble than before.
     pub fn reached(&mut self) {
         self.reached = Some(Instant::now());
     }
@@ -146,7 +148,8 @@ impl Patience {
     /// How it ends where the time is over.
     fn over(&self, error: ClientError) -> ClientError {
         match self.stop.deadline() {
-            // That it hung up to the end says more than that the time is over: it is likely to be another one.
+            // That it hung up to the end says more than that the time is over: it is likely to be
+            // another one.
             Some(_) if !error.is_hang_up() => ClientError::TimedOut(Box::new(error)),
             _ => error,
         }

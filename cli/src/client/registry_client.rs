@@ -26,8 +26,8 @@ pub struct Presence {
     pub end_points: Vec<EndPoint>,
 }
 
-/// A connection to a registry. It never cuts a record, and sends nothing that ends a deployed server unless the user
-/// means it, or the peer has shown that it is none.
+/// A connection to a registry. It never cuts a record, and sends nothing that ends a deployed
+/// server unless the user means it, or the peer has shown that it is none.
 pub struct RegistryClient {
     driver: Driver<Session<Client>, TcpStream>,
     stop: Stop,
@@ -80,8 +80,8 @@ impl RegistryClient {
         }
     }
 
-    /// Connects and says who the client is. The node keeps the ID it is known by; the token is what it said, with that
-    /// ID.
+    /// Connects and says who the client is. The node keeps the ID it is known by; the token is what
+    /// it said, with that ID.
     pub async fn open_as(
         args: &RegistryArgs,
         credential: &Credential,
@@ -92,7 +92,8 @@ impl RegistryClient {
         let token = node.token(presence)?;
         let mut client = Self::open(args, credential, stop).await?;
         let id = match client.register(token.clone()).await {
-            // A record that may not fit a segment goes only to a registry that is no deployed server.
+            // A record that may not fit a segment goes only to a registry that is no deployed
+            // server.
             Err(ClientError::Registry(EnrollError::LargeMember { bytes, limit })) => {
                 ask_kind(args, credential, stop).await.map_err(|error| match error {
                     ClientError::Registry(EnrollError::Deployed) => {
@@ -150,8 +151,8 @@ impl RegistryClient {
         }
     }
 
-    /// Asks whether a cluster is there, in a way that a deployed server refuses and survives; its ID. Goes before any
-    /// Join.
+    /// Asks whether a cluster is there, in a way that a deployed server refuses and survives; its
+    /// ID. Goes before any Join.
     ///
     /// # Errors
     ///
@@ -219,7 +220,8 @@ impl RegistryClient {
         }
     }
 
-    /// The next event, unless the command is to stop: then the record that has been begun still goes out.
+    /// The next event, unless the command is to stop: then the record that has been begun still
+    /// goes out.
     async fn next_event(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let event = self.stop.or(self.driver.next_event()).await;
         match event {
@@ -247,7 +249,8 @@ pub async fn finish<M: Machine + Unpin>(driver: &mut Driver<M, TcpStream>, stop:
     }
 }
 
-/// Whether an answer to the question shows a deployed server: it refuses it for the state of the session, or hangs up.
+/// Whether an answer to the question shows a deployed server: it refuses it for the state of the
+/// session, or hangs up.
 fn tells_deployed(error: &ClientError) -> bool {
     match error {
         ClientError::Registry(EnrollError::Refused { reason, .. }) => {
@@ -258,8 +261,8 @@ fn tells_deployed(error: &ClientError) -> bool {
     }
 }
 
-/// Makes sure that the registry is no deployed server, by a question that such a one survives: for a cluster that
-/// nobody has. It costs a session, and is asked as the user's lasting visitor.
+/// Makes sure that the registry is no deployed server, by a question that such a one survives: for
+/// a cluster that nobody has. It costs a session, and is asked as the user's lasting visitor.
 ///
 /// # Errors
 ///

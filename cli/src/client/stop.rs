@@ -1,7 +1,7 @@
 //! What ends a command before it is done: its deadline, or a signal.
 //!
-//! Neither cuts a record: whoever talks to a registry asks [`Stop`] between two records, since a deployed server ends by
-//! one that is cut.
+//! Neither cuts a record: whoever talks to a registry asks [`Stop`] between two records, since a
+//! deployed server ends by one that is cut.
 
 use std::future::Future;
 

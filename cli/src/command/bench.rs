@@ -1,8 +1,8 @@
 //! `xlreg bench`: a load generator that measures what a registry serves.
 //!
-//! A whole session is what a member does: hello, member, join, get, bye. One in eight creates a cluster of
-//! eight, a few groups ahead of where it is needed, so that nobody waits for it. Keys, tokens and the first
-//! clusters are prepared before the clock starts.
+//! A whole session is what a member does: hello, member, join, get, bye. One in eight creates a
+//! cluster of eight, a few groups ahead of where it is needed, so that nobody waits for it. Keys,
+//! tokens and the first clusters are prepared before the clock starts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -105,7 +105,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// A registry answers with the cluster as it is, and that is what counts: in what it is not as asked, if anything.
+    /// A registry answers with the cluster as it is, and that is what counts: in what it is not as
+    /// asked, if anything.
     pub fn difference(&self, name: &Name, cluster: &ClusterInfo) -> Option<String> {
         let properties = [
             ("size", cluster.max_size, self.size),

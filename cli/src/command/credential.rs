@@ -1,4 +1,5 @@
-//! `xlreg credential`: looks at a registry's credential, in a file and as the registry itself tells it.
+//! `xlreg credential`: looks at a registry's credential, in a file and as the registry itself tells
+//! it.
 
 use std::path::PathBuf;
 

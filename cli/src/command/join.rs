@@ -327,8 +327,9 @@ impl<'a> Enrollment<'a> {
         }
     }
 
-    /// The registry has somebody of this name in the cluster: another node, or this one, which a deployed server takes
-    /// no second time. Which of the two, it is asked in a way that does no harm.
+    /// The registry has somebody of this name in the cluster: another node, or this one, which a
+    /// deployed server takes no second time. Which of the two, it is asked in a way that does
+    /// no harm.
     async fn name_in_use(
         &self,
         error: ClientError,

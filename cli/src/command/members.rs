@@ -158,7 +158,8 @@ impl<'a> Visit<'a> {
         self.list = Some(list);
     }
 
-    /// Says to people that members are waited for: at once on a terminal, and elsewhere a word now and then.
+    /// Says to people that members are waited for: at once on a terminal, and elsewhere a word now
+    /// and then.
     fn say_so(&mut self, wanted: u32, patience: &Patience) {
         if !self.args.progress.for_people() {
             return;

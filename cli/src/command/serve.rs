@@ -25,16 +25,19 @@ pub struct ServeArgs {
     /// Where to listen, as often as you like; port 0 picks a free one, [::] is IPv6 only
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:56789")]
     pub listen: Vec<EndPoint>,
-    /// An address that regCred.dat tells clients, up to eight times [default: where it listens, 127.0.0.1 if that is everywhere]
+    /// An address that regCred.dat tells clients, up to eight times [default: where it listens,
+    /// 127.0.0.1 if that is everywhere]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Vec<EndPoint>,
     /// What the registry calls itself [default: the name it had before, xlReg the first time]
     #[arg(long)]
     pub name: Option<Name>,
-    /// Serve only what 'xlreg init' or an earlier 'serve' has made: a lost volume is not a new registry
+    /// Serve only what 'xlreg init' or an earlier 'serve' has made: a lost volume is not a new
+    /// registry
     #[arg(long)]
     pub existing: bool,
-    /// Where to write what clients need, if not to DIR/regCred.dat; for a DIR that can only be read
+    /// Where to write what clients need, if not to DIR/regCred.dat; for a DIR that can only be
+    /// read
     #[arg(long, value_name = "FILE")]
     pub credential: Option<PathBuf>,
     /// Keep nodes and clusters in memory only: they are gone when the registry stops
@@ -67,7 +70,8 @@ pub struct ServeArgs {
     /// How to write the log to stderr; RUST_LOG=debug tells more
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What to log, as RUST_LOG has it; the file is read at the start and at SIGHUP, and comes before RUST_LOG
+    /// What to log, as RUST_LOG has it; the file is read at the start and at SIGHUP, and comes
+    /// before RUST_LOG
     #[arg(long, value_name = "FILE")]
     pub log_filter_file: Option<PathBuf>,
 }

@@ -31,10 +31,10 @@ impl Limits {
 }
 
 impl Default for Limits {
-    /// 4096 connections take some tens of MB, 1.2 GB if all ask for the largest reply there can be and do not
-    /// read it. 1024 for one address: many nodes may sit behind one. 200 Hellos
-    /// a second keep one address from taking a whole core for RSA. 1024 Hellos in the queue are a few seconds
-    /// of RSA, less than a Hello may take.
+    /// 4096 connections take some tens of MB, 1.2 GB if all ask for the largest reply there can be
+    /// and do not read it. 1024 for one address: many nodes may sit behind one. 200 Hellos
+    /// a second keep one address from taking a whole core for RSA. 1024 Hellos in the queue are a
+    /// few seconds of RSA, less than a Hello may take.
     fn default() -> Self {
         Self {
             connections: 4096,
@@ -51,12 +51,14 @@ pub struct Admission {
     connections: Arc<Semaphore>,
 }
 
-/// What is known of every address. All of it takes as many steps for ten addresses as for a million.
+/// What is known of every address. All of it takes as many steps for ten addresses as for a
+/// million.
 struct Book {
     limits: Limits,
     addresses: HashMap<IpAddr, Address>,
-    /// Addresses that nobody was in when they came here, and when they will have their full credit again whatever they had
-    /// then: in that order, since it takes all of them equally long. Each stands here once.
+    /// Addresses that nobody was in when they came here, and when they will have their full credit
+    /// again whatever they had then: in that order, since it takes all of them equally long.
+    /// Each stands here once.
     vacated: VecDeque<(Instant, IpAddr)>,
     /// Connections let in so far.
     let_in: u64,
@@ -72,7 +74,8 @@ struct Address {
     vacated: bool,
 }
 
-/// How many empty addresses are looked at whenever one comes or goes: more than can have become empty meanwhile.
+/// How many empty addresses are looked at whenever one comes or goes: more than can have become
+/// empty meanwhile.
 const LOOKED_AT: usize = 2;
 /// Empty addresses whose credit is kept in mind; some 40 MB. Beyond that it is given back early.
 const REMEMBERED: usize = 1 << 18;
@@ -203,7 +206,8 @@ impl Admission {
     }
 }
 
-/// Who shares an address's limits: an IPv4 address, or an IPv6 network of 64 bits, which one host can have all of.
+/// Who shares an address's limits: an IPv4 address, or an IPv6 network of 64 bits, which one host
+/// can have all of.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),

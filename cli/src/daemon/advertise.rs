@@ -32,7 +32,8 @@ impl Advertise<'_> {
         }
     }
 
-    /// What the operator should know of that: that it is good on this machine only, or is not what the file said before.
+    /// What the operator should know of that: that it is good on this machine only, or is not what
+    /// the file said before.
     pub fn notices(&self, file: &str, before: &[EndPoint], now: &[EndPoint]) -> Vec<String> {
         let mut notices = Vec::new();
         let chosen_here = self.advertise.is_empty();
@@ -92,7 +93,8 @@ fn is_vain(end_point: &EndPoint) -> bool {
     end_point.port() == 0 || address.is_ok_and(|ip| ip.to_canonical().is_unspecified())
 }
 
-/// Where clients on this machine reach a listener: one that listens everywhere, on the loopback address.
+/// Where clients on this machine reach a listener: one that listens everywhere, on the loopback
+/// address.
 fn reachable(address: SocketAddr) -> Result<EndPoint, Failure> {
     let text = match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("127.0.0.1:{}", v4.port()),

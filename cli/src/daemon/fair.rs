@@ -1,7 +1,9 @@
-//! A queue that is shared out: whoever has much waiting does not keep others from their turn, nor from a place.
+//! A queue that is shared out: whoever has much waiting does not keep others from their turn, nor
+//! from a place.
 //!
-//! [`Fair`] has a line for each key, and lines take turns. Lines are queues again, so that addresses take turns, and inside
-//! each its connections. Where there is no more room, the longest line gives up what came last.
+//! [`Fair`] has a line for each key, and lines take turns. Lines are queues again, so that
+//! addresses take turns, and inside each its connections. Where there is no more room, the longest
+//! line gives up what came last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
@@ -80,8 +82,8 @@ impl<K, L> Default for Fair<K, L> {
 }
 
 impl<K: Copy + Ord + Hash, L> Fair<K, L> {
-    /// Does something to the line of this key, which gets a turn if it had none, and behind all others if `again`; and none
-    /// if nobody waits in it afterwards.
+    /// Does something to the line of this key, which gets a turn if it had none, and behind all
+    /// others if `again`; and none if nobody waits in it afterwards.
     fn at<T, R>(&mut self, key: K, again: bool, act: impl FnOnce(&mut L) -> R) -> R
     where
         L: Line<T>,
@@ -158,7 +160,8 @@ mod tests {
     #[test]
     fn addresses_take_turns_and_inside_them_connections() {
         let mut queue = ByConnection::default();
-        // The first connection of address 1 asks for five, before two of its neighbours and another address come.
+        // The first connection of address 1 asks for five, before two of its neighbours and another
+        // address come.
         let first = (0..5).map(|n| (1, 10, n));
         for item in first.chain([(1, 11, 0), (1, 12, 0), (2, 20, 0), (2, 20, 1), (2, 20, 2)]) {
             push(&mut queue, item);
@@ -210,7 +213,8 @@ mod tests {
         assert_eq!(rest(&mut queue), [(1, 1, 0), (2, 3, 0), (3, 4, 0), (1, 2, 0)]);
     }
 
-    /// Against a plain list: nothing is lost or made up, and whoever comes never displaces from a line shorter than its own.
+    /// Against a plain list: nothing is lost or made up, and whoever comes never displaces from a
+    /// line shorter than its own.
     #[test]
     fn whatever_comes_and_goes_the_queue_holds_what_it_should() {
         let mut seed = 12u32;

@@ -45,8 +45,8 @@ pub fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, Failure> 
     listeners.iter().map(|listener| listener.local_addr().map_err(Failure::new)).collect()
 }
 
-/// Tells on stdout where the daemon listens, and beside that what the operator should know of it. Where that can't be written,
-/// or nobody reads it, it serves all the same.
+/// Tells on stdout where the daemon listens, and beside that what the operator should know of it.
+/// Where that can't be written, or nobody reads it, it serves all the same.
 pub fn announce(addresses: &[SocketAddr], notices: &[String]) {
     let mut text: String =
         addresses.iter().map(|address| format!("listening on {address}\n")).collect();

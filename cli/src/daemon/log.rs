@@ -1,4 +1,5 @@
-//! The daemon's log: lines on stderr, behind a queue ([`crate::output::stderr`]), with a filter that can be changed while it runs.
+//! The daemon's log: lines on stderr, behind a queue ([`crate::output::stderr`]), with a filter
+//! that can be changed while it runs.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,8 @@ pub struct Filter {
     set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send>,
 }
 
-/// Starts the log. What is logged is said by the file, if it is there and says anything, else by `RUST_LOG`.
+/// Starts the log. What is logged is said by the file, if it is there and says anything, else by
+/// `RUST_LOG`.
 ///
 /// # Errors
 ///
@@ -112,7 +114,8 @@ fn text_of(path: &Path) -> std::io::Result<Option<String>> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// Whether stderr is a terminal whose user wants colours: as clap finds it out for help and usage errors, so by `NO_COLOR` too.
+/// Whether stderr is a terminal whose user wants colours: as clap finds it out for help and usage
+/// errors, so by `NO_COLOR` too.
 fn wants_colour() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }

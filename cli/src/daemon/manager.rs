@@ -1,6 +1,7 @@
 //! The service manager, if there is one: what it is told (`sd_notify`), and its watchdog.
 //!
-//! It is told from a thread of its own, since a socket that nobody reads may be one in which nothing more fits.
+//! It is told from a thread of its own, since a socket that nobody reads may be one in which
+//! nothing more fits.
 
 use std::future::pending;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `/metrics`, `/livez`, `/readyz` and `/healthz`, for scrapers and load balancers, on a listener of their own.
+//! `/metrics`, `/livez`, `/readyz` and `/healthz`, for scrapers and load balancers, on a listener
+//! of their own.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,10 +23,11 @@ use super::metrics::Metrics;
 use super::places::Places;
 use crate::store::Store;
 
-/// Connections at a time; whoever comes then takes the place of the one that has asked for nothing for longest.
+/// Connections at a time; whoever comes then takes the place of the one that has asked for nothing
+/// for longest.
 const AT_ONCE: usize = 16;
-/// Time for the head of a request, and between two requests: a scraper that comes every minute keeps its connection. No
-/// less, since whoever is slow gives way where places are short.
+/// Time for the head of a request, and between two requests: a scraper that comes every minute
+/// keeps its connection. No less, since whoever is slow gives way where places are short.
 const HEAD_TIME: Duration = Duration::from_secs(90);
 /// The longest request head worth reading.
 const MAX_HEAD: usize = 8 * 1024;

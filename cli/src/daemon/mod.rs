@@ -1,9 +1,11 @@
 //! The registry daemon: listeners in, connections served against a store, an orderly end.
 //!
-//! 1. A connection is let in if there is room, in all and for its address ([`admission`]); else it is closed
-//!    at once.
-//! 2. Its Hello is opened on a thread for that ([`workers`]), at a bounded rate for each address ([`connection`]).
-//! 3. Its requests go to the store ([`crate::store`]), which answers when what they change is durable.
+//! 1. A connection is let in if there is room, in all and for its address ([`admission`]); else it
+//!    is closed at once.
+//! 2. Its Hello is opened on a thread for that ([`workers`]), at a bounded rate for each address
+//!    ([`connection`]).
+//! 3. Its requests go to the store ([`crate::store`]), which answers when what they change is
+//!    durable.
 //! 4. When the daemon is to stop, it accepts no more, finishes what is in flight, and closes.
 
 mod admission;
@@ -57,13 +59,15 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 64 * 1024;
 /// Pause after a failure to accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections accepted before those that are there have their turn: more take the time of some requests.
+/// Connections accepted before those that are there have their turn: more take the time of some
+/// requests.
 const ACCEPTED_A_TURN: u32 = 8;
 /// How long connections may take to finish what is in flight when the daemon stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
-/// Cores for each thread that reads and writes. A session takes several times as long in RSA, which has threads of its own,
-/// as in all else; and what few threads share they need not wake one another for.
+/// Cores for each thread that reads and writes. A session takes several times as long in RSA, which
+/// has threads of its own, as in all else; and what few threads share they need not wake one
+/// another for.
 const CORES_PER_EVENT_LOOP: usize = 4;
 
 /// A runtime for the daemon.
@@ -107,7 +111,8 @@ impl<S: Store> Daemon<S> {
         Ok(Arc::new(Self { store, rsa, config, admission, metrics }))
     }
 
-    /// Accepts and serves until `stop` says so, then lets what is in flight finish, for a bounded time.
+    /// Accepts and serves until `stop` says so, then lets what is in flight finish, for a bounded
+    /// time.
     pub async fn run(self: &Arc<Self>, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -235,8 +240,8 @@ impl<S: Store> Daemon<S> {
     }
 }
 
-/// Closes so that the last reply arrives: closing with input unread would reset the connection and take the reply
-/// with it.
+/// Closes so that the last reply arrives: closing with input unread would reset the connection and
+/// take the reply with it.
 async fn linger(mut stream: TcpStream) {
     if stream.shutdown().await.is_ok() {
         let rest = async {

@@ -1,4 +1,5 @@
-//! Places for a few connections: whoever comes gets one, and the one that has done nothing for longest gives way.
+//! Places for a few connections: whoever comes gets one, and the one that has done nothing for
+//! longest gives way.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

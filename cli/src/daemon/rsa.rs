@@ -25,12 +25,13 @@ pub struct Rsa {
 }
 
 impl Rsa {
-    /// The fastest provider that there is and that takes the key, after its self-test, and as many threads as there are
-    /// cores. So many Hellos may wait for them.
+    /// The fastest provider that there is and that takes the key, after its self-test, and as many
+    /// threads as there are cores. So many Hellos may wait for them.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if a provider gives wrong answers, or none takes the key, or there are no threads.
+    /// [`Failure`] if a provider gives wrong answers, or none takes the key, or there are no
+    /// threads.
     pub fn new(comms: &CommsKeyPair, waiting: usize) -> Result<Self, Failure> {
         let workers = Workers::start(cores(), waiting).map_err(Failure::new)?;
         let key = comms.to_pkcs8_der().map_err(Failure::new)?;
@@ -56,8 +57,8 @@ impl Rsa {
         self.workers.run(place, move || hello.open(&*opener, &mut random::system())).await
     }
 
-    /// Checks a signature: here, which costs less than another thread, or where Hellos are opened, if the key is one of
-    /// those that take milliseconds.
+    /// Checks a signature: here, which costs less than another thread, or where Hellos are opened,
+    /// if the key is one of those that take milliseconds.
     ///
     /// # Errors
     ///
@@ -72,8 +73,8 @@ impl Rsa {
     }
 }
 
-/// Whether a signature by this key takes more than some 300 microseconds to check. (2048 bits take 80, 8192 bits with a
-/// large exponent 3,000.)
+/// Whether a signature by this key takes more than some 300 microseconds to check. (2048 bits take
+/// 80, 8192 bits with a large exponent 3,000.)
 fn is_slow(key: &PublicKey) -> bool {
     key.bits() > 4096 || key.components().exponent.len() > 3
 }

@@ -1,9 +1,11 @@
 //! Signals, on a thread of their own: one that wants an end is heard even if nothing else goes on.
 //!
-//! * SIGTERM and SIGINT: while the daemon starts, it ends at once; then an orderly stop begins; a second one ends it at once.
+//! * SIGTERM and SIGINT: while the daemon starts, it ends at once; then an orderly stop begins; a
+//!   second one ends it at once.
 //! * SIGHUP: what can be read anew while it runs is.
-//! * SIGUSR1, SIGUSR2 and SIGXFSZ (a file has reached the limit of its size, which whoever writes to it is told as well) would
-//!   end it; they are noted. SIGPIPE is ignored from the start, by Rust.
+//! * SIGUSR1, SIGUSR2 and SIGXFSZ (a file has reached the limit of its size, which whoever writes
+//!   to it is told as well) would end it; they are noted. SIGPIPE is ignored from the start, by
+//!   Rust.
 //!
 //! Process 1 of a container gets no signal that it has not asked for; these it has.
 

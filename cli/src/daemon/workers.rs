@@ -1,9 +1,11 @@
-//! Threads for work that an event loop cannot wait for: RSA. Where the system lets them they step back behind the event
-//! loop, which needs its core for moments only: so nobody else's request waits for RSA to end.
+//! Threads for work that an event loop cannot wait for: RSA. Where the system lets them they step
+//! back behind the event loop, which needs its core for moments only: so nobody else's request
+//! waits for RSA to end.
 //!
-//! They are not the runtime's: there are as many as cores, the queue in front of them is bounded, and as long as there is
-//! work nobody is put to sleep and woken for each piece. What waits is shared out among addresses, and inside an address
-//! among its connections ([`fair`](super::fair)); where it is too much, the one with most gives way.
+//! They are not the runtime's: there are as many as cores, the queue in front of them is bounded,
+//! and as long as there is work nobody is put to sleep and woken for each piece. What waits is
+//! shared out among addresses, and inside an address among its connections ([`fair`](super::fair));
+//! where it is too much, the one with most gives way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -68,8 +70,8 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Has it done for whoever stands at this place, and waits for what comes of it. Where nobody waits any more when its turn
-    /// comes, it is left undone.
+    /// Has it done for whoever stands at this place, and waits for what comes of it. Where nobody
+    /// waits any more when its turn comes, it is left undone.
     ///
     /// # Errors
     ///
@@ -92,8 +94,9 @@ impl Workers {
     }
 }
 
-/// How much this thread steps back: enough to let the event loop in at once, and it still gets a quarter of a core beside a
-/// program that wants all of it. (With 10 a session costs a tenth more, for being interrupted so often.)
+/// How much this thread steps back: enough to let the event loop in at once, and it still gets a
+/// quarter of a core beside a program that wants all of it. (With 10 a session costs a tenth more,
+/// for being interrupted so often.)
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
@@ -196,8 +199,8 @@ mod tests {
         assert_eq!(second.await.unwrap(), Ok(()));
     }
 
-    /// One address has filled the queue, from one connection or from many: another's work is done next, and it is the
-    /// crowd's last that is not done.
+    /// One address has filled the queue, from one connection or from many: another's work is done
+    /// next, and it is the crowd's last that is not done.
     #[tokio::test]
     async fn an_address_that_fills_the_queue_keeps_no_other_out() {
         for connections in [1, 100] {

@@ -14,8 +14,9 @@
 //! }
 //! ```
 //!
-//! A line opens a block, closes one, is a field, or, inside a list such as `endPoints`, an entry without a name. Blank
-//! lines and indentation mean nothing. A PEM block may have any label, and has none in the files seen.
+//! A line opens a block, closes one, is a field, or, inside a list such as `endPoints`, an entry
+//! without a name. Blank lines and indentation mean nothing. A PEM block may have any label, and
+//! has none in the files seen.
 
 use std::fmt;
 

@@ -1,7 +1,8 @@
 //! The identity of a deployed registry, from its `.xlattice/reg.config`.
 //!
-//! Such a file says most things more than once: the private keys of the node in it stand again behind the node, and
-//! their public halves beside them. All that is said must agree, or the file is not what a registry wrote.
+//! Such a file says most things more than once: the private keys of the node in it stand again
+//! behind the node, and their public halves beside them. All that is said must agree, or the file
+//! is not what a registry wrote.
 
 mod config;
 
@@ -149,7 +150,8 @@ fn one<T: PartialEq>(
     }
 }
 
-/// Sees whether the public keys in fields of these names, if any, are the public half of that private one.
+/// Sees whether the public keys in fields of these names, if any, are the public half of that
+/// private one.
 fn fits(
     blocks: &[&Block<'_>],
     names: &[&str],

@@ -1,7 +1,7 @@
 //! Clusters, members and keys as programs read them.
 //!
-//! `docs/json-schema.json` describes it: keys may be added, none is ever changed. The same thing has the same keys wherever
-//! it is printed.
+//! `docs/json-schema.json` describes it: keys may be added, none is ever changed. The same thing
+//! has the same keys wherever it is printed.
 
 use serde_json::{Value, json};
 use xlreg::enroll::Roster;
@@ -22,8 +22,9 @@ pub fn roster_json(name: Option<&Name>, roster: Option<&Roster>) -> Value {
     })
 }
 
-/// Members of a cluster as someone sees them who is not in it, in the form of [`roster_json`]. Who asks for the members only is
-/// told neither the cluster's size nor its other properties; then they are null, and so is whether it is complete.
+/// Members of a cluster as someone sees them who is not in it, in the form of [`roster_json`]. Who
+/// asks for the members only is told neither the cluster's size nor its other properties; then they
+/// are null, and so is whether it is complete.
 pub fn list_json(name: Option<&Name>, list: &MemberList, cluster: Option<ClusterInfo>) -> Value {
     let known = u32::try_from(list.members().len()).ok();
     json!({
@@ -34,7 +35,8 @@ pub fn list_json(name: Option<&Name>, list: &MemberList, cluster: Option<Cluster
     })
 }
 
-/// The entry of this node in a roster that was printed as JSON, if it stands there with the same ID, name and sig key.
+/// The entry of this node in a roster that was printed as JSON, if it stands there with the same
+/// ID, name and sig key.
 pub fn own_entry<'a>(roster: &'a Value, identity: &Identity) -> Option<&'a Value> {
     let id = identity.id?.to_string();
     let sig_key = identity.sig.public_key().to_openssh();

@@ -1,4 +1,5 @@
-//! How it comes along, for programs: what happens, one JSON object a line on stderr. `docs/json-schema.json` has them all.
+//! How it comes along, for programs: what happens, one JSON object a line on stderr.
+//! `docs/json-schema.json` has them all.
 
 use std::collections::BTreeMap;
 

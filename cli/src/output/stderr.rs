@@ -1,7 +1,9 @@
-//! What goes to stderr: at once, or for a daemon through a queue, so that nobody who does not read it can stop the daemon.
+//! What goes to stderr: at once, or for a daemon through a queue, so that nobody who does not read
+//! it can stop the daemon.
 //!
-//! A write to a pipe that nobody reads lasts for ever, and one to a full disk fails. Behind the queue either befalls a thread
-//! that does nothing else. What does not fit into the queue, or cannot be written, is lost, and counted.
+//! A write to a pipe that nobody reads lasts for ever, and one to a full disk fails. Behind the
+//! queue either befalls a thread that does nothing else. What does not fit into the queue, or
+//! cannot be written, is lost, and counted.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -55,7 +55,8 @@ fn short(text: &str, len: usize) -> String {
     text.chars().take(len).collect()
 }
 
-/// The members of a roster that was printed as JSON, one a line under a head. What cannot be read is left out.
+/// The members of a roster that was printed as JSON, one a line under a head. What cannot be read
+/// is left out.
 pub fn table_of(roster: &Value) -> String {
     let members = roster["members"].as_array().cloned().unwrap_or_default();
     let read: Vec<_> = members.iter().filter_map(read_member).collect();

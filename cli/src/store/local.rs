@@ -1,11 +1,12 @@
-//! A registry in this process: decided under a lock, made durable by a thread that commits for many at once.
+//! A registry in this process: decided under a lock, made durable by a thread that commits for many
+//! at once.
 //!
-//! 1. [`Local::decide`](Store::decide) takes the lock, decides, and queues the change while it still has the
-//!    lock, so that the queue is in the order of decisions.
-//! 2. The committer takes everything that is queued, makes it durable with one commit, and announces the
-//!    revision reached.
-//! 3. Every reply waits for its revision, also one that changes nothing: it may tell of changes made just
-//!    before.
+//! 1. [`Local::decide`](Store::decide) takes the lock, decides, and queues the change while it
+//!    still has the lock, so that the queue is in the order of decisions.
+//! 2. The committer takes everything that is queued, makes it durable with one commit, and
+//!    announces the revision reached.
+//! 3. Every reply waits for its revision, also one that changes nothing: it may tell of changes
+//!    made just before.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -18,8 +19,8 @@ use xlreg::registry::{Change, CheckedRequest, ClientState, Registry};
 use super::{Log, Size, Store, StoreError};
 use crate::random;
 
-/// Changes in one commit. Enough for every connection there can be at a time; bounded so that one commit stays
-/// short.
+/// Changes in one commit. Enough for every connection there can be at a time; bounded so that one
+/// commit stays short.
 const MAX_BATCH: usize = 4096;
 
 /// A registry in this process.
@@ -87,7 +88,8 @@ impl Local {
         }
     }
 
-    /// The registry is whole whatever a thread that held the lock came to: it changes only by whole changes.
+    /// The registry is whole whatever a thread that held the lock came to: it changes only by whole
+    /// changes.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,7 +105,8 @@ impl Store for Local {
             let State { registry, queue } = &mut *self.state();
             let outcome = registry.handle_checked(state, request, &mut random::system());
             if let (Some(change), Some(queue)) = (outcome.change, queue) {
-                // Where nobody takes it, nobody announces its revision either: the wait below fails.
+                // Where nobody takes it, nobody announces its revision either: the wait below
+                // fails.
                 let _ = queue.send(change);
             }
             (outcome.reply, outcome.revision)
@@ -249,7 +252,8 @@ mod tests {
         })
     }
 
-    /// A runtime of one thread, so that tasks run in the order they are spawned up to where they wait.
+    /// A runtime of one thread, so that tasks run in the order they are spawned up to where they
+    /// wait.
     #[tokio::test]
     async fn a_reply_waits_for_what_others_have_changed_just_before() {
         let bench = bench();

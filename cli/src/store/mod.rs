@@ -1,9 +1,10 @@
 //! Where a registry's state lives, and what makes it durable.
 //!
-//! [`Store`] is what connections see: a request goes in, and the reply comes when everything that it
-//! acknowledges is durable. [`Local`] keeps the state in this process and, over a [`Log`], on disk. A store on
-//! a distributed engine would implement [`Store`] with the same rules: [`xlreg::registry::Cluster`] is one
-//! cluster's value, and joining is a function over it that can be run as compare-and-swap.
+//! [`Store`] is what connections see: a request goes in, and the reply comes when everything that
+//! it acknowledges is durable. [`Local`] keeps the state in this process and, over a [`Log`], on
+//! disk. A store on a distributed engine would implement [`Store`] with the same rules:
+//! [`xlreg::registry::Cluster`] is one cluster's value, and joining is a function over it that can
+//! be run as compare-and-swap.
 
 mod local;
 mod redb;
@@ -19,7 +20,8 @@ pub use local::Local;
 
 /// Decides requests and makes what they change durable.
 pub trait Store: Send + Sync + 'static {
-    /// Decides a request. Resolves when all that the reply tells of is durable; dropping the future undoes nothing.
+    /// Decides a request. Resolves when all that the reply tells of is durable; dropping the future
+    /// undoes nothing.
     ///
     /// # Errors
     ///

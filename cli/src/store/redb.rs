@@ -1,9 +1,9 @@
 //! The embedded default: one file, transactional, on the crate `redb`.
 //!
-//! What is stored is the state, not its history: a node, a cluster and a member are one row each, and a member
-//! who publishes new ends replaces its row. Commits are two-phase, and the file is checked whole when it is
-//! opened: a crash costs nothing that was committed, and damage is reported instead of being rolled back to an
-//! older state ([`Redb`] says how).
+//! What is stored is the state, not its history: a node, a cluster and a member are one row each,
+//! and a member who publishes new ends replaces its row. Commits are two-phase, and the file is
+//! checked whole when it is opened: a crash costs nothing that was committed, and damage is
+//! reported instead of being rolled back to an older state ([`Redb`] says how).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -43,15 +43,18 @@ const COMMITS_FILE: &str = ".commits";
 /// The length of that file.
 const COMMIT_COUNTER_LEN: u64 = 8;
 
-/// Pages kept in memory. The whole state is in memory anyway; this is for the pages that commits go through.
+/// Pages kept in memory. The whole state is in memory anyway; this is for the pages that commits go
+/// through.
 const CACHE: usize = 32 * 1024 * 1024;
 
 /// A store in one file, and a commit counter beside it.
 ///
-/// redb keeps two roots, and one unprotected bit of its header says which is the newer. So the number of commits is
-/// also written beside the store, after each commit and before it is acknowledged: a store that has fewer than that has
-/// been rolled back, and is damaged. The commit counter is made durable once, so that it must be there, and need not be flushed
-/// after that: it is there against damage to the store, and after a power failure it may be behind, which means nothing.
+/// redb keeps two roots, and one unprotected bit of its header says which is the newer. So the
+/// number of commits is also written beside the store, after each commit and before it is
+/// acknowledged: a store that has fewer than that has been rolled back, and is damaged. The commit
+/// counter is made durable once, so that it must be there, and need not be flushed after that: it
+/// is there against damage to the store, and after a power failure it may be behind, which means
+/// nothing.
 pub struct Redb {
     path: PathBuf,
     database: Database,
@@ -60,7 +63,8 @@ pub struct Redb {
 }
 
 impl Redb {
-    /// Whether there is a store, or the trace of one: a commit counter of commits whose store is gone.
+    /// Whether there is a store, or the trace of one: a commit counter of commits whose store is
+    /// gone.
     ///
     /// # Errors
     ///
@@ -82,9 +86,9 @@ impl Redb {
         path.is_file() && commit_counter.is_ok_and(|bytes| number(&bytes).is_some())
     }
 
-    /// Makes an empty store for the registry with this ID. When this returns, it lasts. It has another name until it is
-    /// whole: a file of the right name that is empty or cut short is then a damaged one, and never one that was about to
-    /// be made.
+    /// Makes an empty store for the registry with this ID. When this returns, it lasts. It has
+    /// another name until it is whole: a file of the right name that is empty or cut short is
+    /// then a damaged one, and never one that was about to be made.
     ///
     /// # Errors
     ///
@@ -125,8 +129,8 @@ impl Redb {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it is not there, if another process has it, if it is damaged, or if it belongs to another
-    /// registry.
+    /// [`StoreError`] if it is not there, if another process has it, if it is damaged, or if it
+    /// belongs to another registry.
     pub fn open(
         path: &Path,
         registry: &mut Registry,
@@ -180,7 +184,8 @@ impl Redb {
         Ok(())
     }
 
-    /// Checks that the file is not older than its commit counter, and that there is one from now on.
+    /// Checks that the file is not older than its commit counter, and that there is one from now
+    /// on.
     fn check_witness(
         &mut self,
         counted: Option<u64>,
@@ -338,7 +343,8 @@ fn write(
     change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
 ) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
-    // With one phase a damaged file could be taken for one whose last commit was torn, and be rolled back.
+    // With one phase a damaged file could be taken for one whose last commit was torn, and be
+    // rolled back.
     transaction.set_two_phase_commit(true);
     change(&transaction)?;
     Ok(transaction.commit()?)

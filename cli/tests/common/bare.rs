@@ -1,5 +1,5 @@
-//! The binary in surroundings of its own: what the developer has set for `xlreg` does not reach it, and what it keeps for
-//! its user does not reach the developer.
+//! The binary in surroundings of its own: what the developer has set for `xlreg` does not reach it,
+//! and what it keeps for its user does not reach the developer.
 
 use std::process::Command;
 

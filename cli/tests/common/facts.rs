@@ -18,8 +18,8 @@ pub enum Fact {
     Node { id: NodeId, key: usize },
     /// CreateReply: the name is that of this cluster.
     Cluster { name: String, max_size: u32, id: NodeId },
-    /// JoinReply: the member is in the cluster, at this index if it was told one, with one of these ends. There are two
-    /// while the last ones have been asked for and not acknowledged.
+    /// JoinReply: the member is in the cluster, at this index if it was told one, with one of these
+    /// ends. There are two while the last ones have been asked for and not acknowledged.
     Member { cluster: NodeId, id: NodeId, index: Option<u32>, end_points: Vec<String> },
 }
 
@@ -100,7 +100,8 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// Starts the writers. Each goes on until it loses its connection or is told to stop, and gives what it was told.
+    /// Starts the writers. Each goes on until it loses its connection or is told to stop, and gives
+    /// what it was told.
     pub fn start<'s>(
         &'s self,
         scope: &'s Scope<'s, '_>,
@@ -142,8 +143,8 @@ impl Writer<'_> {
         self.writing.seen.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Becomes a node, with an ID of its own or the registry's choice; creates or finds a cluster; joins it; and now and then
-    /// comes back with other ends.
+    /// Becomes a node, with an ID of its own or the registry's choice; creates or finds a cluster;
+    /// joins it; and now and then comes back with other ends.
     fn enrollment(&mut self, prefix: &str, enrollment: usize) -> Result<(), Failure> {
         let key = self.rng.below(KEYS.sig.len());
         let mut node = identity(&format!("{prefix}e{enrollment}"), key);

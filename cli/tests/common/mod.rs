@@ -1,4 +1,5 @@
-//! What the tests of the daemon share: the real binary, a client that goes step by step, keys that need not be generated.
+//! What the tests of the daemon share: the real binary, a client that goes step by step, keys that
+//! need not be generated.
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
@@ -83,7 +84,8 @@ pub fn identity(name: &str, n: usize) -> Identity {
     }
 }
 
-/// Makes a registry's directory with captured keys, so that nothing is generated at its first start.
+/// Makes a registry's directory with captured keys, so that nothing is generated at its first
+/// start.
 pub fn furnish(dir: &Path) {
     let mut registry = identity("xlReg", KEYS.comms.len() - 1);
     registry.id = Some(NodeId::from_bytes(&[0x5e; 32]).unwrap());
@@ -127,8 +129,8 @@ impl Daemon {
         Self::launch(command, dir, 1).unwrap_or_else(|failed| panic!("{failed:?}"))
     }
 
-    /// Starts what the command says and waits until it listens at so many addresses. What it writes elsewhere is not
-    /// read.
+    /// Starts what the command says and waits until it listens at so many addresses. What it writes
+    /// elsewhere is not read.
     pub fn launch(mut command: Command, dir: &Path, listeners: usize) -> Result<Self, Failed> {
         let mut process = command.spawn().unwrap();
         let output = process.stdout.take().map(lines);

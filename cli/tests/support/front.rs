@@ -1,5 +1,5 @@
-//! The tests' model of a deployed server behind a listener: what each read brings is what it works on, and where the
-//! process dies, everything is closed.
+//! The tests' model of a deployed server behind a listener: what each read brings is what it works
+//! on, and where the process dies, everything is closed.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

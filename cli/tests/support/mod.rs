@@ -1,4 +1,5 @@
-//! What tests of the real binary share: running it, a registry that runs, output pinned by snapshots.
+//! What tests of the real binary share: running it, a registry that runs, output pinned by
+//! snapshots.
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
@@ -90,7 +91,8 @@ impl Place {
         self.temp.path().join(file)
     }
 
-    /// The binary with these arguments in the directory, where it also keeps what it keeps for its user.
+    /// The binary with these arguments in the directory, where it also keeps what it keeps for its
+    /// user.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = xlreg(args);
         command.current_dir(self.temp.path()).env("XDG_STATE_HOME", self.path("state"));
@@ -144,7 +146,8 @@ pub fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
 }
 
-/// Compares a transcript with the one kept in `tests/snapshots`. To keep a new one, set `XLREG_SNAPSHOTS=write`.
+/// Compares a transcript with the one kept in `tests/snapshots`. To keep a new one, set
+/// `XLREG_SNAPSHOTS=write`.
 pub fn snapshot(name: &str, transcript: &str) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
     let path: PathBuf = dir.join(format!("{name}.txt"));

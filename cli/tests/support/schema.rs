@@ -1,7 +1,8 @@
 //! What `docs/json-schema.json` says, held against what is printed.
 //!
-//! It knows the keywords that are used there, and panics at any other. The crates that know all of them need 45 others, of
-//! licences and in versions that `deny.toml` does not take; where Python's `jsonschema` is installed it has the last word.
+//! It knows the keywords that are used there, and panics at any other. The crates that know all of
+//! them need 45 others, of licences and in versions that `deny.toml` does not take; where Python's
+//! `jsonschema` is installed it has the last word.
 
 use std::fs;
 use std::io::Write;
@@ -82,8 +83,8 @@ impl Schema {
         Ok(())
     }
 
-    /// Lets a whole implementation say the same of all that was held against it; of each also without a key, and with
-    /// one of another type, so that it is known that it says no.
+    /// Lets a whole implementation say the same of all that was held against it; of each also
+    /// without a key, and with one of another type, so that it is known that it says no.
     pub fn confirm(&self) {
         let mut known = Command::new("python3");
         known.args(["-c", "import jsonschema"]).stderr(Stdio::null());

@@ -1,5 +1,5 @@
-//! The machine: two UARTs and the timer of a Cortex-M4F board, "mps2-an386" in the emulator. To put the example on
-//! another, replace this file and `memory.x`.
+//! The machine: two UARTs and the timer of a Cortex-M4F board, "mps2-an386" in the emulator. To put
+//! the example on another, replace this file and `memory.x`.
 //!
 //! `unsafe` is for registers, whose addresses are the board's, and for turning interrupts on.
 
@@ -57,14 +57,15 @@ impl Board {
     }
 }
 
-/// NOT RANDOM: the emulated board has no source of randomness, so this is a constant, and whoever reads it can
-/// read every session. Real hardware MUST read 32 bytes from its true random number generator (TRNG) here, check
-/// that generator's health bits, and not go on without.
+/// NOT RANDOM: the emulated board has no source of randomness, so this is a constant, and whoever
+/// reads it can read every session. Real hardware MUST read 32 bytes from its true random number
+/// generator (TRNG) here, check that generator's health bits, and not go on without.
 pub fn entropy() -> [u8; 32] {
     [0x2a; 32]
 }
 
-/// Ends the program, for whoever started the emulator. Real hardware would start again, after a while.
+/// Ends the program, for whoever started the emulator. Real hardware would start again, after a
+/// while.
 pub fn exit(success: bool) -> ! {
     debug::exit(if success { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
     loop {
@@ -178,7 +179,8 @@ unsafe fn DefaultHandler(_: i16) {
     critical_section::with(|cs| fill(&mut RECEIVED_BYTES.borrow_ref_mut(cs)));
 }
 
-/// Takes what the UART holds for as long as there is room; then it is not to tell any more, until somebody reads.
+/// Takes what the UART holds for as long as there is room; then it is not to tell any more, until
+/// somebody reads.
 fn fill(queue: &mut Deque<u8, 512>) {
     LINK.write(Register::Control, SEND | RECEIVE | TELL_RECEIVED);
     loop {
@@ -196,8 +198,8 @@ fn fill(queue: &mut Deque<u8, 512>) {
 
 /// The line to the registry, as a stream.
 ///
-/// Real lines lose bytes, and a UART cannot tell that the peer has hung up: put a network, or a framing that
-/// repeats what was lost, in its place.
+/// Real lines lose bytes, and a UART cannot tell that the peer has hung up: put a network, or a
+/// framing that repeats what was lost, in its place.
 pub struct Uart(());
 
 impl ErrorType for Uart {

@@ -1,8 +1,8 @@
 //! A member without an operating system: it enrols with a registry at the other end of a UART.
 //!
 //! 1. Keys, ID and the registry's credential are in the image; the token is signed here.
-//! 2. [`Enroll`] is the whole enrollment. [`Driver`] runs it over [`Polled`], which keeps its deadlines on a stream
-//!    that cannot be interrupted.
+//! 2. [`Enroll`] is the whole enrollment. [`Driver`] runs it over [`Polled`], which keeps its
+//!    deadlines on a stream that cannot be interrupted.
 //! 3. The console tells what becomes known, and at the end what it took.
 //!
 //! `board` is all that is special to the machine, `memory` the heap; nothing else is `unsafe`.
@@ -40,8 +40,8 @@ const CLUSTER: &str = "alpha";
 const SIZE: u32 = 3;
 /// Where this member would listen if it did.
 const END: &str = "10.0.0.7:4000";
-/// The largest reply: a token with keys of 2048 bits has less than 800 bytes. A registry that wants more is not
-/// given the memory, but hung up on.
+/// The largest reply: a token with keys of 2048 bits has less than 800 bytes. A registry that wants
+/// more is not given the memory, but hung up on.
 const LARGEST_REPLY: usize = 4 * 1024;
 /// How long the others are waited for.
 const PATIENCE: Duration = Duration::from_secs(120);

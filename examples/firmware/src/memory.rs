@@ -71,8 +71,8 @@ impl Usage {
         let (bottom, top) = (&raw const _stack_end, &raw const _stack_start);
         let stack_size = top.addr() - bottom.addr();
         let words = stack_size / size_of::<u32>();
-        // SAFETY: the words lie in the stack's own region of memory, aligned, and can always be read; those in
-        // use may change, so each is read once and as it is.
+        // SAFETY: the words lie in the stack's own region of memory, aligned, and can always be
+        // read; those in use may change, so each is read once and as it is.
         let is_paint = |n: &usize| unsafe { bottom.add(*n).read_volatile() } == STACK_PAINT_VALUE;
         let unused = (0..words).take_while(is_paint).count() * size_of::<u32>();
         Self {

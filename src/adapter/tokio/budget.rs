@@ -6,17 +6,20 @@ use tokio::task::yield_now;
 
 use crate::adapter::Transfer;
 
-/// Events told in one turn: a client's whole enrollment in one flight, some tens of microseconds of work.
+/// Events told in one turn: a client's whole enrollment in one flight, some tens of microseconds of
+/// work.
 const EVENTS: usize = 8;
 /// Bytes read and written in one turn: as many as may wait to be written.
 const BYTES: usize = 64 * 1024;
-/// What a read or a write costs at least, in bytes: one byte takes the system as long as a thousand.
+/// What a read or a write costs at least, in bytes: one byte takes the system as long as a
+/// thousand.
 const TRANSFER: usize = 1024;
 
 /// What is left of a connection's turn.
 ///
-/// A task that finds everything ready could go on for ever: its peer sends faster than it is answered. The bound of
-/// tokio's own streams, 128 reads and writes a poll, is no bound on what is in them, and other streams have none.
+/// A task that finds everything ready could go on for ever: its peer sends faster than it is
+/// answered. The bound of tokio's own streams, 128 reads and writes a poll, is no bound on what is
+/// in them, and other streams have none.
 #[derive(Debug)]
 pub(super) struct Budget {
     events: usize,
@@ -43,7 +46,8 @@ impl Budget {
         self.bytes = self.bytes.saturating_sub(bytes.max(TRANSFER));
     }
 
-    /// Others have their turn now, if this one is over. Cancel-safe: whoever drops this has let others in as well.
+    /// Others have their turn now, if this one is over. Cancel-safe: whoever drops this has let
+    /// others in as well.
     pub(super) async fn pass_on(&mut self) {
         if self.events == 0 || self.bytes == 0 {
             *self = Self::new();

@@ -1,13 +1,14 @@
 //! Tokio, feature `tokio`: over any [`AsyncRead`] + [`AsyncWrite`].
 //!
-//! [`Driver::next_event`] is cancel-safe: bytes go between stream and machine inside one poll, so a future that is
-//! dropped at any await has lost nothing, and the next call goes on where it stopped.
+//! [`Driver::next_event`] is cancel-safe: bytes go between stream and machine inside one poll, so a
+//! future that is dropped at any await has lost nothing, and the next call goes on where it
+//! stopped.
 //!
-//! A peer whose bytes are always there, and who always reads, does not keep the executor to itself: after 8 events, or
-//! 64 KiB read and written, a [`Driver`] yields.
+//! A peer whose bytes are always there, and who always reads, does not keep the executor to itself:
+//! after 8 events, or 64 KiB read and written, a [`Driver`] yields.
 //!
-//! [`enroll`] runs a member's whole enrollment; [`Driver`] gives every step. A registry's connection is run by
-//! [`serve`](crate::serve).
+//! [`enroll`] runs a member's whole enrollment; [`Driver`] gives every step. A registry's
+//! connection is run by [`serve`](crate::serve).
 
 mod budget;
 
@@ -43,7 +44,8 @@ impl Clock {
         Instant::EPOCH.saturating_add(self.0.elapsed())
     }
 
-    /// A time of the library on tokio's clock; a day from now at most, so that it can be represented.
+    /// A time of the library on tokio's clock; a day from now at most, so that it can be
+    /// represented.
     fn at(&self, instant: Instant) -> time::Instant {
         const DAY: core::time::Duration = core::time::Duration::from_secs(24 * 60 * 60);
         let now = time::Instant::now();
@@ -66,8 +68,8 @@ pub struct Driver<M, T> {
     budget: Budget,
 }
 
-/// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle connection has no
-/// buffer.
+/// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle
+/// connection has no buffer.
 const CHUNK: usize = 8 * 1024;
 
 /// How long the stream may take to send the last bytes of a session that is over.
@@ -94,7 +96,8 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
         self.clock.now()
     }
 
-    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished. Cancel-safe.
+    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished.
+    /// Cancel-safe.
     ///
     /// Where all is ready it yields now and then, so that other tasks have their turn.
     ///
@@ -130,8 +133,9 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
         }
     }
 
-    /// Writes what is left to write, and no more: for the end, where it does not matter whether it can be written.
-    /// [`next_event`](Self::next_event) does this itself before it returns an error of the machine.
+    /// Writes what is left to write, and no more: for the end, where it does not matter whether it
+    /// can be written. [`next_event`](Self::next_event) does this itself before it returns an
+    /// error of the machine.
     pub async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             self.budget.pass_on().await;
@@ -161,7 +165,8 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        // A machine that is over has no deadline any more, but nobody waits for ever for a peer that does not read.
+        // A machine that is over has no deadline any more, but nobody waits for ever for a peer
+        // that does not read.
         let deadline = deadline(&self.machine);
         let deadline = deadline.unwrap_or_else(|| self.now().saturating_add(LAST_FLUSH));
         let Self { stream, clock, unflushed, .. } = self;
@@ -250,8 +255,8 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
 ///
 /// # Errors
 ///
-/// [`DriveError`]. To know what was learnt before a failure, or to follow each step, drive an [`Enroll`] with
-/// a [`Driver`].
+/// [`DriveError`]. To know what was learnt before a failure, or to follow each step, drive an
+/// [`Enroll`] with a [`Driver`].
 pub async fn enroll<T: AsyncRead + AsyncWrite + Unpin>(
     stream: T,
     config: ClientConfig,

@@ -51,7 +51,8 @@ pub fn keep(path: &Path, content: &[u8], mode: u32) -> Result<(), DirectoryError
     }
 }
 
-/// Takes a private key away from others who may read it. Where it can't be written it stays as it was given.
+/// Takes a private key away from others who may read it. Where it can't be written it stays as it
+/// was given.
 #[cfg(unix)]
 pub fn make_private(path: &Path, mode: u32) -> Result<(), DirectoryError> {
     use std::os::unix::fs::PermissionsExt;
@@ -105,7 +106,8 @@ pub fn try_to_write(dir: &Path) -> Result<(), DirectoryError> {
     remove_if_there(&path)
 }
 
-/// Replaces a file whole: written and flushed beside it under a name of its own, then renamed over it.
+/// Replaces a file whole: written and flushed beside it under a name of its own, then renamed over
+/// it.
 ///
 /// # Errors
 ///
@@ -181,8 +183,8 @@ pub fn sync(path: &Path) -> Result<(), DirectoryError> {
     Ok(())
 }
 
-/// Makes a directory durable that may just have been made, with all that it is in. Whoever made it may be dead by now,
-/// so nothing tells which of them are new.
+/// Makes a directory durable that may just have been made, with all that it is in. Whoever made it
+/// may be dead by now, so nothing tells which of them are new.
 pub fn sync_ancestors(dir: &Path) -> Result<(), DirectoryError> {
     let Ok(whole) = fs::canonicalize(dir) else { return Ok(()) };
     for ancestor in whole.ancestors().skip(1) {

@@ -32,8 +32,9 @@ pub fn has(path: &Path, key: &PublicKey) -> bool {
     SigKeyPair::from_pem(&*text).is_ok_and(|found| found.public_key() == key)
 }
 
-/// Whether nobody loses a key if a file is made to hold this one: it is not there, has it already, was written by
-/// [`Identity::save`](crate::identity::Identity::save), or is what a crash leaves of that.
+/// Whether nobody loses a key if a file is made to hold this one: it is not there, has it already,
+/// was written by [`Identity::save`](crate::identity::Identity::save), or is what a crash leaves of
+/// that.
 pub fn may_be_replaced(path: &Path, key: &PublicKey) -> Result<bool, DirectoryError> {
     use KeyPairError::{Armor, Base64, Encoding, Inconsistent, NoKey, NotText};
     let Some(text) = read(path)? else { return Ok(true) };

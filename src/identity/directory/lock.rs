@@ -14,11 +14,13 @@ use crate::identity::{Identity, Name};
 
 const LOCK: &str = ".lock";
 
-/// A directory to oneself, among those who lock it; given back when dropped, or when the process ends.
+/// A directory to oneself, among those who lock it; given back when dropped, or when the process
+/// ends.
 ///
-/// Locked are the directory itself, where the system can do that (Unix), and the file `.lock` in it, which earlier
-/// versions look at. While the directory itself is locked, removing the file lets nobody else in; where only the file
-/// is, it can't be removed (Windows), or must not be (some network file systems).
+/// Locked are the directory itself, where the system can do that (Unix), and the file `.lock` in
+/// it, which earlier versions look at. While the directory itself is locked, removing the file lets
+/// nobody else in; where only the file is, it can't be removed (Windows), or must not be (some
+/// network file systems).
 ///
 /// A directory that can only be read can be locked too.
 #[derive(Debug)]
@@ -112,7 +114,8 @@ impl DirectoryLock {
         }
     }
 
-    /// Notes that a registry's store was made in this directory: from now on it is missing if it is not there.
+    /// Notes that a registry's store was made in this directory: from now on it is missing if it is
+    /// not there.
     ///
     /// # Errors
     ///
@@ -127,12 +130,14 @@ impl DirectoryLock {
         }
     }
 
-    /// Takes what is in the directory for what it is from now on, whatever it was: what [`Identity::load`] calls
-    /// changed, it does not call so again. Whether there is a store is to be noted again.
+    /// Takes what is in the directory for what it is from now on, whatever it was: what
+    /// [`Identity::load`] calls changed, it does not call so again. Whether there is a store is
+    /// to be noted again.
     ///
     /// # Errors
     ///
-    /// As [`Identity::load`], if the keys or the name are missing or damaged; as [`Identity::save`].
+    /// As [`Identity::load`], if the keys or the name are missing or damaged; as
+    /// [`Identity::save`].
     pub fn accept(&self) -> Result<Identity, DirectoryError> {
         let identity = Identity::load_as(&self.dir, None)?;
         Manifest::Whole(Facts::of(&identity, false)).write(&self.dir)?;
@@ -159,8 +164,9 @@ impl DirectoryLock {
         }
     }
 
-    /// As [`Identity::load`], in this directory. Keys that others may read are taken away from them, and a directory of an
-    /// earlier version gets its manifest, where that can be written.
+    /// As [`Identity::load`], in this directory. Keys that others may read are taken away from
+    /// them, and a directory of an earlier version gets its manifest, where that can be
+    /// written.
     ///
     /// # Errors
     ///
@@ -174,8 +180,9 @@ impl DirectoryLock {
         Ok(identity)
     }
 
-    /// Writes what is true of the identity that was loaded here, where the manifest does not say it yet: it has none, or
-    /// what it was saved with was cut short. Where that can't be written it is left.
+    /// Writes what is true of the identity that was loaded here, where the manifest does not say it
+    /// yet: it has none, or what it was saved with was cut short. Where that can't be written
+    /// it is left.
     fn mark(&self, identity: &Identity) -> Result<(), DirectoryError> {
         let store = matches!(DirectoryState::of(&self.dir)?, DirectoryState::Whole { store: true });
         match Manifest::Whole(Facts::of(identity, store)).write(&self.dir) {
@@ -211,7 +218,8 @@ fn lock_file(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether the file system has no locks for this: NFS wants a file that is open for writing (EBADF).
+/// Whether the file system has no locks for this: NFS wants a file that is open for writing
+/// (EBADF).
 fn cannot_be_locked(error: &io::Error) -> bool {
     const EBADF: i32 = 9;
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(EBADF)

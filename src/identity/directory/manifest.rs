@@ -67,7 +67,8 @@ impl Manifest {
                 ("comms key", text) => comms_key = Some(fingerprint(text)?),
                 ("sig key", text) => sig_key = Some(fingerprint(text)?),
                 ("store", "made") => store = true,
-                // A fact that is not understood must not be forgotten when the file is written again.
+                // A fact that is not understood must not be forgotten when the file is written
+                // again.
                 _ => return Err("it says more"),
             }
         }

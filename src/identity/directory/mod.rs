@@ -8,15 +8,16 @@
 //! | `manifest` | what the others held when they were whole: name, ID, fingerprints of the keys |
 //! | `.lock` | nothing; see [`DirectoryLock`] |
 //!
-//! **A directory is whole or visibly unfinished.** The first thing written is a manifest that says `unfinished`, the last
-//! one that says `whole`. What was cut short in between was never anybody's identity, and is begun anew. What is
-//! missing in a directory that was whole once, or is not what it was, is an error that names it, and nothing new is
-//! made in its place. A directory of earlier versions, which has no manifest, gets one when it is saved or opened.
+//! **A directory is whole or visibly unfinished.** The first thing written is a manifest that says
+//! `unfinished`, the last one that says `whole`. What was cut short in between was never anybody's
+//! identity, and is begun anew. What is missing in a directory that was whole once, or is not what
+//! it was, is an error that names it, and nothing new is made in its place. A directory of earlier
+//! versions, which has no manifest, gets one when it is saved or opened.
 //!
-//! **A reader or a crash sees the old content of a file or the new, never half of it**: it is written under another name,
-//! flushed and renamed into place. In a directory that is unfinished files are written where they belong, so that a
-//! crash never leaves a private key under another name. What is reported as saved survives a power cut, with the
-//! directory.
+//! **A reader or a crash sees the old content of a file or the new, never half of it**: it is
+//! written under another name, flushed and renamed into place. In a directory that is unfinished
+//! files are written where they belong, so that a crash never leaves a private key under another
+//! name. What is reported as saved survives a power cut, with the directory.
 
 mod files;
 mod given;
@@ -147,7 +148,8 @@ pub enum DirectoryError {
 }
 
 impl DirectoryError {
-    /// Whether nothing but the right to write was missing: a read-only mount, or somebody else's directory.
+    /// Whether nothing but the right to write was missing: a read-only mount, or somebody else's
+    /// directory.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Io { source, .. } if files::is_read_only(source))
@@ -155,18 +157,21 @@ impl DirectoryError {
 }
 
 impl Identity {
-    /// Saves the identity, making the directory (mode 0700) if it is not there. Files that say the same
-    /// already are left alone: where nothing has changed, nothing is written. Another identity that is there is
-    /// replaced; if that is cut short, loading says which file is not what it was.
+    /// Saves the identity, making the directory (mode 0700) if it is not there. Files that say the
+    /// same already are left alone: where nothing has changed, nothing is written. Another
+    /// identity that is there is replaced; if that is cut short, loading says which file is not
+    /// what it was.
     ///
-    /// A key file is never written anew for its form: one that has this key stays as it is. One that somebody else than
-    /// this library wrote, and that has another key or none that can be used, is not replaced either.
+    /// A key file is never written anew for its form: one that has this key stays as it is. One
+    /// that somebody else than this library wrote, and that has another key or none that can be
+    /// used, is not replaced either.
     ///
     /// Two that save at once are not kept apart: who may not be alone holds a [`DirectoryLock`].
     ///
     /// # Errors
     ///
-    /// [`DirectoryError`] names the file that could not be written; [`DirectoryError::Given`] if it is somebody's key.
+    /// [`DirectoryError`] names the file that could not be written; [`DirectoryError::Given`] if it
+    /// is somebody's key.
     pub fn save(&self, dir: &Path) -> Result<(), DirectoryError> {
         files::make_directory(dir)?;
         self.respect_given(dir)?;
@@ -253,7 +258,8 @@ impl Identity {
         }
     }
 
-    /// Before a name changes, the manifest knows both: a crash between the two files leaves a directory that is whole.
+    /// Before a name changes, the manifest knows both: a crash between the two files leaves a
+    /// directory that is whole.
     fn announce_name(&self, dir: &Path, mut facts: Facts) -> Result<(), DirectoryError> {
         if facts.name == self.name {
             return Ok(());
@@ -266,9 +272,10 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`DirectoryError::Absent`] if there is none, [`DirectoryError::Unfinished`] if its making was cut short,
-    /// [`DirectoryError::Incomplete`] and [`DirectoryError::Lost`] if a part of it is missing,
-    /// [`DirectoryError::Changed`] if a part of it is not what it was, else which file is unreadable and why.
+    /// [`DirectoryError::Absent`] if there is none, [`DirectoryError::Unfinished`] if its making
+    /// was cut short, [`DirectoryError::Incomplete`] and [`DirectoryError::Lost`] if a part of
+    /// it is missing, [`DirectoryError::Changed`] if a part of it is not what it was, else
+    /// which file is unreadable and why.
     pub fn load(dir: &Path) -> Result<Self, DirectoryError> {
         let mut manifest = Manifest::read(dir)?;
         for _ in 1..READS {
@@ -328,13 +335,15 @@ impl Identity {
         })
     }
 
-    /// Loads the identity kept in a directory, or generates one and saves it. `name` is for a new identity; an
-    /// identity already there keeps its own. Two processes that do this at once end with the same keys. A
-    /// process that is about to be issued an ID should hold a [`DirectoryLock`] until it has saved it.
+    /// Loads the identity kept in a directory, or generates one and saves it. `name` is for a new
+    /// identity; an identity already there keeps its own. Two processes that do this at once
+    /// end with the same keys. A process that is about to be issued an ID should hold a
+    /// [`DirectoryLock`] until it has saved it.
     ///
     /// # Errors
     ///
-    /// As [`Identity::load`] and [`Identity::save`]; [`DirectoryError::Generate`] if no keys could be made.
+    /// As [`Identity::load`] and [`Identity::save`]; [`DirectoryError::Generate`] if no keys could
+    /// be made.
     pub fn load_or_generate(
         dir: &Path,
         name: Name,
@@ -344,7 +353,8 @@ impl Identity {
     }
 }
 
-/// Writes the manifest of a directory that has none. Where what is there can't be loaded there is nothing to say of it.
+/// Writes the manifest of a directory that has none. Where what is there can't be loaded there is
+/// nothing to say of it.
 fn mark(dir: &Path) -> Result<Option<Facts>, DirectoryError> {
     let Ok(identity) = Identity::load_as(dir, None) else { return Ok(None) };
     let facts = Facts::of(&identity, false);

@@ -42,8 +42,8 @@ impl Display for Image {
 }
 
 impl Recording {
-    /// Every image, equal ones once; of those that keep a part of what was not flushed, so many at most, chosen by the
-    /// generator. Those that keep all of it or nothing are always there.
+    /// Every image, equal ones once; of those that keep a part of what was not flushed, so many at
+    /// most, chosen by the generator. Those that keep all of it or nothing are always there.
     pub fn images(&self, most: usize, rng: &mut Seeded) -> Vec<Image> {
         let (mut seen, mut always, mut others) = (HashSet::new(), Vec::new(), Vec::new());
         for after in 0..=self.ops.len() {
@@ -83,8 +83,8 @@ impl Recording {
         }
     }
 
-    /// Which operations may have reached the disk when the power goes after so many of them. The first two: as little
-    /// as possible, everything.
+    /// Which operations may have reached the disk when the power goes after so many of them. The
+    /// first two: as little as possible, everything.
     fn choices(&self, after: usize, rng: &mut Seeded) -> Vec<(String, Vec<Op>)> {
         let ops = &self.ops[..after];
         let flushed = |n: &usize| {

@@ -1,13 +1,16 @@
 //! What a power cut may leave on disk, at every point of what a program wrote.
 //!
-//! 1. [`record`] runs a command under `strace` and keeps all that it did below one directory, in order: a [`Recording`].
-//! 2. [`Recording::images`] builds the directories that a power cut may leave, at every point: only what was flushed,
-//!    everything, subsets of what was not flushed, torn writes, files that grew and got no data, entries of a directory
-//!    (made, renamed, removed) with and without the rest. Equal ones are built once.
+//! 1. [`record`] runs a command under `strace` and keeps all that it did below one directory, in
+//!    order: a [`Recording`].
+//! 2. [`Recording::images`] builds the directories that a power cut may leave, at every point: only
+//!    what was flushed, everything, subsets of what was not flushed, torn writes, files that grew
+//!    and got no data, entries of a directory (made, renamed, removed) with and without the rest.
+//!    Equal ones are built once.
 //! 3. [`walk`] puts each on disk and has it checked.
 //!
-//! The model is harsher than most file systems: flushing a file does not flush its entry in the directory, and what was
-//! not flushed may be kept in any order. A rename happens whole or not at all.
+//! The model is harsher than most file systems: flushing a file does not flush its entry in the
+//! directory, and what was not flushed may be kept in any order. A rename happens whole or not at
+//! all.
 
 mod disk;
 mod images;
@@ -21,7 +24,8 @@ pub use disk::Tree;
 pub use images::Image;
 pub use strace::{Recording, is_here, record};
 
-/// Puts each image on disk, in a directory of its own, and has it checked, on all cores. Fails with all that was wrong.
+/// Puts each image on disk, in a directory of its own, and has it checked, on all cores. Fails with
+/// all that was wrong.
 pub fn walk(
     what: &str,
     images: &[Image],

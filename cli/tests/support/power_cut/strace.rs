@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 
 use super::disk::{Disk, Inode, Node, Op, ROOT};
 
-/// All that makes, changes, moves, removes or flushes a file, and what moves the place in it. What is not understood of
-/// them ends the test.
+/// All that makes, changes, moves, removes or flushes a file, and what moves the place in it. What
+/// is not understood of them ends the test.
 const CALLS: &str = "open,openat,creat,close,dup,dup2,dup3,fcntl,read,readv,lseek,write,writev,pwrite64,pwritev,\
     pwritev2,truncate,ftruncate,fallocate,copy_file_range,sendfile,fsync,fdatasync,sync_file_range,sync,syncfs,\
     rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,chdir,fchdir,clone,\
@@ -32,8 +32,8 @@ pub fn is_here() -> bool {
     run.is_ok_and(|output| output.status.success())
 }
 
-/// Runs a command to its end, or until it has said a line that starts with `until`, when it is killed, and gives
-/// what it did below `root`.
+/// Runs a command to its end, or until it has said a line that starts with `until`, when it is
+/// killed, and gives what it did below `root`.
 pub fn record(command: &Command, root: &Path, until: Option<&str>) -> Recording {
     let root = root.canonicalize().unwrap();
     let disk = Disk::read(&root);
@@ -144,7 +144,8 @@ fn call(line: &str) -> Option<Call> {
     (result >= 0).then(|| Call { name: name.into(), args: split(args), result })
 }
 
-/// Arguments, at the commas outside brackets. Strings are all hex, so that no bracket or comma is in one.
+/// Arguments, at the commas outside brackets. Strings are all hex, so that no bracket or comma is
+/// in one.
 fn split(args: &str) -> Vec<String> {
     let (mut depth, mut found) = (0, vec![String::new()]);
     for c in args.chars() {
@@ -184,7 +185,8 @@ struct Reader {
     before: Disk,
     disk: Disk,
     ops: Vec<Op>,
-    /// Those below the root; all threads share them. One that is duplicated has a place of its own in this model.
+    /// Those below the root; all threads share them. One that is duplicated has a place of its own
+    /// in this model.
     open: HashMap<i64, Open>,
     /// Operations that were done when a thread's call began.
     flushing: HashMap<String, usize>,
