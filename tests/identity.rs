@@ -150,13 +150,19 @@ fn an_end_point_is_a_host_and_a_port() {
             assert_eq!(text.parse::<EndPoint>(), Err(error), "{text:?}");
         }
     }
+}
+
+#[test]
+fn an_end_point_has_a_label_a_host_and_a_whole_of_bounded_length() {
+    let label = "a".repeat(63);
+    let longest = format!("{label}.{label}.{label}.{}:65535", &label[..61]);
     let long_label = format!("{label}a:1");
-    assert_eq!(long_label.parse::<EndPoint>(), Err(host));
+    assert_eq!(long_label.parse::<EndPoint>(), Err(EndPointError::Host));
     let too_long = longest.replacen('a', "aa", 1);
     assert_eq!(too_long.parse::<EndPoint>(), Err(EndPointError::TooLong { bytes: 260 }));
     // 254 bytes of host, though with its port not too long.
     let host_too_long = format!("{label}.{label}.{label}.{}:1", &label[..62]);
-    assert_eq!(host_too_long.parse::<EndPoint>(), Err(host));
+    assert_eq!(host_too_long.parse::<EndPoint>(), Err(EndPointError::Host));
 }
 
 #[test]

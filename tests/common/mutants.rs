@@ -95,19 +95,41 @@ pub fn respelt(message: &[u8]) -> Vec<(String, Vec<u8>)> {
     of_kind(message, &MESSAGE)
 }
 
-fn of_kind(message: &[u8], kind: &Kind) -> Vec<(String, Vec<u8>)> {
-    let fields = fields(message);
+/// A field that the schema does not have, of every wire type, in every place.
+fn with_an_unknown_field(fields: &[Field], kind: &Kind) -> Vec<(String, Vec<u8>)> {
     let mut out = Vec::new();
     for at in 0..=fields.len() {
         for number in kind.unknown {
             for (wire_type, body) in [(0, &[9][..]), (1, &[9; 8]), (2, &[9; 30]), (5, &[9; 4])] {
-                let mut with = fields.clone();
+                let mut with = fields.to_vec();
                 with.insert(at, Field::new(*number, wire_type, body));
                 let what = format!("unknown field {number} of type {wire_type}, before field {at}");
                 out.push((what, joined(&with)));
             }
         }
     }
+    out
+}
+
+/// Two neighbours in the other order.
+fn with_two_swapped(fields: &[Field]) -> Vec<(String, Vec<u8>)> {
+    let mut out = Vec::new();
+    for at in 1..fields.len() {
+        if fields[at - 1].number != fields[at].number {
+            let mut other = fields.to_vec();
+            other.swap(at - 1, at);
+            out.push((
+                format!("field {} before {}", fields[at].number, fields[at - 1].number),
+                joined(&other),
+            ));
+        }
+    }
+    out
+}
+
+fn of_kind(message: &[u8], kind: &Kind) -> Vec<(String, Vec<u8>)> {
+    let fields = fields(message);
+    let mut out = with_an_unknown_field(&fields, kind);
     for (at, field) in fields.iter().enumerate() {
         let number = field.number;
         let mut add = |what: &str, put: &[Field]| {
@@ -157,16 +179,7 @@ fn of_kind(message: &[u8], kind: &Kind) -> Vec<(String, Vec<u8>)> {
             add("in two", &[Field::new(11, 2, first), Field::new(11, 2, second)]);
         }
     }
-    for at in 1..fields.len() {
-        if fields[at - 1].number != fields[at].number {
-            let mut other = fields.clone();
-            other.swap(at - 1, at);
-            out.push((
-                format!("field {} before {}", fields[at].number, fields[at - 1].number),
-                joined(&other),
-            ));
-        }
-    }
+    out.extend(with_two_swapped(&fields));
     out
 }
 
