@@ -85,13 +85,14 @@
 //!                 let (name, attrs) = ("alpha".parse()?, Default::default());
 //!                 client.create(now, Create { name, max_size: 3, attrs, end_point_count: 1 })?;
 //!             }
-//!             // What Create answers is what is joined: a Join of another cluster can end a deployed server.
+//!             // Join what Create answers: a Join of another cluster can end a deployed server.
 //!             Reply::Create(info) => {
 //!                 cluster = Some(info.id);
 //!                 client.join(now, info.id.into())?;
 //!             }
 //!             Reply::Join(info) => {
-//!                 client.get_members(now, GetCluster::of(info.id, MemberSet::first(info.max_size)))?;
+//!                 let all = MemberSet::first(info.max_size);
+//!                 client.get_members(now, GetCluster::of(info.id, all))?;
 //!             }
 //!             Reply::Members(list) => {
 //!                 members = Some(list);

@@ -5,8 +5,11 @@
 //! use std::net::TcpStream;
 //! use xlreg::adapter::blocking::{Clock, Driver};
 //! use xlreg::enroll::{Enroll, Plan};
-//! # fn member(config: xlreg::session::ClientConfig, plan: Plan, rng: impl rand_core::CryptoRng + Send + 'static)
-//! # -> Result<(), Box<dyn std::error::Error>> {
+//! # fn member(
+//! #     config: xlreg::session::ClientConfig,
+//! #     plan: Plan,
+//! #     rng: impl rand_core::CryptoRng + Send + 'static,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let clock = Clock::start();
 //! let enroll = Enroll::new(clock.now(), config, plan, rng)?;
 //! let mut driver = Driver::new(enroll, TcpStream::connect("127.0.0.1:56789")?, clock);

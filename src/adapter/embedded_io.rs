@@ -8,7 +8,10 @@
 //! use xlreg::adapter::{Driver, Timer};
 //! use xlreg::enroll::{Enroll, Plan};
 //! # fn member(
-//! #     uart: impl Read + Write, mut clock: impl Timer, config: xlreg::session::ClientConfig, plan: Plan,
+//! #     uart: impl Read + Write,
+//! #     mut clock: impl Timer,
+//! #     config: xlreg::session::ClientConfig,
+//! #     plan: Plan,
 //! #     rng: impl rand_core::CryptoRng + Send + 'static,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! let enroll = Enroll::new(clock.now(), config, plan, rng)?;

@@ -30,15 +30,15 @@ pub enum EnrollError {
     /// one that does not ends it. So nothing was joined. [`Plan::create`](super::Plan::create)
     /// is what is safe.
     #[error(
-        "the registry is a deployed server, which ends, and all its clusters with it, by a join of a cluster that it \
-         does not have; nothing was joined"
+        "the registry is a deployed server, which ends, and all its clusters with it, by a join \
+         of a cluster that it does not have; nothing was joined"
     )]
     Deployed,
     /// The Member is too long for a registry that may be a deployed server: what does not fit one
     /// segment of the network ends it. Nothing was sent.
     #[error(
-        "this member's keys and end points make a record of {bytes} bytes; a deployed server ends by one that the \
-         network cuts, as it may one of more than {limit}; nothing was sent"
+        "this member's keys and end points make a record of {bytes} bytes; a deployed server ends \
+         by one that the network cuts, as it may one of more than {limit}; nothing was sent"
     )]
     LargeMember {
         /// Bytes of the record.
@@ -101,8 +101,8 @@ pub enum EnrollError {
     /// Somebody else has joined as this member, with its ID and its keys: a copy of it runs
     /// elsewhere, or it was started again while this one went on.
     #[error(
-        "this member is in the cluster as {name} at {}, which is not what it said: a copy with the same keys runs \
-         elsewhere",
+        "this member is in the cluster as {name} at {}, which is not what it said: a copy with \
+         the same keys runs elsewhere",
         list(end_points)
     )]
     Cloned {
@@ -172,7 +172,8 @@ pub enum EnrollError {
     },
     /// A member has fewer end points than the cluster asks of all.
     #[error(
-        "the registry listed member {index}, {name}, with {got} end points; the cluster asks for {needed}"
+        "the registry listed member {index}, {name}, with {got} end points; the cluster asks for \
+         {needed}"
     )]
     TooFewEnds {
         /// Its index.

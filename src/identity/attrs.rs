@@ -12,11 +12,13 @@ pub struct AttrsError;
 const NO_FLAG: &str = "none";
 
 macro_rules! flags {
-    ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $text:literal $bit:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$flag_doc:meta])* $flag:ident = $text:literal $bit:literal,)*
+    }) => {
         $(#[$doc])*
         ///
-        /// Bits without a name are kept as they come. Text has the names with `|` between and the other bits as one
-        /// number, like `ephemeral|0x10`; no flag at all is `none`.
+        /// Bits without a name are kept as they come. Text has the names with `|` between and the
+        /// other bits as one number, like `ephemeral|0x10`; no flag at all is `none`.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u64);
 

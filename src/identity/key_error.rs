@@ -91,7 +91,8 @@ pub enum KeyPairError {
     TooLong,
     /// Zero bytes: DER, or text in UTF-16.
     #[error(
-        "binary, or text in UTF-16; a PEM file is expected ('openssl pkey -inform DER' makes one of DER)"
+        "binary, or text in UTF-16; a PEM file is expected ('openssl pkey -inform DER' makes one \
+         of DER)"
     )]
     NotText,
     /// No PEM block, and nothing else that is recognised.
@@ -131,7 +132,8 @@ pub enum KeyPairError {
     Foreign,
     /// PuTTY's own form.
     #[error(
-        "a key in the form of PuTTY; 'puttygen FILE -O private-openssh -o NEW' makes one for OpenSSH"
+        "a key in the form of PuTTY; 'puttygen FILE -O private-openssh -o NEW' makes one for \
+         OpenSSH"
     )]
     Putty,
     /// A key of another algorithm.

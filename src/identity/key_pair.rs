@@ -42,7 +42,8 @@ macro_rules! key_pair {
             ///
             /// # Errors
             ///
-            /// [`KeyPairError::Public`] for another size, [`KeyPairError::Generate`] if the generator fails.
+            /// [`KeyPairError::Public`] for another size, [`KeyPairError::Generate`] if the
+            /// generator fails.
             pub fn generate(bits: usize, rng: &mut dyn CryptoRng) -> Result<Self, KeyPairError> {
                 if !PublicKey::BITS.contains(&bits) {
                     return Err(KeyError::Bits(bits).into());
@@ -52,8 +53,9 @@ macro_rules! key_pair {
                 Ok(Self { private, public: PublicKey::from_components(&modulus, &exponent)? })
             }
 
-            /// Reads the one private key in a PEM text: PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1 (`BEGIN RSA PRIVATE KEY`)
-            /// or that of OpenSSH (`BEGIN OPENSSH PRIVATE KEY`). Any line ends will do, and other text around it.
+            /// Reads the one private key in a PEM text: PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1
+            /// (`BEGIN RSA PRIVATE KEY`) or that of OpenSSH (`BEGIN OPENSSH PRIVATE KEY`). Any line
+            /// ends will do, and other text around it.
             ///
             /// # Errors
             ///
@@ -117,7 +119,9 @@ macro_rules! key_pair {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($name)).field("public", &self.public).finish_non_exhaustive()
+                f.debug_struct(stringify!($name))
+                    .field("public", &self.public)
+                    .finish_non_exhaustive()
             }
         }
     };

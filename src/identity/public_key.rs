@@ -206,7 +206,8 @@ impl From<Fingerprint> for [u8; 32] {
 /// A text is not a fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a fingerprint: 'SHA256:' and 43 characters of base64 expected, as ssh-keygen -l prints them"
+    "not a fingerprint: 'SHA256:' and 43 characters of base64 expected, as ssh-keygen -l prints \
+     them"
 )]
 pub struct FingerprintError;
 

@@ -162,7 +162,11 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..Default::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: 4096,
+            failure_persistence: None,
+            ..Default::default()
+        })]
 
         #[test]
         fn a_view_is_what_prost_sees(bytes in message(), cut in any::<prop::sample::Index>()) {

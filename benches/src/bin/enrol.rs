@@ -29,7 +29,8 @@ fn main() {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut ratios = Vec::new();
     println!(
-        "{MEMBERS} members on {cores} cores; milliseconds; RSA: 64 tokens signed and 64 Hellos opened, with nothing else to do"
+        "{MEMBERS} members on {cores} cores; milliseconds; RSA: 64 tokens signed and 64 Hellos \
+         opened, with nothing else to do"
     );
     println!(
         "{:>8} {:>8} {:>8} {:>8} {:>22}",

@@ -1,4 +1,5 @@
-//! A whole conversation, both ends, as a WebAssembly module that imports nothing. `ci/wasm` checks and runs it.
+//! A whole conversation, both ends, as a WebAssembly module that imports nothing. `ci/wasm` checks
+//! and runs it.
 #![no_std]
 
 extern crate alloc;
@@ -25,7 +26,8 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     core::arch::wasm32::unreachable()
 }
 
-/// Enrols one member at a registry, at most `chunk` bytes at a time; the number of members it then knows, or -1.
+/// Enrols one member at a registry, at most `chunk` bytes at a time; the number of members it then
+/// knows, or -1.
 #[unsafe(no_mangle)]
 pub extern "C" fn conversation(seed: u64, chunk: usize) -> i32 {
     converse(Seeded::new(seed), chunk).unwrap_or(-1)

@@ -90,7 +90,8 @@ impl fmt::Display for Usage {
         let Self { flash, variables, heap, stack, stack_size } = self;
         write!(
             f,
-            "used: flash {flash}, variables {variables}, heap {heap} of {HEAP}, stack {stack} of {stack_size}"
+            "used: flash {flash}, variables {variables}, heap {heap} of {HEAP}, stack {stack} of \
+             {stack_size}"
         )
     }
 }

@@ -81,7 +81,11 @@ pub enum DirectoryError {
         path: PathBuf,
     },
     /// A part of the identity is missing while others are there, or were.
-    #[error("{}: missing, though the rest of the identity is there; restore it, or move the others away", path.display())]
+    #[error(
+        "{}: missing, though the rest of the identity is there; restore it, or move the others \
+         away",
+        path.display()
+    )]
     Incomplete {
         /// The missing file.
         path: PathBuf,
@@ -137,7 +141,10 @@ pub enum DirectoryError {
         source: NodeIdError,
     },
     /// Somebody put another key there than the one that is saved; it may be the only copy.
-    #[error("{}: another key than the one to be kept here, put there by somebody; move it away", path.display())]
+    #[error(
+        "{}: another key than the one to be kept here, put there by somebody; move it away",
+        path.display()
+    )]
     Given {
         /// The file.
         path: PathBuf,
