@@ -1,16 +1,14 @@
 //! How often a message allocates once a session has warmed up: twice at most, where it carries no
 //! tokens.
 
-mod common;
-
-use common::pair::{self, cluster, command};
-use common::wire::{self, DIALECTS, Msg, NOW, drain, feed, members, registered, served};
 use counting::{calls, counted, start};
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{
     ClusterInfo, ClusterRef, GetCluster, MemberEntry, MemberList, MemberSet, Op, Reply, Request,
 };
 use xlreg::session::{ClientEvent, Dialect, Server, ServerEvent, Session};
+use xlreg_testkit::pair::{self, cluster, command};
+use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, drain, feed, members, registered, served};
 
 #[path = "memory/counting.rs"]
 mod counting;
@@ -37,7 +35,7 @@ fn info() -> ClusterInfo {
 /// 64 members, as a registry keeps them.
 fn list() -> MemberList {
     let listed = (1..=64).map(|n| {
-        let token = wire::token();
+        let token = scenario::token();
         MemberEntry::new(Token { id: Some(id(n)), ..token })
     });
     MemberList::of(id(9), MemberSet::first(64), listed.collect()).unwrap()
@@ -61,7 +59,7 @@ fn a_registry_allocates_twice_a_message_at_most() {
     for dialect in DIALECTS {
         let by_id = |op| Msg::op(op).bytes(13, [9; 32]);
         for (request, reply) in [
-            (wire::create(), Reply::Create(info())),
+            (scenario::create(), Reply::Create(info())),
             (by_id(Op::Join), Reply::Join(info())),
             (Msg::op(Op::Join).bytes(14, "c"), Reply::Join(info())),
             (by_id(Op::GetCluster).varint(20, 7), Reply::Members(list())),
@@ -93,7 +91,7 @@ fn a_client_allocates_twice_a_message_at_most() {
             (Op::Join, info(Op::JoinReply)),
             (Op::GetCluster, members(0, &[])),
         ] {
-            let (mut client, mut peer) = wire::asking(dialect, ask);
+            let (mut client, mut peer) = scenario::asking(dialect, ask);
             for round in 0..WARM_UP + 3 {
                 let record = peer.seal(&reply.encode());
                 let (decoded, event) = count(|| {
@@ -121,16 +119,17 @@ fn a_client_allocates_twice_a_message_at_most() {
 /// list, and what shares all of it. It may not become more.
 #[test]
 fn a_token_allocates_a_known_number_of_times() {
-    let (mut server, mut peer) = wire::server(Dialect::Prefixed, xlreg::session::Limits::server());
-    let record = peer.seal(&wire::member().encode());
+    let (mut server, mut peer) =
+        scenario::server(Dialect::Prefixed, xlreg::session::Limits::server());
+    let record = peer.seal(&scenario::member().encode());
     let (decoded, _) = count(|| {
         feed(&mut server, &record);
-        wire::next_request(&mut server)
+        scenario::next_request(&mut server)
     });
     println!("a Member: {decoded}");
     assert!(decoded <= 12, "{decoded}");
 
-    let (mut client, mut peer) = wire::asking(Dialect::Prefixed, Op::GetCluster);
+    let (mut client, mut peer) = scenario::asking(Dialect::Prefixed, Op::GetCluster);
     let tokens: Vec<_> = (1..=64).map(served).collect();
     let record = peer.seal(&members(u64::MAX, &tokens).encode());
     let (decoded, _) = count(|| {

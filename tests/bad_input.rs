@@ -2,18 +2,16 @@
 //! docs/protocol.md says (an Error record, or silence), and ends the session; nothing panics, and
 //! nothing is heeded afterwards.
 
-mod common;
-
-use common::wire::{
-    self, DIALECTS, Msg, NOW, Value, asking, bad, client_refuses, conversation, create, drain,
-    feed, is_over, member, member_ok, members, next_request, registered, registry, served,
-    server_refuses, token,
-};
 use xlreg::identity::NodeIdError;
 use xlreg::message::{
     Field, MemberListError, MemberSet, MessageError, Op, Reason, Refusal, Reply, Request,
 };
 use xlreg::session::{ClientEvent, EofAt, Error, Limits, State};
+use xlreg_testkit::scenario::{
+    self, DIALECTS, Msg, NOW, Value, asking, bad, client_refuses, conversation, create, drain,
+    feed, is_over, member, member_ok, members, next_request, registered, registry, served,
+    server_refuses, token,
+};
 
 fn cluster_reply(op: Op) -> Msg {
     Msg::op(op).bytes(13, [9; 32]).varint(15, 3).varint(16, 0).varint(17, 1)
@@ -32,10 +30,10 @@ fn id_error(field: Field, bytes: usize) -> Error {
 #[test]
 fn five_bytes_or_a_broken_block_and_the_end_are_an_end_inside_a_record() {
     for dialect in DIALECTS {
-        let (_, mut peer) = wire::server(dialect, Limits::server());
+        let (_, mut peer) = scenario::server(dialect, Limits::server());
         let record = peer.seal(&member().encode());
         for piece in [&[1, 2, 3, 4, 5][..], &record[..record.len() - 7], &record[..37]] {
-            let (mut server, mut peer) = wire::server(dialect, Limits::server());
+            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
             feed(&mut server, piece);
             assert!(server.poll_event().unwrap().is_none());
             assert!(server.output().is_empty());
@@ -48,7 +46,7 @@ fn five_bytes_or_a_broken_block_and_the_end_are_an_end_inside_a_record() {
 #[test]
 fn a_record_in_two_segments_works() {
     for dialect in DIALECTS {
-        let (mut server, mut peer) = wire::server(dialect, Limits::server());
+        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
         let record = peer.seal(&member().encode());
         let (head, tail) = record.split_at(record.len() / 2);
         feed(&mut server, head);
@@ -139,7 +137,7 @@ fn a_request_at_the_wrong_time_is_refused() {
         for (early, op) in
             [(create(), Op::Create), (join.clone(), Op::Join), (get.clone(), Op::GetCluster)]
         {
-            let (mut server, mut peer) = wire::server(dialect, Limits::server());
+            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
             feed(&mut server, &peer.seal(&early.encode()));
             is_over(&mut server, &mut peer, &Error::WrongState(op), Some(Refusal::WrongState));
         }
@@ -217,8 +215,11 @@ fn a_required_field_that_is_missing_is_named_and_refused() {
             [create().without(16), member().with_token(11, specs), Msg::op(Op::GetCluster)]
         {
             let fresh = message.get(1) == &Value::Varint(3);
-            let (mut server, mut peer) =
-                if fresh { wire::server(dialect, Limits::server()) } else { registered(dialect) };
+            let (mut server, mut peer) = if fresh {
+                scenario::server(dialect, Limits::server())
+            } else {
+                registered(dialect)
+            };
             feed(&mut server, &peer.seal(&message.encode()));
             next_request(&mut server);
         }
@@ -276,7 +277,7 @@ fn a_reply_of_another_kind_or_unasked_is_unexpected() {
     client_refuses(Op::Create, &join, &unexpected(Some(Op::CreateReply), Op::JoinReply));
     client_refuses(Op::GetCluster, &join, &unexpected(Some(Op::ClusterMembers), Op::JoinReply));
     for dialect in DIALECTS {
-        let (mut client, mut peer) = wire::client(dialect, Limits::client());
+        let (mut client, mut peer) = scenario::client(dialect, Limits::client());
         feed(&mut client, &peer.seal(&member_ok().encode()));
         assert_eq!(client.poll_event(), Err(unexpected(None, Op::MemberOk)));
         assert_eq!((client.output(), client.is_finished()), (&[][..], true));
@@ -293,7 +294,7 @@ fn an_error_is_heard_whenever_it_comes_and_whatever_it_says() {
             (Msg::op(Op::Error).bytes(23, &long), &long),
         ] {
             for asked in [true, false] {
-                let (mut client, mut peer) = wire::client(dialect, Limits::client());
+                let (mut client, mut peer) = scenario::client(dialect, Limits::client());
                 let request = asked.then(|| client.register(NOW, token()).unwrap());
                 drain(&mut client);
                 feed(&mut client, &peer.seal(&message.encode()));
@@ -420,7 +421,7 @@ fn unknown_fields_are_skipped() {
         msg.field(19, Value::Fixed32(3)).varint(0x1fff_ffff, u64::MAX).bytes(500, [0xff; 30])
     };
     for dialect in DIALECTS {
-        let (mut server, mut peer) = wire::server(dialect, Limits::server());
+        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
         let token_noise =
             |token: Msg| token.varint(8, 1).bytes(9, [0xff]).field(15, Value::Fixed32(1));
         let message = noise(member().with_token(11, token_noise)).bytes(2, [0; 16]);
@@ -435,7 +436,7 @@ fn unknown_fields_are_skipped() {
 fn a_record_under_another_key_is_met_with_silence() {
     for dialect in DIALECTS {
         for fill in 0..=255 {
-            let (mut server, mut peer) = wire::server(dialect, Limits::server());
+            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
             // Enough of it that a length the noise happens to declare does not just wait.
             feed(&mut server, &vec![fill; Limits::server().record + 32]);
             let error = server.poll_event().expect_err("noise is no request");

@@ -1,15 +1,13 @@
 //! What is longer or more than the limits allow is refused by name, on the declared size, before it
 //! is held.
 
-mod common;
-
-use common::wire::{
-    self, DIALECTS, Msg, NOW, asking, bad, client_refuses, create, feed, is_over, member, members,
-    next_request, registered, served, server_refuses,
-};
 use xlreg::identity::{EndPointError, NameError};
 use xlreg::message::{Field, MessageError, Op, Refusal, Request};
 use xlreg::session::{ClientEvent, Dialect, Error, Limits};
+use xlreg_testkit::scenario::{
+    self, DIALECTS, Msg, NOW, asking, bad, client_refuses, create, feed, is_over, member, members,
+    next_request, registered, served, server_refuses,
+};
 
 fn name_error(field: Field, source: NameError) -> Error {
     bad(MessageError::Name { field, source })
@@ -74,7 +72,7 @@ fn ends_must_be_within_their_limits_and_rules() {
     server_refuses(&with_ends(&["h:65536"]), &end(0, EndPointError::Port), told);
     server_refuses(&with_ends(&["h:1", "h:2", "-:3"]), &end(2, EndPointError::Host), told);
     for dialect in DIALECTS {
-        let (mut server, mut peer) = wire::server(dialect, Limits::server());
+        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
         feed(&mut server, &peer.seal(&with_ends(&["h:0"; 8])));
         assert!(
             matches!(next_request(&mut server).1, Request::Member(token) if token.end_points.len() == 8)
@@ -97,10 +95,11 @@ fn more_tokens_than_a_cluster_can_have_are_refused() {
 /// The start of a record, in whole blocks, whose second field has this number and makes the message
 /// this long.
 fn declares(number: u32, total: u64) -> Vec<u8> {
-    let head = [Msg::op(Op::Create).encode(), wire::varint(u64::from(number) << 3 | 2)].concat();
-    let fits = |len: &u64| (head.len() + wire::varint(*len).len()) as u64 + len == total;
+    let head =
+        [Msg::op(Op::Create).encode(), scenario::varint(u64::from(number) << 3 | 2)].concat();
+    let fits = |len: &u64| (head.len() + scenario::varint(*len).len()) as u64 + len == total;
     let len = (total - 20..total).find(fits).unwrap_or(total);
-    let mut start = [head, wire::varint(len)].concat();
+    let mut start = [head, scenario::varint(len)].concat();
     start.resize(start.len().next_multiple_of(16), b'x');
     start
 }
@@ -138,7 +137,7 @@ fn a_message_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
         for (len, fits) in [(limit - 6, true), (limit - 5, false)] {
             let message = Msg::op(Op::RegCredRequest).bytes(300, vec![1; len]).encode();
             assert_eq!(message.len() <= limit, fits);
-            let (mut server, mut peer) = wire::server(dialect, Limits::server());
+            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
             let record = peer.seal(&message);
             server.receive(NOW, &record);
             match fits {
@@ -148,7 +147,7 @@ fn a_message_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
             // Many small fields come to the same as a large one.
             let mut small = Msg::op(Op::RegCredRequest).encode();
             small.extend([7 << 3, 0].repeat((limit - 2) / 2 + usize::from(!fits)));
-            let (mut server, mut peer) = wire::server(dialect, Limits::server());
+            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
             server.receive(NOW, &peer.seal(&small));
             match fits {
                 true => assert_eq!(next_request(&mut server).1, Request::RegCred),

@@ -6,11 +6,6 @@
 //! the message still decodes. So a flip may give an event; the wire as it is deployed allows no
 //! more than that.
 
-mod common;
-
-use common::vectors::{self, Capture, Captured, Step};
-use common::wire::{self, DIALECTS, Msg, NOW, NoRsa, Peer, drain, feed, next_request};
-use common::{KEYS, Script, Seeded};
 use xlreg::credential::Credential;
 use xlreg::identity::{ClusterAttrs, NodeId};
 use xlreg::message::{ClusterInfo, MemberList, MemberSet, Op, Refusal, Reply, Request};
@@ -18,6 +13,9 @@ use xlreg::session::{
     Client, ClientConfig, ClientEvent, Dialect, EofAt, Error, Limits, Machine, Server,
     ServerConfig, Session, State,
 };
+use xlreg_testkit::captures::{self, Capture, Captured, Step};
+use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, NoRsa, Peer, drain, feed, next_request};
+use xlreg_testkit::{KEYS, Script, Seeded};
 
 /// What a flip turns a byte into: each bit and many mixes get their turn.
 fn flip(at: usize) -> u8 {
@@ -42,7 +40,7 @@ fn records(session: &Captured, from_client: bool) -> impl Iterator<Item = (usize
 
 /// Every byte of every captured record of one side: its capture, session, step and place.
 fn each_byte(from_client: bool, mut test: impl FnMut(&Capture, &Captured, usize, usize)) {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         for session in &capture.sessions {
             for (place, step) in records(session, from_client) {
                 (0..step.wire.len()).for_each(|at| test(&capture, session, place, at));
@@ -82,7 +80,7 @@ fn server_at(capture: &Capture, session: &Captured, at: usize) -> (Session<Serve
     let config = ServerConfig { hello_len: hello.len(), version, limits };
     let draws = Script::new(session.server_draws.clone());
     let mut server = Session::<Server>::new(NOW, config, draws);
-    let reply = wire::open_hello(&mut server, hello, &NoRsa);
+    let reply = scenario::open_hello(&mut server, hello, &NoRsa);
     assert_eq!(reply, session.steps[1].wire);
     let mut peer = Peer::of_reply(capture.dialect, hello, &reply);
     for step in before(capture, session, at) {
@@ -109,7 +107,7 @@ fn client_at(capture: &Capture, session: &Captured, at: usize) -> Session<Client
         (1..=13).filter_map(Op::from_tag).filter(|op| op.answer().is_some()).collect();
     for step in due.clone() {
         let ask = asked.iter().find(|ask| ask.answer() == Some(op(step))).unwrap();
-        wire::ask_for(&mut client, *ask);
+        scenario::ask_for(&mut client, *ask);
     }
     drain(&mut client);
     for step in before(capture, session, at) {
@@ -215,12 +213,13 @@ fn a_damaged_reply_is_an_error_or_another_reply() {
 /// RSA-OAEP knows: no damaged Hello opens, and the client is told nothing.
 #[test]
 fn a_damaged_hello_fails_the_handshake_silently() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         let hello = &capture.sessions[0].steps[0].wire;
         for at in 0..hello.len() {
             let config = ServerConfig::new(capture.server.comms.public_key());
             let mut server = Session::<Server>::new(NOW, config, Seeded::new(3));
-            let reply = wire::open_hello(&mut server, &damaged(hello, at), &capture.server.comms);
+            let reply =
+                scenario::open_hello(&mut server, &damaged(hello, at), &capture.server.comms);
             assert!(reply.is_empty(), "byte {at}");
             assert_eq!(server.poll_event().err(), Some(Error::Handshake), "byte {at}");
             assert_eq!((server.state(), server.output()), (State::Closed, &[][..]));
@@ -236,7 +235,7 @@ fn a_hello_of_another_length_fails_the_handshake_silently() {
         let sealed = key.public_key().seal(&vec![1; len], &mut Seeded::new(4)).unwrap();
         let mut server =
             Session::<Server>::new(NOW, ServerConfig::new(key.public_key()), Seeded::new(3));
-        assert!(wire::open_hello(&mut server, &sealed, &key).is_empty());
+        assert!(scenario::open_hello(&mut server, &sealed, &key).is_empty());
         assert_eq!(server.poll_event().err(), Some(Error::Handshake), "{len} bytes");
         assert!(server.is_finished());
     }
@@ -246,7 +245,7 @@ fn a_hello_of_another_length_fails_the_handshake_silently() {
 /// salt1; the key, the other salt and the version carry no proof.
 #[test]
 fn a_damaged_hello_reply_fails_the_handshake_where_it_can_be_seen() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         // From where on a flip reaches the padding or salt1, in the block itself or as the block
         // before it.
         let (shown, rest) = match capture.dialect {
@@ -289,7 +288,7 @@ fn check_eof<M: Machine<Error = Error>>(mut machine: M, wire: &[u8], at: EofAt) 
 
 #[test]
 fn a_handshake_cut_anywhere_is_an_end_in_the_handshake() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         let session = &capture.sessions[0];
         let [hello, reply] = [0, 1].map(|place| &session.steps[place].wire);
         for cut in 0..hello.len() {
@@ -321,7 +320,7 @@ fn a_record_cut_anywhere_is_an_end_inside_it_or_before_it() {
 #[test]
 fn an_end_with_nothing_due_is_an_end_without_a_bye() {
     for dialect in DIALECTS {
-        check_eof(wire::client(dialect, Limits::client()).0, &[], EofAt::Idle);
-        check_eof(wire::server(dialect, Limits::server()).0, &[], EofAt::Idle);
+        check_eof(scenario::client(dialect, Limits::client()).0, &[], EofAt::Idle);
+        check_eof(scenario::server(dialect, Limits::server()).0, &[], EofAt::Idle);
     }
 }

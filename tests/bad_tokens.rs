@@ -1,16 +1,14 @@
 //! Keys that are no keys and signatures that are not the member's: each is refused by name, by the
 //! type itself and over the wire (docs/protocol.md section 6).
 
-mod common;
-
-use common::wire::{
-    DIALECTS, Msg, bad, client_refuses, conversation, member, members, served, server_refuses,
-    token,
-};
-use common::{KEYS, Seeded, identity, vectors};
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{BadSignature, KeyError, MemberAttrs, NodeId, PublicKey, Token};
 use xlreg::message::{Field, MessageError, Op, Refusal};
+use xlreg_testkit::scenario::{
+    DIALECTS, Msg, bad, client_refuses, conversation, member, members, served, server_refuses,
+    token,
+};
+use xlreg_testkit::{KEYS, Seeded, captures, identity};
 
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10];
@@ -266,7 +264,7 @@ fn the_signature_covers_every_field_but_the_id() {
 
 #[test]
 fn every_captured_member_is_accepted() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         for session in &capture.sessions {
             let step = session.steps.iter().find(|step| step.kind == "Member").unwrap();
             let (_, told) = conversation(capture.dialect, &[Msg::decode(&step.plain)]);

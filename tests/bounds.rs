@@ -1,16 +1,9 @@
 //! docs/bounds.md says what it should: its defaults are those of the code, its tests are there, and
 //! it leaves no limit out. And the bounds that no other test proves.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::pair;
-use common::wire::{
-    self, DIALECTS, Msg, NOW, asking, bad, create, feed, is_over, member, member_ok, members,
-    next_request, registered, token,
-};
 use xlreg::credential::Credential;
 use xlreg::crypto::RustCrypto;
 use xlreg::enroll::Plan;
@@ -20,6 +13,11 @@ use xlreg::message::{
 };
 use xlreg::registry::{CheckedRequest, RegistryLimits};
 use xlreg::session::{ClientEvent, Error, Limits};
+use xlreg_testkit::pair;
+use xlreg_testkit::scenario::{
+    self, DIALECTS, Msg, NOW, asking, bad, create, feed, is_over, member, member_ok, members,
+    next_request, registered, token,
+};
 
 const TABLE: &str = include_str!("../docs/bounds.md");
 
@@ -186,7 +184,7 @@ fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
     let whole = reply.len();
     for (dialect, limit) in DIALECTS.into_iter().flat_map(|d| [(d, whole), (d, whole - 1)]) {
         let limits = Limits { record: limit, ..Limits::client() };
-        let (mut client, mut peer) = wire::client(dialect, limits);
+        let (mut client, mut peer) = scenario::client(dialect, limits);
         client.register(NOW, token()).unwrap();
         client.receive(NOW, &peer.seal(&reply));
         match client.poll_event() {
@@ -230,7 +228,7 @@ fn a_registry_counts_tokens_and_ends_before_it_looks_at_them() {
                 8,
             ),
         ] {
-            let (mut server, mut peer) = wire::server(dialect, Limits::server());
+            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
             feed(&mut server, &peer.seal(&message.encode()));
             let error = MessageError::TooMany { field, limit };
             is_over(&mut server, &mut peer, &bad(error.clone()), Some(error.refusal()));
@@ -258,7 +256,7 @@ fn limits_below_the_defaults_are_kept_to() {
     ];
     for dialect in DIALECTS {
         let open =
-            || wire::server(dialect, Limits { message: message.clone(), ..Limits::server() });
+            || scenario::server(dialect, Limits { message: message.clone(), ..Limits::server() });
         for (request, error) in &requests {
             let (mut server, mut peer) = open();
             feed(&mut server, &peer.seal(&request.encode()));
@@ -266,7 +264,7 @@ fn limits_below_the_defaults_are_kept_to() {
         }
         let client = |reply: Msg| {
             let limits = Limits { message: message.clone(), ..Limits::client() };
-            let (mut client, mut peer) = wire::client(dialect, limits);
+            let (mut client, mut peer) = scenario::client(dialect, limits);
             client.register(NOW, token()).unwrap();
             feed(&mut client, &peer.seal(&reply.encode()));
             client.poll_event()
@@ -284,7 +282,7 @@ fn limits_below_the_defaults_are_kept_to() {
 #[test]
 fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
     for len in [0, 1, 255, 257, 1024, 15_000] {
-        let (mut server, mut peer) = wire::server(DIALECTS[0], Limits::server());
+        let (mut server, mut peer) = scenario::server(DIALECTS[0], Limits::server());
         let request = member().with_token(11, |token| token.set(7, vec![1; len]));
         feed(&mut server, &peer.seal(&request.encode()));
         let request = next_request(&mut server).1;
@@ -302,7 +300,7 @@ fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
 #[test]
 fn a_session_costs_one_signature_and_no_more() {
     for dialect in DIALECTS {
-        let (mut server, mut peer) = wire::server(dialect, Limits::server());
+        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
         feed(&mut server, &peer.seal(&member().encode()));
         let (id, _) = next_request(&mut server);
         // A second one, and a third, before the first is answered: refused without a look at the
@@ -311,7 +309,7 @@ fn a_session_costs_one_signature_and_no_more() {
         assert!(server.poll_event().unwrap().is_none());
         let ok = xlreg::message::Reply::MemberOk { id: pair::id(1), attrs: Default::default() };
         server.reply(NOW, id, &ok).unwrap();
-        peer.open(&wire::drain(&mut server));
+        peer.open(&scenario::drain(&mut server));
         is_over(&mut server, &mut peer, &Error::WrongState(Op::Member), Some(Refusal::WrongState));
     }
 }

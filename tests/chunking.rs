@@ -2,12 +2,6 @@
 //! events and the same output, and no strict prefix of a record ever completes it (docs/protocol.md
 //! section 4.1).
 
-mod common;
-
-use common::pair::command;
-use common::vectors::{self, Capture, Captured};
-use common::wire::{self, DIALECTS, Msg, NOW, Value, drain, feed, pad};
-use common::{Script, Seeded};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use rand_core::Rng;
@@ -18,6 +12,10 @@ use xlreg::session::{
     Client, ClientConfig, ClientEvent, Dialect, Error, Limits, Machine, Server, ServerConfig,
     ServerEvent, Session,
 };
+use xlreg_testkit::captures::{self, Capture, Captured};
+use xlreg_testkit::pair::command;
+use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, Value, drain, feed, pad};
+use xlreg_testkit::{Script, Seeded};
 
 /// How many bytes the next piece of input has.
 type Cut<'a> = &'a mut dyn FnMut() -> usize;
@@ -163,7 +161,7 @@ fn reference(capture: &Capture, session: &Captured) -> (Vec<Request>, Vec<Reply>
 
 #[test]
 fn captured_streams_give_the_same_whole_and_byte_by_byte() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         for session in &capture.sessions {
             let known = reference(&capture, session);
             same(&capture, session, &known, &mut whole());
@@ -174,7 +172,7 @@ fn captured_streams_give_the_same_whole_and_byte_by_byte() {
 
 #[test]
 fn captured_streams_give_the_same_in_random_pieces() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         for session in &capture.sessions {
             let known = reference(&capture, session);
             for seed in 0..8 {
@@ -190,7 +188,7 @@ fn captured_streams_give_the_same_in_random_pieces() {
 
 #[test]
 fn a_hello_may_be_cut_anywhere() {
-    let [capture, _] = vectors::all();
+    let [capture, _] = captures::all();
     let hello = &capture.sessions[0].steps[0].wire;
     for at in 0..=hello.len() {
         let config = ServerConfig::new(capture.server.comms.public_key());
@@ -208,7 +206,7 @@ fn a_hello_may_be_cut_anywhere() {
 
 #[test]
 fn nothing_is_taken_behind_a_hello_before_it_is_answered() {
-    let [capture, _] = vectors::all();
+    let [capture, _] = captures::all();
     let mut input = capture.sessions[0].steps[0].wire.clone();
     let hello_len = input.len();
     input.extend([7; 40]);
@@ -221,7 +219,7 @@ fn nothing_is_taken_behind_a_hello_before_it_is_answered() {
 
 #[test]
 fn a_hello_reply_may_be_cut_anywhere() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         let credential: Credential = capture.regcred.parse().unwrap();
         let session = &capture.sessions[0];
         let reply = &session.steps[1].wire;
@@ -254,7 +252,7 @@ fn request(server: &mut Session<Server>) -> Option<Request> {
 #[test]
 fn two_records_in_one_piece_are_two_events_and_half_a_record_is_none() {
     for dialect in DIALECTS {
-        let (mut server, mut peer) = wire::server(dialect, Limits::server());
+        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
         let first = peer.seal(&Msg::op(Op::RegCredRequest).encode());
         let second = peer.seal(&Msg::op(Op::Bye).bytes(3, [3; 40]).encode());
         let (head, tail) = second.split_at(second.len() / 2);
@@ -264,7 +262,7 @@ fn two_records_in_one_piece_are_two_events_and_half_a_record_is_none() {
         feed(&mut server, tail);
         assert_eq!(request(&mut server), Some(Request::Bye));
         assert_eq!(request(&mut server), None);
-        let (mut server, _) = wire::server(dialect, Limits::server());
+        let (mut server, _) = scenario::server(dialect, Limits::server());
         feed(&mut server, &[first, second].concat());
         assert_eq!(request(&mut server), Some(Request::RegCred));
         assert_eq!(request(&mut server), Some(Request::Bye));
@@ -291,7 +289,7 @@ fn padding_inside_a_field_is_no_padding() {
 /// Sends a RegCredRequest byte by byte, the first bytes of a Bye right behind its last byte, and
 /// then the rest.
 fn exactly_one_request(dialect: Dialect, msg: &Msg) {
-    let (mut server, mut peer) = wire::server(dialect, Limits::server());
+    let (mut server, mut peer) = scenario::server(dialect, Limits::server());
     let record = peer.seal(&msg.encode());
     let next = peer.seal(&Msg::op(Op::Bye).encode());
     let (last, before) = record.split_last().unwrap();
@@ -312,8 +310,8 @@ fn exactly_one_request(dialect: Dialect, msg: &Msg) {
 /// Like [`exactly_one_request`] for a client that waits for a JoinReply (`Op` 8 is written `08 08`)
 /// and an Ack. It takes a `proper` one and refuses any other, but not before the record ends.
 fn exactly_one_reply(dialect: Dialect, msg: &Msg, proper: bool) -> Result<(), Error> {
-    let (mut client, mut peer) = wire::client(dialect, roomy(Limits::client()));
-    client.register(NOW, wire::token()).unwrap();
+    let (mut client, mut peer) = scenario::client(dialect, roomy(Limits::client()));
+    client.register(NOW, scenario::token()).unwrap();
     client.join(NOW, ClusterRef::CURRENT).unwrap();
     client.bye(NOW).unwrap();
     feed(&mut client, &peer.seal(&Msg::op(Op::MemberOk).bytes(9, [1; 20]).varint(10, 0).encode()));
@@ -442,7 +440,7 @@ proptest! {
     /// The rule needs no protobuf that we understand: a block of nothing but padding is an empty message.
     #[test]
     fn what_follows_the_end_of_a_record_is_the_next_record(count in 1usize..6, chained in 0usize..2) {
-        let (mut server, mut peer) = wire::server(DIALECTS[chained], Limits::server());
+        let (mut server, mut peer) = scenario::server(DIALECTS[chained], Limits::server());
         let messages = (0..count).map(|n| Msg::op(Op::RegCredRequest).bytes(3, vec![8; n * 15]).encode());
         let input: Vec<u8> = messages.flat_map(|message| peer.seal_blocks(&pad(&message))).collect();
         feed(&mut server, &input);

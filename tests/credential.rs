@@ -1,12 +1,8 @@
 //! regCred text (docs/protocol.md section 7): what is written reads back the same, what may vary is
 //! accepted, and everything else is an error that names the line and what was expected there.
 
-mod common;
-
 use std::sync::LazyLock;
 
-use common::pair::credential as credential_of;
-use common::{KEYS, vectors};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use xlreg::credential::{Credential, CredentialError, CredentialProblem as Problem};
@@ -15,6 +11,8 @@ use xlreg::identity::{
     VersionError,
 };
 use xlreg::session::Dialect;
+use xlreg_testkit::pair::credential as credential_of;
+use xlreg_testkit::{KEYS, captures};
 
 static CREDENTIAL: LazyLock<Credential> = LazyLock::new(|| Credential {
     id: NodeId::from_bytes(&[0x4a; 20]).unwrap(),
@@ -217,7 +215,7 @@ fn what_may_vary_is_accepted() {
         assert_eq!(variant.parse::<Credential>().as_ref(), Ok(&*CREDENTIAL), "{variant}");
     }
     // Deployed servers leave an empty line after each key: the captured texts have them.
-    for capture in vectors::all() {
+    for capture in captures::all() {
         assert!(capture.regcred.contains("\n\r\n"));
         capture.regcred.parse::<Credential>().unwrap();
     }

@@ -1,15 +1,12 @@
 //! The tests' model of a deployed server dies of each thing that PROTOCOL section 6 names, in both
 //! dialects, and of hand-made bytes.
 
-mod common;
-mod deployed;
-
-use common::pair::{DIALECTS, credential};
-use common::vectors::hex;
-use common::wire::{Msg, NoRsa, create, member, pad};
-use common::{Seeded, raw};
-use deployed::{Cause, DeployedServer, Outcome, Told, Visit, Ways, hello};
 use xlreg::session::Dialect;
+use xlreg_testkit::captures::hex;
+use xlreg_testkit::deployed::{Cause, DeployedServer, Outcome, Told, Visit, Ways, hello};
+use xlreg_testkit::pair::{DIALECTS, credential};
+use xlreg_testkit::scenario::{Msg, NoRsa, create, member, pad};
+use xlreg_testkit::{Seeded, peer};
 
 fn server(dialect: Dialect) -> DeployedServer {
     DeployedServer::new(Ways::of(credential(dialect).version), NoRsa)
@@ -68,7 +65,7 @@ fn ops() -> Vec<Fatal> {
         all.push(dies(&before, Msg::new(), Cause::NoOp));
         all.push(dies(&before, create().without(1), Cause::NoOp));
         all.push(dies(&before, Msg::new().bytes(1, [11]), Cause::OpWireType));
-        let fixed = Msg::new().field(1, raw::Value::Fixed32(11));
+        let fixed = Msg::new().field(1, peer::Value::Fixed32(11));
         all.push(dies(&before, fixed, Cause::OpWireType));
     }
     // The last one counts.

@@ -1,18 +1,14 @@
 //! What the tests' model of a deployed server does and lives on: all that PROTOCOL section 6 says
 //! of it, and the captures.
 
-mod common;
-mod deployed;
-
 use std::collections::VecDeque;
 
-use common::pair::{self, DIALECTS, credential};
-use common::vectors::{self, Capture, Captured, hex};
-use common::wire::{Msg, NoRsa, Peer, Value, create, member};
-use common::{Seeded, raw};
-use deployed::{DeployedServer, Fault, Outcome, Told, Visit, Ways, hello};
-use raw::Secrets;
 use xlreg::session::Dialect;
+use xlreg_testkit::captures::{self, Capture, Captured, hex};
+use xlreg_testkit::deployed::{DeployedServer, Fault, Outcome, Told, Visit, Ways, hello};
+use xlreg_testkit::pair::{self, DIALECTS, credential};
+use xlreg_testkit::peer::Secrets;
+use xlreg_testkit::scenario::{Msg, NoRsa, Peer, Value, create, member};
 
 fn server(dialect: Dialect) -> DeployedServer {
     let ways = Ways { unlucky: false, ..Ways::of(credential(dialect).version) };
@@ -335,13 +331,13 @@ fn drawn(capture: &Capture, session: &Captured) -> Secrets {
 
 #[test]
 fn captured_sessions_are_served() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         let ways = Ways::of(capture.sessions[0].server_version);
         let mut server = DeployedServer::new(ways, capture.server.comms.clone());
         assert_eq!(server.dialect(), capture.dialect);
         server.scripted.secrets = capture.sessions.iter().map(|s| drawn(&capture, s)).collect();
         let steps = || capture.sessions.iter().flat_map(|session| &session.steps);
-        let id = |step: &vectors::Step| hex(step.message["cluster_id"].as_str().unwrap());
+        let id = |step: &captures::Step| hex(step.message["cluster_id"].as_str().unwrap());
         server.scripted.cluster_ids =
             steps().filter(|step| step.kind == "CreateReply").map(id).collect::<VecDeque<_>>();
         for session in &capture.sessions {

@@ -1,16 +1,14 @@
 //! Who somebody is never changes in silence: what a directory does when something in it is missing,
 //! is another's, is half made or locked.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-use common::{Seeded, identity};
 use tempfile::{TempDir, tempdir};
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState};
 use xlreg::identity::{Identity, NodeId};
+use xlreg_testkit::{Seeded, identity};
 
 const PARTS: [&str; 4] = ["comms_key.pem", "sig_key.pem", "name", "id"];
 

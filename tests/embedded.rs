@@ -1,8 +1,6 @@
 //! The adapters for what has no operating system: a whole enrollment over streams that take a few
 //! bytes at a time, whose calls fail, are interrupted or never return; on clocks made of a counter.
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -10,10 +8,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::pair::{
-    self, Backend, DIALECTS, TestRegistry, after, cluster, credential, registry_identity, token,
-};
-use common::{Seeded, to_the_end};
 use embedded_io::{ErrorKind, ErrorType, Read, ReadReady, Write, WriteReady};
 use xlreg::adapter::embedded_io::{Polled, Untimed};
 use xlreg::adapter::embedded_io_async::{self, AsyncTimer};
@@ -25,6 +19,10 @@ use xlreg::session::{
     ClientConfig, Dialect, EofAt, Error, Instant, Server, ServerConfig, ServerEvent, Session,
     TimerKind,
 };
+use xlreg_testkit::pair::{
+    self, Backend, DIALECTS, TestRegistry, after, cluster, credential, registry_identity, token,
+};
+use xlreg_testkit::{Seeded, to_the_end};
 
 /// Time that passes only where somebody sleeps.
 #[derive(Clone, Default)]

@@ -1,16 +1,8 @@
 //! A member's enrollment ([`Enroll`]) against registries of several tempers, in virtual time.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use common::Seeded;
-use common::pair::enrollment::{
-    Odd, START, alice, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, polls,
-    tick, trio,
-};
-use common::pair::{DIALECTS, Setup, Wire, after, at, info, served, token};
 use rand_core::Rng;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, Roster};
 use xlreg::identity::{MemberAttrs, NodeId, Token};
@@ -18,6 +10,12 @@ use xlreg::message::{
     ClusterInfo, ClusterRef, MemberList, MemberSet, Op, Reason, Refusal, Reply, Request,
 };
 use xlreg::session::{EofAt, Error, Instant, Machine, TimerKind};
+use xlreg_testkit::Seeded;
+use xlreg_testkit::pair::enrollment::{
+    Odd, START, alice, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, polls,
+    tick, trio,
+};
+use xlreg_testkit::pair::{DIALECTS, Setup, Wire, after, at, info, served, token};
 
 #[test]
 fn an_enrollment_goes_its_way_and_asks_only_for_who_is_missing() {

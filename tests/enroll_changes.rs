@@ -1,21 +1,19 @@
 //! Members that come back with other end points, and copies of one member, seen by the others and
 //! by itself.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::Seeded;
-use common::pair::enrollment::{
-    START, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, polls, tick, trio,
-};
-use common::pair::{DIALECTS, Setup, TestRegistry, Wire, at, served, token};
 use rand_core::Rng;
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, RegistryKind};
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{MemberIndex, Op, Request};
 use xlreg::session::{Machine, TimerKind};
+use xlreg_testkit::Seeded;
+use xlreg_testkit::pair::enrollment::{
+    START, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, polls, tick, trio,
+};
+use xlreg_testkit::pair::{DIALECTS, Setup, TestRegistry, Wire, at, served, token};
 
 /// A node comes back with other end points.
 fn come_back(desk: &mut TestRegistry, id: NodeId, name: &str, n: usize, end: &str) -> Token {
@@ -297,7 +295,7 @@ fn a_registry_that_is_too_old_or_unknown_is_not_sent_what_may_end_it() {
 
 fn asked_ops(wire: &mut Wire<Enroll>) -> Vec<Op> {
     let seen = wire.server_saw.drain(..).filter_map(|seen| match seen {
-        Ok(common::pair::Seen::Request(_, request)) => Some(Request::op(&request)),
+        Ok(xlreg_testkit::pair::Seen::Request(_, request)) => Some(Request::op(&request)),
         _ => None,
     });
     seen.collect()

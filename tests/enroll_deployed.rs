@@ -1,18 +1,16 @@
 //! A member's enrollment ([`Enroll`](xlreg::enroll::Enroll)) against the ways of deployed servers.
 
-mod common;
-
 use std::time::Duration;
 
-use common::pair::enrollment::{
-    Odd, alice, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, tick, trio,
-};
-use common::pair::{Backend, DIALECTS, Setup, TestRegistry, Wire, after, at};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
 use xlreg::identity::NodeId;
 use xlreg::message::{ClusterRef, GetCluster, MemberSet, Op, Refusal, Reply, Request};
 use xlreg::registry::ClientState;
 use xlreg::session::{Machine, TimerKind};
+use xlreg_testkit::pair::enrollment::{
+    Odd, alice, alice_alone, alice_s_plan, asked, enroll, enroll_member, joined, tick, trio,
+};
+use xlreg_testkit::pair::{Backend, DIALECTS, Setup, TestRegistry, Wire, after, at};
 
 /// What a deployed server insists on: GetCluster only after Join, one Create and only before Join.
 #[derive(Default)]

@@ -1,14 +1,14 @@
 //! What a registry says of a cluster and cannot be true: a member's enrollment ends with the error
 //! that names it.
 
-mod common;
-
-use common::pair::enrollment::{Odd, alice, alice_s_plan, enroll, enroll_member, tick, trio};
-use common::pair::{DIALECTS, Setup, at, id, served, token};
 use xlreg::enroll::{EnrollError, EnrollEvent, Look, Plan, RegistryKind};
 use xlreg::identity::{Name, NodeId, Token};
 use xlreg::message::{ClusterInfo, MemberList, MemberSet, Op, Reply, Request};
 use xlreg::session::Machine;
+use xlreg_testkit::pair::enrollment::{
+    Odd, alice, alice_s_plan, enroll, enroll_member, tick, trio,
+};
+use xlreg_testkit::pair::{DIALECTS, Setup, at, id, served, token};
 
 type Entries = Vec<(u32, Token)>;
 

@@ -1,23 +1,22 @@
 //! An enrollment never ends a deployed server (the tests' model of one), whenever that is
 //! restarted; what is retried ends well.
 
-mod common;
-mod deployed;
-
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::pair::{DIALECTS, cluster, credential, registry_identity, token};
-use common::wire::NoRsa;
-use common::{Seeded, raw, to_the_end};
-use deployed::{Cause, Connection, DeployedServer, Fault, Member, Outcome, READ, Ways};
 use xlreg::adapter::{DriveError, Driver, Timer, Transfer, Transport};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan};
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{ClusterRef, Op, Refusal};
 use xlreg::session::{ClientConfig, Dialect, EofAt, Error, Instant};
+use xlreg_testkit::deployed::{
+    Cause, Connection, DeployedServer, Fault, Member, Outcome, READ, Ways,
+};
+use xlreg_testkit::pair::{DIALECTS, cluster, credential, registry_identity, token};
+use xlreg_testkit::scenario::NoRsa;
+use xlreg_testkit::{Seeded, to_the_end};
 
 /// A server, a network that carries segments of so many bytes, and the time.
 struct World {

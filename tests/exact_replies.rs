@@ -1,17 +1,17 @@
 //! A client takes a reply only if a registry would have written just these bytes; a registry takes
 //! what protobuf takes (PROTOCOL 4.1).
 
-mod common;
-
-use common::mutants::{overdressed, respelt};
-use common::wire::{self, DIALECTS, Msg, NOW, Peer, asking, drain, feed, next_request, registered};
-use common::{Seeded, pair, vectors};
 use rand_core::Rng;
 use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 use xlreg::message::{
     ClusterInfo, Create, GetCluster, MemberList, MemberSet, Op, Reason, Refusal, Reply, Request,
 };
 use xlreg::session::{ClientEvent, Dialect, EofAt, Error, Limits, Server, Session};
+use xlreg_testkit::mutants::{overdressed, respelt};
+use xlreg_testkit::scenario::{
+    self, DIALECTS, Msg, NOW, Peer, asking, drain, feed, next_request, registered,
+};
+use xlreg_testkit::{Seeded, captures, pair};
 
 fn id(n: u8) -> NodeId {
     NodeId::from_bytes(&[n; 32]).unwrap()
@@ -40,7 +40,7 @@ fn hear(dialect: Dialect, ask: Op, message: &[u8]) -> Result<Reply, Error> {
 /// A registry's session in which this request may come next.
 fn ready_for(dialect: Dialect, request: Op) -> (Session<Server>, Peer) {
     match request {
-        Op::Member => wire::server(dialect, Limits::server()),
+        Op::Member => scenario::server(dialect, Limits::server()),
         _ => registered(dialect),
     }
 }
@@ -57,8 +57,8 @@ fn written(dialect: Dialect, reply: &Reply) -> Vec<u8> {
     let ask = ask_of(reply.op());
     let (mut server, mut peer) = ready_for(dialect, ask);
     let request = match ask {
-        Op::Member => wire::member(),
-        Op::Create => wire::create(),
+        Op::Member => scenario::member(),
+        Op::Create => scenario::create(),
         _ => Msg::op(ask),
     };
     feed(&mut server, &peer.seal(&request.encode()));
@@ -72,11 +72,11 @@ fn written(dialect: Dialect, reply: &Reply) -> Vec<u8> {
 
 /// The bytes that a client writes of a request.
 fn asked(dialect: Dialect, request: Request) -> Vec<u8> {
-    let (mut client, mut peer) = wire::client(dialect, Limits::client());
+    let (mut client, mut peer) = scenario::client(dialect, Limits::client());
     if request.op() != Op::Member {
-        client.register(NOW, wire::token()).unwrap();
+        client.register(NOW, scenario::token()).unwrap();
         peer.open(&drain(&mut client));
-        feed(&mut client, &peer.seal(&wire::member_ok().encode()));
+        feed(&mut client, &peer.seal(&scenario::member_ok().encode()));
         assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
     }
     pair::command(&mut client, NOW, request).unwrap();
@@ -98,11 +98,11 @@ fn replies() -> Vec<(Reply, &'static [u64])> {
     let served = |n: u8, attrs| Token {
         id: Some(id(n)),
         attrs: MemberAttrs::from_bits(attrs),
-        ..wire::token()
+        ..scenario::token()
     };
     let of_cluster = &[1, 13, 15, 16, 17];
     vec![
-        (Reply::RegCred(wire::registry().credential().clone()), &[1, 6, 11]),
+        (Reply::RegCred(scenario::registry().credential().clone()), &[1, 6, 11]),
         (Reply::MemberOk { id: id(1), attrs: MemberAttrs::NONE }, &[1, 9, 10]),
         (Reply::MemberOk { id: id(1), attrs: MemberAttrs::from_bits(0x1ff) }, &[1, 9, 10]),
         (Reply::Create(info), of_cluster),
@@ -122,7 +122,7 @@ fn requests() -> Vec<Request> {
     let which = Some(MemberSet::from_bits(0x1234_5678));
     vec![
         Request::RegCred,
-        Request::Member(wire::token()),
+        Request::Member(scenario::token()),
         Request::Create(create),
         Request::Join(id(2).into()),
         Request::GetCluster(GetCluster { cluster: id(2).into(), which }),
@@ -134,7 +134,7 @@ fn requests() -> Vec<Request> {
 /// for, and would write it just so.
 #[test]
 fn every_captured_message_is_taken_and_written_so_again() {
-    let counts = vectors::all().map(|capture| {
+    let counts = captures::all().map(|capture| {
         let steps = capture.sessions.iter().flat_map(|session| session.steps.iter().skip(2));
         let mut counts = [0, 0];
         for step in steps {

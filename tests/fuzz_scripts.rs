@@ -2,13 +2,11 @@
 //! disturb them. The test says that the files are those; `XLREG_WRITE_SEEDS=1 cargo test --test
 //! fuzz_scripts` writes them.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::vectors::{self, Captured};
+use xlreg_testkit::captures::{self, Captured};
 
 /// A target's seeds by name.
 type Seeds = BTreeMap<String, Vec<u8>>;
@@ -71,7 +69,7 @@ const ENROLLMENT: [&[u8]; 7] = [REGCRED, MEMBER, CREATE, JOIN, GET, GET_FIRST, B
 
 /// What each dialect's client asks and its registry answers, as captured.
 fn captured(mut each: impl FnMut(&str, u8, &Captured)) {
-    for (capture, (name, dialect)) in vectors::all().into_iter().zip(DIALECTS) {
+    for (capture, (name, dialect)) in captures::all().into_iter().zip(DIALECTS) {
         for session in &capture.sessions {
             each(&format!("{name}-{}", session.identity), dialect, session);
         }

@@ -2,19 +2,17 @@
 //! test says that the files are those; `XLREG_WRITE_SEEDS=1 cargo test --test fuzz_seeds` writes
 //! them.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::key_forms::{self, OpenSshFile};
-use common::vectors::{self, Capture, Captured, KeyPairs, Step};
-use common::wire::{Msg, Value, pad};
 use xlreg::credential::Credential;
 use xlreg::identity::{MemberAttrs, SigKeyPair, Token};
 use xlreg::message::{Op, Refusal};
 use xlreg::session::Dialect;
+use xlreg_testkit::captures::{self, Capture, Captured, KeyPairs, Step};
+use xlreg_testkit::keys::forms::{self, OpenSshFile};
+use xlreg_testkit::scenario::{Msg, Value, pad};
 
 /// A target's seeds by name.
 type Seeds = BTreeMap<String, Vec<u8>>;
@@ -23,7 +21,7 @@ type Seeds = BTreeMap<String, Vec<u8>>;
 const MOST: (u64, u64) = (4096, 300 * 1024);
 
 fn generated() -> Vec<(&'static str, Seeds)> {
-    let captures = vectors::all();
+    let captures = captures::all();
     let of_each = |seeds: fn(&Capture, &mut Seeds)| {
         let mut all = Seeds::new();
         captures.iter().for_each(|capture| seeds(capture, &mut all));
@@ -261,8 +259,8 @@ fn key_pairs(capture: &Capture, seeds: &mut Seeds) {
     add("numbers", &[&[3], &scripted]);
     let [n, e, d, p, q, _, _, coefficient] = numbers(pkcs1)[..] else { panic!("eight") };
     let openssh = OpenSshFile::new([n, e, d, coefficient, p, q], b"a comment").bytes();
-    add("pem-openssh", &[&[0], key_forms::pem("OPENSSH PRIVATE KEY", &openssh).as_bytes()]);
-    add("pem-pkcs1", &[&[0], key_forms::pem("RSA PRIVATE KEY", pkcs1).as_bytes()]);
+    add("pem-openssh", &[&[0], forms::pem("OPENSSH PRIVATE KEY", &openssh).as_bytes()]);
+    add("pem-pkcs1", &[&[0], forms::pem("RSA PRIVATE KEY", pkcs1).as_bytes()]);
     add("openssh", &[&[5], &openssh]);
     add("numbers-openssh", &[&[6], &scripted, b"a comment"]);
     add("numbers-pkcs8", &[&[4], &scripted]);

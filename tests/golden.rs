@@ -1,10 +1,6 @@
 //! Byte for byte the deployed wire: every captured session, both roles (docs/protocol.md section
 //! 8).
 
-mod common;
-
-use common::vectors::{self, Capture, Captured, Step, hex};
-use common::{Script, Seeded, providers};
 use serde_json::Value;
 use xlreg::credential::Credential;
 use xlreg::crypto::Provider;
@@ -14,6 +10,8 @@ use xlreg::session::{
     ClientConfig, ClientEvent, CommandError, Dialect, Instant, RequestId, Server, ServerConfig,
     ServerEvent, Session, State,
 };
+use xlreg_testkit::captures::{self, Capture, Captured, Step, hex};
+use xlreg_testkit::{Script, Seeded, providers};
 
 const NOW: Instant = Instant::EPOCH;
 
@@ -192,7 +190,7 @@ fn server_emits_the_captured_bytes() {
 fn each_session(test: impl Fn(&'static dyn Provider, &Capture, &Captured)) {
     for provider in providers() {
         let mut count = 0;
-        for capture in vectors::all() {
+        for capture in captures::all() {
             for session in &capture.sessions {
                 test(provider, &capture, session);
                 count += 1;
@@ -223,7 +221,7 @@ fn signatures_are_the_captured_ones() {
 #[test]
 fn client_accepts_either_placement_of_its_salt() {
     use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
-    let [_, capture] = vectors::all();
+    let [_, capture] = captures::all();
     assert_eq!(capture.dialect, Dialect::Chained);
     let session = &capture.sessions[0];
     let (iv1, key1) = (&session.client_draws[..16], &session.client_draws[16..48]);
@@ -252,7 +250,7 @@ fn client_accepts_either_placement_of_its_salt() {
 /// that deployed servers leave after each key (PROTOCOL 7).
 #[test]
 fn regcred_round_trips() {
-    for capture in vectors::all() {
+    for capture in captures::all() {
         let credential: Credential = capture.regcred.parse().unwrap();
         assert_eq!(&credential.comms_key, capture.server.comms.public_key());
         assert_eq!(&credential.sig_key, capture.server.sig.public_key());

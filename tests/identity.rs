@@ -1,15 +1,10 @@
 //! Who a node is: the bounds of every identity type, key pairs in all their forms, identities kept
 //! in a directory, and nothing secret in any `Debug` text.
 
-mod common;
-
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::spellings::{spellings, without_blanks};
-use common::wire::{self, DIALECTS};
-use common::{KEYS, Seeded, identity, run_tool, vectors};
 use xlreg::crypto::{Open, Sign};
 use xlreg::identity::directory::DirectoryError;
 use xlreg::identity::{
@@ -19,6 +14,9 @@ use xlreg::identity::{
 };
 use xlreg::message::{MemberIndex, MemberSet};
 use xlreg::session::{Limits, ServerConfig, ServerEvent, Session};
+use xlreg_testkit::scenario::{self, DIALECTS};
+use xlreg_testkit::spellings::{spellings, without_blanks};
+use xlreg_testkit::{KEYS, Seeded, captures, identity, run_tool};
 
 // The small types.
 
@@ -522,17 +520,18 @@ fn debug_text_of_keys_and_identities_has_nothing_private() {
 #[test]
 fn debug_text_of_sessions_has_no_session_key() {
     for dialect in DIALECTS {
-        let (client, peer) = wire::client(dialect, Limits::client());
+        let (client, peer) = scenario::client(dialect, Limits::client());
         says_nothing(&client, &spellings(&peer.key2));
-        let (server, peer) = wire::server(dialect, Limits::server());
+        let (server, peer) = scenario::server(dialect, Limits::server());
         says_nothing(&server, &spellings(&peer.key2));
     }
-    for capture in vectors::all() {
+    for capture in captures::all() {
         let step = &capture.sessions[0].steps[0];
         let secrets = spellings(&step.plain);
         let config = ServerConfig::new(capture.server.comms.public_key());
-        let mut server = Session::<xlreg::session::Server>::new(wire::NOW, config, Seeded::new(1));
-        wire::feed(&mut server, &step.wire);
+        let mut server =
+            Session::<xlreg::session::Server>::new(scenario::NOW, config, Seeded::new(1));
+        scenario::feed(&mut server, &step.wire);
         let event = server.poll_event().unwrap().unwrap();
         says_nothing(&event, &secrets);
         let ServerEvent::Hello(hello) = event else { panic!("no Hello") };

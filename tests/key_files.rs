@@ -1,19 +1,17 @@
 //! Private keys as people have them: real files of OpenSSL and OpenSSH (`tests/vectors/keys/make`),
 //! in every form that is read; and what is given instead, each named for what it is.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
 use base64ct::{Base64, Encoding};
-use common::key_forms::{NULL, OpenSshFile, RSA, der_numbers, pem, pkcs8, string, tlv};
-use common::{KEYS, Seeded, identity, run_tool};
 use xlreg::crypto::{RustCrypto, Sign, Verify};
 use xlreg::identity::directory::DirectoryError;
 use xlreg::identity::{
     CommsKeyPair, Identity, KeyAlgorithm, KeyError, KeyForm, KeyPairError, PublicKey, SigKeyPair,
 };
+use xlreg_testkit::keys::forms::{NULL, OpenSshFile, RSA, der_numbers, pem, pkcs8, string, tlv};
+use xlreg_testkit::{KEYS, Seeded, captures, identity, run_tool};
 
 /// The forms of one key that can be used.
 const FORMS: [&str; 4] = ["rsa.pkcs8", "rsa.pkcs1", "rsa.openssh", "rsa.text"];
@@ -48,7 +46,7 @@ const UNUSABLE: [(&str, KeyPairError); 22] = [
 const DAMAGED: KeyPairError = KeyPairError::Encoding(KeyForm::OpenSsh);
 
 fn file(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/keys");
+    let folder = captures::folder().join("keys");
     fs::read_to_string(folder.join(name)).unwrap()
 }
 

@@ -3,13 +3,11 @@
 //! *D(Cᵢ)* of every block, and may give it any text by what he puts before it; that block then is
 //! noise (SECURITY.md part 4).
 
-mod common;
-
-use common::wire::{Msg, NOW, Value, asking, drain, feed, members, pad};
-use common::{Seeded, identity, pair};
 use xlreg::identity::{MemberAttrs, NodeId, Token};
 use xlreg::message::{GetCluster, Op, Reply};
 use xlreg::session::{Client, ClientEvent, Dialect, Error, Session};
+use xlreg_testkit::scenario::{Msg, NOW, Value, asking, drain, feed, members, pad};
+use xlreg_testkit::{Seeded, identity, pair};
 
 type Block = [u8; 16];
 

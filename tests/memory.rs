@@ -5,10 +5,6 @@
 //! and so are the events that it hands out; the bytes a test feeds it are not. RSA allocates inside
 //! its provider, so sessions are measured with a provider that does none, and RSA by itself.
 
-mod common;
-
-use common::wire::{DIALECTS, Msg, NOW, Peer, feed};
-use common::{KEYS, Seeded, identity, pair};
 use counting::{counted, live, peak, start};
 use largest::{
     largest_key, largest_member, largest_members, largest_members_message, largest_token,
@@ -23,6 +19,8 @@ use xlreg::session::{
     Client, ClientConfig, ClientEvent, Dialect, Error, Limits, Machine, RequestId, Server,
     ServerConfig, ServerEvent, Session,
 };
+use xlreg_testkit::scenario::{DIALECTS, Msg, NOW, Peer, feed};
+use xlreg_testkit::{KEYS, Seeded, identity, pair};
 
 #[path = "memory/counting.rs"]
 mod counting;
@@ -93,7 +91,7 @@ fn server(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
 /// The same, and its client is known.
 fn registered(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
     let (mut server, mut peer) = server(dialect);
-    let token = Msg::token(&common::wire::token());
+    let token = Msg::token(&xlreg_testkit::scenario::token());
     let record = peer.seal(&Msg::op(Op::Member).msg(11, &token).encode());
     let id = counted(|| {
         feed(&mut *server, &record);
@@ -154,7 +152,8 @@ fn client(dialect: Dialect) -> (Box<Session<Client>>, Peer) {
 /// A client that waits for the answer to its GetCluster.
 fn fetching(dialect: Dialect) -> (Box<Session<Client>>, Peer) {
     let (mut client, mut peer) = client(dialect);
-    let (token, ok) = (common::wire::token(), common::wire::member_ok().encode());
+    let (token, ok) =
+        (xlreg_testkit::scenario::token(), xlreg_testkit::scenario::member_ok().encode());
     counted(|| client.register(NOW, token)).unwrap();
     let record = peer.seal(&ok);
     counted(|| {

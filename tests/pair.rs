@@ -1,15 +1,13 @@
 //! A client's session and a registry's, wired together: what goes well, in whatever pieces the
 //! bytes come.
 
-mod common;
-
-use common::pair::{
-    DIALECTS, Pair, Seen, Setup, TestRegistry, cluster, connected, credential, info, replied,
-    served, token,
-};
 use xlreg::message::{ClusterRef, GetCluster, MemberList, MemberSet, Refusal, Reply, Request};
 use xlreg::registry::ClientState;
 use xlreg::session::{ClientEvent, CommandError, Dialect, Error, Instant, Limits, State};
+use xlreg_testkit::pair::{
+    DIALECTS, Pair, Seen, Setup, TestRegistry, cluster, connected, credential, info, replied,
+    served, token,
+};
 
 /// A member's whole enrollment, and the answers it should get from a registry that has nothing yet.
 fn enrollment() -> Vec<Request> {
@@ -31,11 +29,11 @@ fn answers(dialect: Dialect) -> Vec<Reply> {
     let mut state = ClientState::new();
     let replies: Vec<_> = enrollment()
         .into_iter()
-        .map(|request| common::pair::Backend::answer(&mut desk, &mut state, request))
+        .map(|request| xlreg_testkit::pair::Backend::answer(&mut desk, &mut state, request))
         .collect();
     let (id, token) = state.member().unwrap();
     let cluster = desk.registry.clusters().next().unwrap().info().id;
-    let trio = info(cluster, &common::pair::cluster("trio", 3, 1));
+    let trio = info(cluster, &xlreg_testkit::pair::cluster("trio", 3, 1));
     let members = MemberList::new(cluster, MemberSet::first(1), vec![served(token, id)]).unwrap();
     let expected = [
         Reply::RegCred(credential(dialect)),

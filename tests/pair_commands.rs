@@ -1,16 +1,14 @@
 //! Commands at the wrong time: each says why, changes nothing that can be seen, and the session
 //! still works.
 
-mod common;
-
-use common::pair::{
-    Backend, DIALECTS, Pair, Seen, Setup, cluster, connected, credential, info, replied, token,
-    view,
-};
-use common::{Seeded, pair::registry_identity};
 use xlreg::message::{ClusterRef, GetCluster, Op, Reason, Refusal, Reply, Request};
 use xlreg::registry::ClientState;
 use xlreg::session::{CommandError, Limits, OpenedHello, RequestId, State};
+use xlreg_testkit::pair::{
+    Backend, DIALECTS, Pair, Seen, Setup, cluster, connected, credential, info, replied, token,
+    view,
+};
+use xlreg_testkit::{Seeded, pair::registry_identity};
 
 fn requests() -> [Request; 6] {
     [

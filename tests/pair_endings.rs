@@ -1,20 +1,18 @@
 //! How a session ends before its time: deadlines and ends of stream at each point of the
 //! conversation, on each side, and Hellos that do not open.
 
-mod common;
-
 use std::time::Duration;
 
-use common::pair::{
-    DIALECTS, Pair, Seen, Setup, after, connected, credential, refused, registry_identity, replied,
-    token,
-};
-use common::{KEYS, Seeded};
 use xlreg::message::{Refusal, Reply, Request};
 use xlreg::session::{
     Client, ClientConfig, CommandError, Dialect, EofAt, Error, Instant, Limits, Session, State,
     TimerKind,
 };
+use xlreg_testkit::pair::{
+    DIALECTS, Pair, Seen, Setup, after, connected, credential, refused, registry_identity, replied,
+    token,
+};
+use xlreg_testkit::{KEYS, Seeded};
 
 const HELLO: Duration = Duration::from_secs(7);
 const IDLE: Duration = Duration::from_secs(20);

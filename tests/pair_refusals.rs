@@ -1,15 +1,13 @@
 //! Every refusal of PROTOCOL 6 that a client can provoke: the client sees it, the session is over
 //! on both sides, and the registry is as it was.
 
-mod common;
-
-use common::pair::{DIALECTS, Seen, Setup, TestRegistry, cluster, refused, replied, token};
-use common::vectors;
-use common::wire::{self, Msg};
 use xlreg::identity::{EndPointError, KeyError, NameError, NodeId, NodeIdError, Token};
 use xlreg::message::{ClusterRef, Field, GetCluster, MessageError, Op, Refusal, Reply, Request};
 use xlreg::registry::RegistryLimits;
 use xlreg::session::{EofAt, Error, Limits};
+use xlreg_testkit::captures;
+use xlreg_testkit::pair::{DIALECTS, Seen, Setup, TestRegistry, cluster, refused, replied, token};
+use xlreg_testkit::scenario::{self, Msg};
 
 const END_POINTS: [&str; 2] = ["h:1", "h:2"];
 
@@ -243,7 +241,7 @@ fn session_refuses(before: &[Request], message: &Msg, refusal: Refusal, error: &
 #[test]
 fn what_needs_a_member_is_refused_before_member() {
     for (op, message) in [
-        (Op::Create, wire::create()),
+        (Op::Create, scenario::create()),
         (Op::Join, Msg::op(Op::Join).bytes(14, "trio")),
         (Op::GetCluster, Msg::op(Op::GetCluster)),
     ] {
@@ -254,7 +252,7 @@ fn what_needs_a_member_is_refused_before_member() {
 #[test]
 fn a_second_member_is_refused() {
     let wrong = Error::WrongState(Op::Member);
-    session_refuses(&[member()], &wire::member(), Refusal::WrongState, &wrong);
+    session_refuses(&[member()], &scenario::member(), Refusal::WrongState, &wrong);
 }
 
 /// The rest of what can be told; `bad_input.rs` and `bad_tokens.rs` go through all that leads
@@ -262,8 +260,8 @@ fn a_second_member_is_refused() {
 #[test]
 fn every_other_refusal_reaches_the_client() {
     let ec =
-        [vectors::hex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), vec![0x55; 64]];
-    let alter = |change: &dyn Fn(Msg) -> Msg| wire::member().with_token(11, change);
+        [captures::hex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"), vec![0x55; 64]];
+    let alter = |change: &dyn Fn(Msg) -> Msg| scenario::member().with_token(11, change);
     let cases = [
         (Msg::new(), MessageError::NoOp, Refusal::UnknownOp),
         (Msg::new().varint(1, 14), MessageError::UnknownOp(14), Refusal::UnknownOp),

@@ -1,15 +1,13 @@
 //! Providers of RSA are interchangeable: one suite over each. (`golden.rs` runs the captures over
 //! each as well.)
 
-mod common;
-
-use common::{KEYS, Script, Seeded, identity, providers};
 use rand_core::{CryptoRng, Rng};
 use xlreg::crypto::{
     KeyRefused, Open, OpenError, Provider, PublicComponents, RustCrypto, Seal, SealError, Secret,
     SelfTestFailed, Sign, SignError, Verify, VerifyError, self_test,
 };
 use xlreg::identity::{CommsKeyPair, MemberAttrs, PublicKey, SigKeyPair};
+use xlreg_testkit::{KEYS, Script, Seeded, identity, providers};
 
 fn opener(provider: &dyn Provider, key: &CommsKeyPair) -> Box<dyn Open + Send + Sync> {
     provider.opener(key.to_pkcs8_der().unwrap().expose()).unwrap()

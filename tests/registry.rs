@@ -1,15 +1,15 @@
 //! The registry's rules without any session: what is decided and what changes.
 
-mod common;
-
-use common::Seeded;
-use common::pair::{Backend, TestRegistry, at, cluster, duo, id, info, served, token, visit};
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{MemberAttrs, NodeId, Token};
 use xlreg::message::{
     ClusterRef, GetCluster, MemberEntry, MemberIndex, MemberSet, Refusal, Reply, Request,
 };
 use xlreg::registry::{Change, CheckedRequest, ClientState, Cluster, Joined, Registry};
+use xlreg_testkit::Seeded;
+use xlreg_testkit::pair::{
+    Backend, TestRegistry, at, cluster, duo, id, info, served, token, visit,
+};
 
 fn empty() -> Registry {
     TestRegistry::usual().registry
@@ -50,7 +50,7 @@ fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
         assert_eq!(visit(&mut desk, alice(&[])).member().unwrap().0, own);
         // Another name, other ends and another comms key: the sig key is what counts.
         let mut renamed = Token { comms_key: token("x", 2, &[]).comms_key, ..alice(&["h:2"]) };
-        renamed.sign(&common::KEYS.sig[0], &mut Seeded::new(1)).unwrap();
+        renamed.sign(&xlreg_testkit::KEYS.sig[0], &mut Seeded::new(1)).unwrap();
         assert_eq!(visit(&mut desk, renamed).member().unwrap().0, own);
         let key = token("alice", 0, &[]).sig_key.fingerprint();
         assert_eq!(desk.changes, [Change::NodeBound { id: own, key }]);
@@ -62,7 +62,8 @@ fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
 fn attrs_are_echoed_and_kept() {
     let mut desk = TestRegistry::usual();
     let attrs = MemberAttrs::from_bits(0xFEDC_BA98_7654_3210);
-    let token = common::identity("alice", 0).token(attrs, vec![], &mut Seeded::new(1)).unwrap();
+    let token =
+        xlreg_testkit::identity("alice", 0).token(attrs, vec![], &mut Seeded::new(1)).unwrap();
     let mut state = ClientState::new();
     let reply = desk.answer(&mut state, Request::Member(token));
     let (id, token) = state.member().unwrap();

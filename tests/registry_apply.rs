@@ -1,12 +1,10 @@
 //! Which changes apply to a registry, and that one which does not follow from its state changes
 //! nothing.
 
-mod common;
-
-use common::pair::{TestRegistry, at, cluster, duo, id, info, served, token, visit};
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{ClusterInfo, Create, MemberIndex};
 use xlreg::registry::{ApplyError, Change, Registry};
+use xlreg_testkit::pair::{TestRegistry, at, cluster, duo, id, info, served, token, visit};
 
 fn empty() -> Registry {
     TestRegistry::usual().registry

@@ -1,16 +1,14 @@
 //! The registry against a tiny model of its rules, over random sequences of requests; and its
 //! changes, replayed.
 
-mod common;
-
 use std::sync::LazyLock;
 
-use common::pair::{Backend, DIALECTS, TestRegistry, cluster, served, token};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{ClusterInfo, ClusterRef, GetCluster, MemberSet, Refusal, Reply, Request};
 use xlreg::registry::{ClientState, Registry, RegistryLimits};
+use xlreg_testkit::pair::{Backend, DIALECTS, TestRegistry, cluster, served, token};
 
 const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3, memberships: 5 };
 const CLUSTERS: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -190,7 +188,7 @@ impl Model {
                     assert!(!self.nodes.iter().any(|(node, _)| *node == id));
                     assert!(!self.clusters.iter().any(|(_, info, _)| info.id == id));
                     let max_size = create.max_size.min(64);
-                    let info = ClusterInfo { max_size, ..common::pair::info(id, create) };
+                    let info = ClusterInfo { max_size, ..xlreg_testkit::pair::info(id, create) };
                     self.clusters.push((create.name.as_str().into(), info, Vec::new()));
                     self.clusters.len() - 1
                 });

@@ -1,14 +1,6 @@
 //! What a cold review found in the sessions and was mended: each test says what holds now, the
 //! comment above it what used to happen.
 
-mod common;
-
-use common::pair::{self, Backend, TestRegistry, after, cluster, view};
-use common::wire::{
-    self, DIALECTS, Msg, NOW, NoRsa, Peer, ask_for, asking, bad, client_refuses, create, drain,
-    feed, is_over, member, next_request, registered, token,
-};
-use common::{KEYS, Seeded};
 use xlreg::identity::{CommsKeyPair, KeyError, KeyForm, KeyPairError, NodeIdError, Token, Version};
 use xlreg::message::{Field, MessageError, Op, Refusal, Reply, Request};
 use xlreg::registry::ClientState;
@@ -16,6 +8,12 @@ use xlreg::session::{
     ClientEvent, CommandError, Dialect, EofAt, Error, Limits, Machine, OpenedHello, RequestId,
     SealedHello, Server, ServerConfig, ServerEvent, Session, TimerKind,
 };
+use xlreg_testkit::pair::{self, Backend, TestRegistry, after, cluster, view};
+use xlreg_testkit::scenario::{
+    self, DIALECTS, Msg, NOW, NoRsa, Peer, ask_for, asking, bad, client_refuses, create, drain,
+    feed, is_over, member, next_request, registered, token,
+};
+use xlreg_testkit::{KEYS, Seeded};
 
 /// Every request the session gives before any of them is answered.
 fn taken(server: &mut Session<Server>) -> Vec<(RequestId, Request)> {
@@ -36,7 +34,7 @@ fn at_most_one_large_reply_waits_however_many_are_asked_for() {
     }
     for dialect in DIALECTS {
         let (mut desk, mut state, limits) = (full.clone(), ClientState::new(), Limits::server());
-        let (mut server, mut peer) = wire::server(dialect, limits.clone());
+        let (mut server, mut peer) = scenario::server(dialect, limits.clone());
         let get = Msg::op(Op::GetCluster).bytes(14, "full");
         let flight: Vec<Msg> = [member()].into_iter().chain(vec![get; 7]).collect();
         let flight: Vec<u8> =
@@ -67,7 +65,7 @@ fn at_most_one_large_reply_waits_however_many_are_asked_for() {
 
 /// Whole blocks that begin with a field of this declared length.
 fn declares(op: Op, len: u64) -> Vec<u8> {
-    let mut start = [Msg::op(op).encode(), vec![7 << 3 | 2], wire::varint(len)].concat();
+    let mut start = [Msg::op(op).encode(), vec![7 << 3 | 2], scenario::varint(len)].concat();
     start.resize(start.len().next_multiple_of(16), b'x');
     start
 }
@@ -84,14 +82,14 @@ fn without_a_record_limit_a_field_of_all_the_memory_there_is_is_refused() {
         for len in longest - 64..=u64::MAX {
             let over = len > longest;
             let limits = Limits { record: usize::MAX, ..Limits::server() };
-            let (mut server, mut peer) = wire::server(dialect, limits.clone());
+            let (mut server, mut peer) = scenario::server(dialect, limits.clone());
             assert!(server.recv_room() > usize::MAX / 2);
             feed(&mut server, &peer.seal_blocks(&declares(Op::RegCredRequest, len)));
             match over {
                 true => is_over(&mut server, &mut peer, &Error::BadRecord, None),
                 false => assert!(server.poll_event().unwrap().is_none(), "{len}"),
             }
-            let (mut client, mut peer) = wire::client(dialect, limits);
+            let (mut client, mut peer) = scenario::client(dialect, limits);
             ask_for(&mut client, Op::Bye);
             feed(&mut client, &peer.seal_blocks(&declares(Op::Ack, len)));
             let expected = if over { Err(Error::BadRecord) } else { Ok(None) };
@@ -164,10 +162,10 @@ fn keeps_to_its_limit<M: Machine<Error = Error>>(
 // session waited for bytes that it did not take.
 #[test]
 fn a_record_limit_need_not_be_whole_blocks() {
-    let server = |dialect, record| wire::server(dialect, Limits { record, ..Limits::server() });
+    let server = |dialect, record| scenario::server(dialect, Limits { record, ..Limits::server() });
     keeps_to_its_limit(Op::RegCredRequest, server, |told| matches!(told, Ok(Some(_))));
     let client = |dialect, record| {
-        let (mut client, peer) = wire::client(dialect, Limits { record, ..Limits::client() });
+        let (mut client, peer) = scenario::client(dialect, Limits { record, ..Limits::client() });
         ask_for(&mut client, Op::Bye);
         (client, peer)
     };
@@ -198,7 +196,7 @@ fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
     ];
     for dialect in DIALECTS {
         for (message, op, error, refusal) in &table {
-            let (new, known) = (wire::server(dialect, Limits::server()), registered(dialect));
+            let (new, known) = (scenario::server(dialect, Limits::server()), registered(dialect));
             let (wrong, right) = if *op == Op::Member { (known, new) } else { (new, known) };
             let late = (Error::WrongState(*op), Refusal::WrongState);
             for ((mut server, mut peer), error, refusal) in
@@ -216,7 +214,7 @@ fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
 fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
     let signed = |len: usize| Token { signature: Some(vec![7; len]), ..token() };
     let largest = (0..20_000).rev().find(|len| {
-        let (mut client, _) = wire::client(Dialect::Prefixed, Limits::client());
+        let (mut client, _) = scenario::client(Dialect::Prefixed, Limits::client());
         match client.register(NOW, signed(*len)) {
             Ok(_) => true,
             Err(CommandError::TooLarge { bytes, limit }) => bytes <= limit,
@@ -226,8 +224,8 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
     let largest = largest.unwrap();
     assert!(largest > 15_000);
     for dialect in DIALECTS {
-        let (mut client, _) = wire::client(dialect, Limits::client());
-        let (mut control, _) = wire::client(dialect, Limits::client());
+        let (mut client, _) = scenario::client(dialect, Limits::client());
+        let (mut control, _) = scenario::client(dialect, Limits::client());
         let before = view(&client);
         let unsigned = Token { signature: None, ..token() };
         assert_eq!(client.register(NOW, unsigned), Err(CommandError::Unsigned));
@@ -242,7 +240,7 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
         assert_eq!(client.bye(NOW), control.bye(NOW));
         assert_eq!(drain(&mut client), drain(&mut control));
         // A deployed registry reads 16 KiB at once.
-        let (mut client, _) = wire::client(dialect, Limits::client());
+        let (mut client, _) = scenario::client(dialect, Limits::client());
         client.register(NOW, signed(largest)).unwrap();
         assert!(drain(&mut client).len() <= 16 * 1024);
     }
@@ -287,7 +285,7 @@ fn a_client_that_fails_has_nothing_more_to_say() {
             assert!(client.is_finished());
         };
         let waiting = || {
-            let (mut client, peer) = wire::client(dialect, Limits::client());
+            let (mut client, peer) = scenario::client(dialect, Limits::client());
             client.register(NOW, token()).unwrap();
             (client, peer)
         };
@@ -316,7 +314,7 @@ fn a_server_that_fails_still_sends_its_replies_and_then_the_error() {
     for dialect in DIALECTS {
         for answered_late in [false, true] {
             let (mut server, mut peer) = registered(dialect);
-            let credential = Reply::RegCred(wire::registry().credential().clone());
+            let credential = Reply::RegCred(scenario::registry().credential().clone());
             let ask = Msg::op(Op::RegCredRequest).encode();
             let flight = [peer.seal(&ask), peer.seal(&ask), peer.seal(&member().encode())];
             feed(&mut server, &flight.concat());

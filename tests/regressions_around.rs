@@ -1,12 +1,6 @@
 //! What a cold review found around the sessions and was mended: each test says what holds now, the
 //! comment above it what used to happen.
 
-mod common;
-
-use common::pair::enrollment::{Odd, START, alice, alice_s_plan, enroll, enroll_member, tick};
-use common::pair::{self, Backend, Setup, TestRegistry, after, at, cluster, served};
-use common::wire::{self, DIALECTS, Msg, NOW, NoRsa, drain, feed};
-use common::{Seeded, identity, to_the_end};
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -23,6 +17,12 @@ use xlreg::session::{
     ClientConfig, Dialect, EofAt, Error, Limits, Machine, Server, ServerConfig, ServerEvent,
     Session, TimerKind,
 };
+use xlreg_testkit::pair::enrollment::{
+    Odd, START, alice, alice_s_plan, enroll, enroll_member, tick,
+};
+use xlreg_testkit::pair::{self, Backend, Setup, TestRegistry, after, at, cluster, served};
+use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, NoRsa, drain, feed};
+use xlreg_testkit::{Seeded, identity, to_the_end};
 
 // Texts.
 
@@ -88,7 +88,7 @@ impl Journal {
 #[test]
 fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     let mut journal =
-        Journal { registry: wire::registry(), rng: Seeded::new(3), changes: Vec::new() };
+        Journal { registry: scenario::registry(), rng: Seeded::new(3), changes: Vec::new() };
     let (mut alice_s, mut bob_s, mut again) =
         (ClientState::new(), ClientState::new(), ClientState::new());
     let trio = cluster("trio", 3, 1);
@@ -132,7 +132,7 @@ fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
         assert!(matches!(refused.reply, Reply::Error(_)) && refused.change.is_none());
     }
 
-    let mut replayed = wire::registry();
+    let mut replayed = scenario::registry();
     for (before, change) in (0..).zip(&journal.changes) {
         assert_eq!(replayed.revision(), before);
         replayed.apply(change).unwrap();
@@ -486,7 +486,7 @@ fn a_transport_is_not_armed_with_a_deadline_that_has_passed() {
     assert!(matches!(error, DriveError::Machine(error) if error == expected));
     // A registry whose last words nobody has taken in time.
     let limits = Limits { idle_time: shortest, ..Limits::server() };
-    let (mut server, mut peer) = wire::server(Dialect::Prefixed, limits);
+    let (mut server, mut peer) = scenario::server(Dialect::Prefixed, limits);
     feed(&mut server, &peer.seal(&Msg::op(Op::Create).encode()));
     let mut driver = Driver::new(server, &mut line, clock);
     let error = driver.next_event().unwrap_err();

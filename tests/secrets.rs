@@ -4,16 +4,12 @@
 //! What a test can see of wiping is the heap: an allocator looks at every block that is freed. What
 //! it cannot see is in docs/bounds.md, "What is wiped".
 
-mod common;
 #[path = "secrets/watching.rs"]
 mod watching;
 
 use std::fmt::Debug;
 
 use base64ct::{Base64Unpadded, Encoding};
-use common::spellings::{spellings, without_blanks};
-use common::wire::{DIALECTS, NOW, drain};
-use common::{KEYS, Seeded, identity, pair};
 use rand_core::{CryptoRng, Rng};
 use watching::freed_with;
 use xlreg::adapter::blocking::{Clock, Driver, Untimed};
@@ -25,6 +21,9 @@ use xlreg::session::{
     Client, ClientConfig, ClientEvent, Dialect, Error, Limits, OpenedHello, Server, ServerConfig,
     ServerEvent, Session,
 };
+use xlreg_testkit::scenario::{DIALECTS, NOW, drain};
+use xlreg_testkit::spellings::{spellings, without_blanks};
+use xlreg_testkit::{KEYS, Seeded, identity, pair};
 
 /// In place of RSA: no part of the plaintext is in the ciphertext, and nothing is left behind.
 struct Masked;
@@ -548,7 +547,7 @@ fn nothing_of_a_session_s_keys_is_left_in_memory() {
 #[test]
 fn nothing_of_a_hello_s_plaintext_is_left_in_memory() {
     let _looking = LOOKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let pairs = common::providers().into_iter().zip([41, 42]);
+    let pairs = xlreg_testkit::providers().into_iter().zip([41, 42]);
     for (provider, seed) in pairs {
         let der = KEYS.comms[5].to_pkcs8_der().unwrap();
         let opener = provider.opener(der.expose()).unwrap();

@@ -2,13 +2,10 @@
 //! and what is read of any text is written so that it reads the same. So it is for bytes and
 //! numbers.
 
-mod common;
-
 use std::fmt::{Debug, Display};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
-use common::KEYS;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use xlreg::identity::{
@@ -17,6 +14,7 @@ use xlreg::identity::{
 };
 use xlreg::message::{MemberSet, MemberSetError, Op, Refusal, UnknownOp, UnknownRefusal};
 use xlreg::session::{Dialect, UnknownDialect};
+use xlreg_testkit::KEYS;
 
 fn round<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(value: &T) {
     let text = value.to_string();

@@ -3,15 +3,12 @@
 
 #![cfg(feature = "tokio")]
 
-mod common;
-
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Mutex;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{KEYS, Seeded, identity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::unconstrained;
 use xlreg::adapter::tokio::DriveError;
@@ -26,6 +23,7 @@ use xlreg::session::{
     ClientConfig, Error, OpenedHello, SealedHello, Server, ServerConfig, ServerEvent, Session,
     TimerKind,
 };
+use xlreg_testkit::{KEYS, Seeded, identity};
 
 fn credential() -> Credential {
     Credential {

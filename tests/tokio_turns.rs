@@ -3,8 +3,6 @@
 
 #![cfg(feature = "tokio")]
 
-mod common;
-
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -12,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use common::{KEYS, Seeded, identity};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio::task::unconstrained;
 use xlreg::adapter::tokio::{Clock, Driver};
@@ -25,6 +22,7 @@ use xlreg::session::{
     Client, ClientConfig, ClientEvent, Error, Instant, Machine, OpenedHello, SealedHello,
     ServerConfig, Session, TimerKind,
 };
+use xlreg_testkit::{KEYS, Seeded, identity};
 
 /// What docs/bounds.md promises.
 const EVENTS: usize = 8;

@@ -17,7 +17,6 @@
 //! may not stand is answered with an Error that says why (PROTOCOL 2, 4.1). docs/bounds.md, "What a
 //! peer can tell", says what that is worth to whom.
 
-mod common;
 #[path = "uniform_failure/counted.rs"]
 mod counted;
 #[path = "uniform_failure/hellos.rs"]
@@ -27,10 +26,6 @@ mod records;
 
 use std::fmt::Debug;
 
-use common::wire::{
-    self, DIALECTS, Msg, NOW, NoRsa, Peer, asking, member, next_request, registered,
-};
-use common::{Seeded, identity, providers, vectors};
 use counted::Counted;
 use hellos::{bad_hellos, oaep, registry_key};
 use rand_core::Rng;
@@ -41,6 +36,10 @@ use xlreg::session::{
     Client, ClientConfig, Dialect, EofAt, Error, Limits, OpenedHello, RequestId, Role, SealedHello,
     Server, ServerConfig, ServerEvent, Session, TimerKind,
 };
+use xlreg_testkit::scenario::{
+    self, DIALECTS, Msg, NOW, NoRsa, Peer, asking, member, next_request, registered,
+};
+use xlreg_testkit::{Seeded, captures, identity, providers};
 
 // What can be seen.
 
@@ -213,7 +212,7 @@ fn connecting(dialect: Dialect, rng: Counted) -> (Session<Client>, Vec<u8>) {
     let (version, limits) = (Version::ZERO, Limits::client());
     let config = ClientConfig { registry_key, dialect, version, limits, provider: &NoRsa };
     let mut client = Session::<Client>::new(NOW, config, rng).unwrap();
-    let hello = wire::drain(&mut client);
+    let hello = scenario::drain(&mut client);
     (client, hello)
 }
 
@@ -258,7 +257,7 @@ fn bad_replies(dialect: Dialect) -> Vec<(String, Vec<u8>)> {
         Seeded::new(n).fill_bytes(&mut noise);
         kinds.push((format!("noise {n}"), noise));
     }
-    for capture in vectors::all().iter().filter(|capture| capture.dialect == dialect) {
+    for capture in captures::all().iter().filter(|capture| capture.dialect == dialect) {
         for session in &capture.sessions {
             kinds.push(("of another session".into(), session.steps[1].wire.clone()));
         }
@@ -326,14 +325,14 @@ fn server_gets(
     make: impl FnOnce(&mut Peer) -> Vec<u8>,
 ) -> (Session<Server>, Option<RequestId>) {
     let (mut server, mut peer) = match place {
-        Place::New => wire::server(dialect, Limits::server()),
+        Place::New => scenario::server(dialect, Limits::server()),
         Place::Known | Place::Behind => registered(dialect),
     };
     if !matches!(place, Place::Behind) {
         server.receive(NOW, &make(&mut peer));
         return (server, None);
     }
-    server.receive(NOW, &peer.seal(&wire::create().encode()));
+    server.receive(NOW, &peer.seal(&scenario::create().encode()));
     let (id, _) = next_request(&mut server);
     server.receive(NOW, &make(&mut peer));
     (server, Some(id))
@@ -345,9 +344,9 @@ fn server_trace((mut server, owed): (Session<Server>, Option<RequestId>)) -> Vec
     let mut trace = Vec::new();
     if let Some(id) = owed {
         trace.extend([told(&mut server), seen(&server)]);
-        let reply = xlreg::message::Reply::Create(common::pair::info(
-            common::pair::id(3),
-            &common::pair::cluster("c", 3, 1),
+        let reply = xlreg::message::Reply::Create(xlreg_testkit::pair::info(
+            xlreg_testkit::pair::id(3),
+            &xlreg_testkit::pair::cluster("c", 3, 1),
         ));
         trace.push(format!("{:?}", server.reply(NOW, id, &reply)));
         trace.push(seen(&server));

@@ -1,14 +1,9 @@
 //! A client's records go out whole and one at a time: a deployed server ends by one that is cut, or
 //! by what follows it.
 
-mod common;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
-use common::Seeded;
-use common::pair::enrollment::{START, alice_s_plan, asked, enroll, trio};
-use common::pair::{DIALECTS, Pair, Seen, Setup, after, token};
 use xlreg::adapter::{DriveError, Driver, Timer, Transfer, Transport};
 use xlreg::enroll::{Enroll, EnrollError, EnrollEvent};
 use xlreg::identity::Version;
@@ -16,6 +11,9 @@ use xlreg::message::{Op, Request};
 use xlreg::session::{
     Client, EofAt, Error, Instant, Machine, Server, ServerConfig, Session, State, TimerKind,
 };
+use xlreg_testkit::Seeded;
+use xlreg_testkit::pair::enrollment::{START, alice_s_plan, asked, enroll, trio};
+use xlreg_testkit::pair::{DIALECTS, Pair, Seen, Setup, after, token};
 
 /// A session that has said Member, and three requests that wait to be written.
 fn pipelined(setup: &Setup) -> (Pair, Vec<Request>) {
@@ -248,7 +246,7 @@ fn a_server_before_1_5_0_is_told_apart_by_its_version() {
         let plan = alice_s_plan();
         let mut wire = enroll(&setup, plan, 1);
         let version = Version::from_bytes(version);
-        let key = common::pair::credential(DIALECTS[1]).comms_key;
+        let key = xlreg_testkit::pair::credential(DIALECTS[1]).comms_key;
         let config = ServerConfig { version, ..ServerConfig::new(&key) };
         wire.server = Session::<Server>::new(START, config, Seeded::new(9));
         wire.settle(&mut setup.desk());

@@ -9,8 +9,8 @@ use xlreg::session::{
     ClientConfig, Instant, Limits, Machine, Server, ServerConfig, ServerEvent, Session,
 };
 
-use crate::no_rsa::NoRsa;
 use crate::{Seeded, credential, identity, served, token};
+use xlreg_testkit::NoRsa;
 
 /// Members of the cluster.
 const MEMBERS: u8 = 8;

@@ -3,20 +3,16 @@
 
 mod daemon;
 mod enrollments;
-#[path = "../../tests/common/no_rsa.rs"]
-mod no_rsa;
 mod raw;
 mod registries;
-#[path = "../../tests/common/seeded.rs"]
-mod seeded;
 mod sessions;
 
 pub use daemon::{Connection, Daemon, ask};
 pub use enrollments::{Enrollment, Enrollments};
 pub use raw::Raw;
 pub use registries::Registries;
-pub use seeded::Seeded;
 pub use sessions::{Sessions, Shake};
+pub use xlreg_testkit::Seeded;
 
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, MemberAttrs, NodeId, Token, Version};

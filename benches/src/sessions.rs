@@ -7,8 +7,8 @@ use xlreg::session::{
     Client, ClientConfig, ClientEvent, Instant, Limits, RequestId, Server, ServerConfig,
     ServerEvent, Session,
 };
+use xlreg_testkit::NoRsa;
 
-use crate::no_rsa::NoRsa;
 use crate::{Seeded, credential, identity, served, token};
 
 const NOW: Instant = Instant::EPOCH;

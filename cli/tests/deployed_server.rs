@@ -4,22 +4,18 @@
 #![allow(clippy::duplicate_mod, reason = "both kinds of tests clear the environment by one file")]
 
 mod common;
-#[path = "../../tests/deployed/mod.rs"]
-mod deployed;
 #[path = "support/front.rs"]
 mod front;
-#[path = "../../tests/common/raw/mod.rs"]
-mod raw;
 mod support;
 
 use std::fs;
 use std::process::{Command, Output};
 
 use common::{KEYS, Seeded, identity};
-use deployed::{Cause, Fault, Member, Ways};
 use front::Front;
 use support::{Place, code, json, stderr, stdout, xlreg};
 use xlreg::identity::{EndPoint, MemberAttrs, NodeId, Version};
+use xlreg_testkit::deployed::{Cause, Fault, Member, Ways};
 
 const VERSIONS: [Version; 2] = [Version::new(1, 9, 24, 0), Version::new(1, 8, 4, 0)];
 

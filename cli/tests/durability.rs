@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use common::client::{Way, token};
 use common::facts::{Fact, Writing, check};
-use common::{Daemon, Failed, Seeded, full, furnish, identity, number, serve, until};
+use common::{Daemon, Failed, Seeded, full, furnish, identity, serve, until};
 use rand_core::Rng;
 use tempfile::tempdir;
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, Name, NodeId};
 use xlreg::message::{ClusterRef, Refusal};
+use xlreg_testkit::rng::number;
 
 /// The writers come faster than a client with good manners.
 const RATE: [&str; 2] = ["--hello-rate", "100000"];

@@ -4,12 +4,11 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 
 use support::{Place, Registry, code, json, stderr, stdout};
 
 fn vector(name: &str) -> String {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/keys");
+    let folder = xlreg_testkit::captures::folder().join("keys");
     fs::read_to_string(folder.join(name)).unwrap()
 }
 

@@ -16,7 +16,7 @@ use xlreg::credential::Credential;
 const DEPLOYED: [&str; 2] = ["1.8.4", "1.9.24"];
 
 fn deployed(name: &str, version: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/deployed");
+    let folder = xlreg_testkit::captures::folder().join("deployed");
     folder.join(format!("{name}-{version}"))
 }
 

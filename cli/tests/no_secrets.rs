@@ -8,8 +8,6 @@
 #![cfg(target_os = "linux")]
 
 mod common;
-#[path = "../../tests/common/spellings.rs"]
-mod spellings;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -19,12 +17,12 @@ use std::process::{Child, Command, Stdio};
 
 use common::{HANG, Seeded, binary, identity, serve, until};
 use rand_core::Rng;
-use spellings::{spellings, without_blanks};
 use tempfile::tempdir;
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, MemberAttrs, Name};
 use xlreg::message::{ClusterRef, Create, GetCluster};
 use xlreg::session::{Client, ClientConfig, ClientEvent, Dialect, Instant, Session, State};
+use xlreg_testkit::spellings::{spellings, without_blanks};
 
 /// Everything private of an identity: the numbers of both keys, and the lines of their PEM.
 fn private(identity: &Identity) -> Vec<String> {

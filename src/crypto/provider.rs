@@ -60,7 +60,7 @@ pub struct SelfTestFailed {
     pub failed: &'static str,
 }
 
-// A captured Hello (`tests/vectors`), its OAEP seed, the key it is sealed to, and a signature of
+// A captured Hello (`testkit/vectors`), its OAEP seed, the key it is sealed to, and a signature of
 // the Hello's plaintext by that key, made with OpenSSL.
 const KEY: &[u8] = include_bytes!("known_answer/key.der");
 const PLAINTEXT: &[u8] = include_bytes!("known_answer/plaintext.bin");

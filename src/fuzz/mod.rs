@@ -26,7 +26,7 @@ mod corpus;
 mod hello;
 mod hello_rsa;
 mod input;
-#[path = "../../tests/common/key_forms.rs"]
+#[path = "../../testkit/src/keys/forms.rs"]
 mod key_forms;
 mod key_pairs;
 mod keys;
@@ -34,7 +34,7 @@ mod pair;
 mod record_end;
 mod regcred;
 mod registry;
-#[path = "../../tests/common/seeded.rs"]
+#[path = "../../testkit/src/rng/seeded.rs"]
 mod seeded;
 mod server_session;
 pub(crate) mod support;

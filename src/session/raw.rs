@@ -18,7 +18,7 @@ use super::handshake::{ClientHello, Dialect, Established, OpenedHello};
 use super::record::{Found, Walk};
 use crate::identity::{PublicKey, Version};
 
-#[path = "../../tests/common/no_rsa.rs"]
+#[path = "../../testkit/src/no_rsa.rs"]
 mod no_rsa;
 
 pub(crate) use no_rsa::NoRsa;

@@ -3,8 +3,8 @@
 use xlreg::identity::{EndPoint, MemberAttrs, NodeId, PublicKey, Token};
 use xlreg::message::{MemberEntry, MemberList, MemberSet, Op, Reply};
 
-use crate::common::pair;
-use crate::common::wire::{Msg, members};
+use xlreg_testkit::pair;
+use xlreg_testkit::scenario::{Msg, members};
 
 /// A key of 8192 bits with the longest exponent; of no use but its size.
 pub fn largest_key(n: u8) -> PublicKey {

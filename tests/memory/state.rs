@@ -6,9 +6,9 @@ use xlreg::registry::{Change, Registry, RegistryLimits};
 use xlreg::session::Dialect;
 
 use crate::Row;
-use crate::common::{KEYS, pair};
 use crate::counting::{counted, live, start};
 use crate::largest::largest_token;
+use xlreg_testkit::{KEYS, pair};
 
 fn node_id(n: usize) -> NodeId {
     let mut bytes = [7; 32];

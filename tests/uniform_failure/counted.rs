@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rand_core::{TryCryptoRng, TryRng};
 
-use crate::common::Seeded;
+use xlreg_testkit::Seeded;
 
 /// A generator that tells how much was drawn from it: what is drawn is seen in later output, and in
 /// the time it takes.

@@ -6,7 +6,7 @@ use rsa::{BoxedUint, Oaep, Pkcs1v15Encrypt, PublicKey};
 use sha1::{Digest, Sha1};
 use xlreg::identity::CommsKeyPair;
 
-use crate::common::{KEYS, Seeded};
+use xlreg_testkit::{KEYS, Seeded};
 
 /// The registry's key in these tests, of 2048 bits.
 pub fn registry_key() -> &'static CommsKeyPair {

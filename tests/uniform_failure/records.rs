@@ -2,7 +2,7 @@
 
 use xlreg::message::Op;
 
-use crate::common::wire::{self, Msg, Value, member, token};
+use xlreg_testkit::scenario::{self, Msg, Value, member, token};
 
 /// Messages that are none, and what is wrong with them; padded as they should be.
 pub fn no_messages(limit: usize) -> Vec<(String, Vec<u8>)> {
@@ -15,7 +15,7 @@ pub fn no_messages(limit: usize) -> Vec<(String, Vec<u8>)> {
     let mut small = behind(&[]);
     small.extend([7 << 3, 0].repeat(limit / 2));
     let declared =
-        |len: u64| behind(&[&[7 << 3 | 2][..], &wire::varint(len), &[0x2a; 40]].concat());
+        |len: u64| behind(&[&[7 << 3 | 2][..], &scenario::varint(len), &[0x2a; 40]].concat());
     let kinds = [
         ("field 0", behind(&[0, 1])),
         ("field 0 with bytes", behind(&[2, 0])),
@@ -45,7 +45,7 @@ pub fn no_messages(limit: usize) -> Vec<(String, Vec<u8>)> {
         ("a token cut in a varint", in_token(&[0x10, 0x80])),
         ("a token with an over-long varint", in_token(&over_long)),
     ];
-    kinds.map(|(kind, message)| (kind.into(), wire::pad(&message))).into()
+    kinds.map(|(kind, message)| (kind.into(), scenario::pad(&message))).into()
 }
 
 /// Whole blocks that may still become a message: their end is not there.
@@ -56,9 +56,11 @@ pub fn no_ends(limit: usize) -> Vec<(String, Vec<u8>)> {
         blocks
     };
     let declared = |len: u64| {
-        blocks(&[&Msg::op(Op::Create).encode()[..], &[14 << 3 | 2], &wire::varint(len)].concat())
+        blocks(
+            &[&Msg::op(Op::Create).encode()[..], &[14 << 3 | 2], &scenario::varint(len)].concat(),
+        )
     };
-    let member = wire::pad(&member().encode());
+    let member = scenario::pad(&member().encode());
     let mut kinds = vec![
         ("nothing".into(), Vec::new()),
         ("a field as long as may be".into(), declared(limit as u64 - 10)),

@@ -4,19 +4,16 @@
 
 extern crate alloc;
 
-#[path = "../../../tests/common/seeded.rs"]
-mod seeded;
-
 use alloc::boxed::Box;
 use alloc::vec;
 
-use seeded::Seeded;
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, EnrollEvent, Plan};
 use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
 use xlreg::message::Create;
 use xlreg::registry::{Registry, RegistryLimits, ClientState};
 use xlreg::session::{ClientConfig, Instant, Machine, Server, ServerConfig, ServerEvent, Session};
+use xlreg_testkit::Seeded;
 
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -241,7 +241,7 @@ mod tests {
     const DEPLOYED: [&str; 2] = ["1.8.4", "1.9.24"];
 
     fn deployed(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/deployed").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/vectors/deployed").join(name)
     }
 
     fn text(version: &str) -> String {

@@ -7,81 +7,27 @@ mod bare;
 pub mod client;
 pub mod facts;
 pub mod http;
-#[path = "../../../tests/common/seeded.rs"]
-mod seeded;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rand_core::Rng;
-use serde_json::Value;
 use xlreg::credential::Credential;
-use xlreg::identity::{CommsKeyPair, Identity, NodeId, SigKeyPair};
+use xlreg::identity::NodeId;
 
 pub use bare::binary;
-pub use seeded::Seeded;
+pub use xlreg_testkit::{KEYS, Seeded, identity};
 
 /// Whatever takes longer hangs: generous, because the machine may be busy.
 pub const HANG: Duration = Duration::from_secs(60);
 
-impl Seeded {
-    /// The seed in `XLREG_SEED`, or this one; printed, so that a failure can be had again.
-    pub fn announced(default: u64) -> Self {
-        let seed = number("XLREG_SEED").unwrap_or(default);
-        println!("seed {seed} (XLREG_SEED)");
-        Self(seed)
-    }
-
-    /// A number below this.
-    pub fn below(&mut self, limit: usize) -> usize {
-        (self.next_u64() % limit as u64) as usize
-    }
-}
-
-/// A number in the environment.
-pub fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 /// Whether everything is to be done in full size.
 pub fn full() -> bool {
     std::env::var_os("XLREG_FULL").is_some()
-}
-
-/// Every 2048-bit key pair of the captures.
-pub struct Keys {
-    pub comms: Vec<CommsKeyPair>,
-    pub sig: Vec<SigKeyPair>,
-}
-
-pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
-    let mut keys = Keys { comms: Vec::new(), sig: Vec::new() };
-    for file in ["prefixed-1.9.24.json", "chained-1.8.4.json"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors").join(file);
-        let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let nodes = json["identities"].as_object().unwrap().values().chain([&json["server"]]);
-        for node in nodes {
-            let pem = |key: &str| node[key].as_str().unwrap();
-            keys.comms.push(CommsKeyPair::from_pem(pem("comms_key")).unwrap());
-            keys.sig.push(SigKeyPair::from_pem(pem("sig_key")).unwrap());
-        }
-    }
-    keys
-});
-
-/// An identity with the `n`-th key pairs of the captures, without an ID.
-pub fn identity(name: &str, n: usize) -> Identity {
-    Identity {
-        name: name.parse().unwrap(),
-        id: None,
-        comms: KEYS.comms[n % KEYS.comms.len()].clone(),
-        sig: KEYS.sig[n % KEYS.sig.len()].clone(),
-    }
 }
 
 /// Makes a registry's directory with captured keys, so that nothing is generated at its first

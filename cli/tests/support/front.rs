@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, NodeId};
 
-use crate::deployed::{Connection, DeployedServer, Member, Outcome, READ, Ways};
+use xlreg_testkit::deployed::{Connection, DeployedServer, Member, Outcome, READ, Ways};
 
 /// A server that runs until it dies, or the test is over.
 pub struct Front {

@@ -25,7 +25,7 @@ use xlreg::session::{
 
 pub use test_registry::*;
 
-use super::Seeded;
+use crate::Seeded;
 
 pub const DIALECTS: [Dialect; 2] = [Dialect::Prefixed, Dialect::Chained];
 

@@ -6,7 +6,7 @@ use xlreg::message::Refusal;
 
 use super::Cause;
 use super::connection::End;
-use super::raw::{Msg, Value};
+use crate::peer::{Msg, Value};
 
 /// A member as it is stored: bytes that hardly anybody has looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]

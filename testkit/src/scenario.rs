@@ -12,11 +12,11 @@ use xlreg::session::{
     RequestId, Server, ServerConfig, ServerEvent, Session, State,
 };
 
-pub use super::no_rsa::NoRsa;
-pub use super::pair::DIALECTS;
-use super::pair::{self, command};
-pub use super::raw::{Msg, Peer, Value, pad, varint};
-use super::{Seeded, identity};
+pub use crate::no_rsa::NoRsa;
+pub use crate::pair::DIALECTS;
+use crate::pair::{self, command};
+pub use crate::peer::{Msg, Peer, Value, pad, varint};
+use crate::{Seeded, identity};
 
 pub const NOW: Instant = Instant::EPOCH;
 

@@ -1,6 +1,6 @@
 //! Other spellings of a protobuf message: what an encoder would not write, and a decoder takes.
 
-use super::wire::varint;
+use crate::peer::varint;
 
 /// A field as it is written.
 #[derive(Clone)]

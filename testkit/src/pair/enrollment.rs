@@ -9,7 +9,7 @@ use xlreg::registry::ClientState;
 use xlreg::session::{Instant, TimerKind};
 
 use super::{Backend, Seen, Setup, TestRegistry, Wire, at, cluster, info, served, token};
-use crate::common::Seeded;
+use crate::Seeded;
 
 pub const START: Instant = Instant::from_micros(1_000_000);
 

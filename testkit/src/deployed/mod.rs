@@ -2,10 +2,7 @@
 //! bytes of one read to the bytes of one reply, without sockets.
 //!
 //! It reads records with the tests' own AES and protobuf, not with a session of the library, so
-//! that it sees what the wire really carries. The tests of `cli` include this folder too; beside it
-//! they need `raw` and `Seeded`.
-
-#![allow(dead_code, unused_imports, reason = "each test crate uses its own part of this")]
+//! that it sees what the wire really carries.
 
 mod answer;
 mod cause;
@@ -20,4 +17,4 @@ pub use member::Member;
 pub use server::{DeployedServer, Fault, Scripted, Ways};
 pub use visit::{Told, Visit, hello};
 
-use super::{Seeded, raw};
+use crate::Seeded;

@@ -1,7 +1,7 @@
-//! The captures of deployed clients and servers (`tests/vectors`, docs/protocol.md section 8).
+//! The captures of deployed clients and servers (`testkit/vectors`, docs/protocol.md section 8).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use xlreg::identity::{CommsKeyPair, SigKeyPair, Version};
@@ -39,6 +39,12 @@ pub struct Step {
     pub message: Value,
 }
 
+/// Where the captured files are: also keys in every form, and the files of deployed servers.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")
+}
+
+/// Both runs that were captured.
 pub fn all() -> [Capture; 2] {
     [load("prefixed-1.9.24.json"), load("chained-1.8.4.json")]
 }
@@ -49,7 +55,7 @@ pub fn hex(text: &str) -> Vec<u8> {
 }
 
 fn load(file: &'static str) -> Capture {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
+    let path = folder().join(file);
     let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let dialect = match json["dialect"].as_str().unwrap() {
         "prefixed" => Dialect::Prefixed,

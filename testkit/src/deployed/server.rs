@@ -7,8 +7,8 @@ use xlreg::crypto::Open;
 use xlreg::identity::Version;
 use xlreg::session::Dialect;
 
-use super::raw::Secrets;
 use super::{Cause, Connection, Member, Seeded};
+use crate::peer::Secrets;
 
 /// What a test wants of a server.
 #[derive(Clone, Debug)]

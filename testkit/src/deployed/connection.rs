@@ -2,8 +2,8 @@
 
 use xlreg::session::Dialect;
 
-use super::raw::{Msg, Peer, unpad};
 use super::{Cause, DeployedServer, Member};
+use crate::peer::{Msg, Peer, unpad};
 
 /// The most that one read brings.
 pub const READ: usize = 16 * 1024;

@@ -7,7 +7,7 @@ use xlreg::registry::{Change, ClientState, Registry, RegistryLimits};
 use xlreg::session::Dialect;
 
 use super::DIALECTS;
-use crate::common::{KEYS, Seeded, identity};
+use crate::{KEYS, Seeded, identity};
 
 /// Seed of the registry's IDs.
 const REGISTRY_SEED: u64 = 0x4E61;

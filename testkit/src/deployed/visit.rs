@@ -2,8 +2,8 @@
 
 use xlreg::session::Dialect;
 
-use super::raw::{Msg, Peer};
 use super::{Cause, Connection, DeployedServer, Outcome};
+use crate::peer::{Msg, Peer};
 
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

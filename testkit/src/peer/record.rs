@@ -6,7 +6,7 @@ use rand_core::Rng;
 use xlreg::identity::Version;
 use xlreg::session::Dialect;
 
-use super::super::Seeded;
+use crate::Seeded;
 
 fn encrypt(key: &[u8], iv: &[u8], blocks: &[u8]) -> Vec<u8> {
     let cipher = cbc::Encryptor::<aes::Aes256>::new_from_slices(key, iv).unwrap();

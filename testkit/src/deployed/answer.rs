@@ -4,9 +4,9 @@ use xlreg::message::Refusal;
 
 use super::connection::{End, Stage};
 use super::member::{bytes, number};
-use super::raw::{Msg, Value};
 use super::server::Cluster;
 use super::{Cause, Connection, DeployedServer, Member};
+use crate::peer::{Msg, Value};
 
 fn refused<T>(refusal: Refusal) -> Result<T, End> {
     Err(End::Refused(refusal.as_str().into()))

@@ -1,0 +1,25 @@
+//! Tools that tests compare with.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+/// What a tool says that is run in a directory; `None`, loudly, where there is none. CI has them
+/// all. A word `''` is empty.
+pub fn run_tool(dir: &Path, command: &str) -> Option<String> {
+    let mut words = command.split(' ').map(|word| word.trim_matches('\''));
+    let mut tool = Command::new(words.next()?);
+    match tool.args(words).current_dir(dir).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{command}: {output:?}");
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{command}: {error}; ci/install installs it");
+            // Past the capture of the test harness, so that it shows when the test passes.
+            let skipped = format!("SKIPPED: not here: {command}: {error}\n");
+            std::io::stderr().write_all(skipped.as_bytes()).unwrap();
+            None
+        }
+    }
+}
