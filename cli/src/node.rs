@@ -128,10 +128,12 @@ fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
     let dir = dir.display();
     let advice = match &error {
         DirectoryError::Lost { .. } => format!(
-            "write that line into it, or restore it from a backup; for a new node, use another --node than {dir}"
+            "write that line into it, or restore it from a backup; for a new node, use another \
+             --node than {dir}"
         ),
         DirectoryError::Key { .. } => format!(
-            "put a key there that can be used, or restore it from a backup; for a new node, use another --node than {dir}"
+            "put a key there that can be used, or restore it from a backup; for a new node, use \
+             another --node than {dir}"
         ),
         DirectoryError::Incomplete { .. }
         | DirectoryError::Changed { .. }
@@ -142,11 +144,13 @@ fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
         }
         DirectoryError::Given { .. } => {
             format!(
-                "the making of {dir} was cut short before that; move the key away, or use another --node"
+                "the making of {dir} was cut short before that; move the key away, or use another \
+                 --node"
             )
         }
         error if error.is_read_only() => format!(
-            "this user must be able to read {dir}, and to write it unless a whole node with its ID is kept there"
+            "this user must be able to read {dir}, and to write it unless a whole node with its ID \
+             is kept there"
         ),
         _ => return Failure::new(error),
     };

@@ -23,6 +23,12 @@ const FOLDER: &str = "xlreg/visitors";
 /// by the ID.
 const NAME: &str = "guest";
 
+/// How a user makes room for the identities.
+const PLACE_ADVICE: &str = match cfg!(windows) {
+    true => "give --node DIR, or make the folder of the profile for local data writable",
+    false => "give --node DIR, or set XDG_STATE_HOME to a directory that this user may write",
+};
+
 /// Flags of a node that only looks.
 pub const VISITOR_ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs::SOLO);
 
@@ -70,7 +76,8 @@ pub fn visitor(credential: &Credential) -> Result<Node, Failure> {
         Ok(identity) => Ok(Node::unkept(identity)),
         Err(error @ DirectoryError::Io { .. }) => for_this_time(name, error),
         Err(error) => Err(Failure::new(error).advise(format_args!(
-            "this identity only asks: if {} can't be restored, remove it, and the next command makes another one",
+            "this identity only asks: if {} can't be restored, remove it, and the next command \
+             makes another one",
             dir.display()
         ))),
     }
@@ -136,8 +143,8 @@ fn keep(dir: &Path, name: &Name) -> Result<Identity, DirectoryError> {
 fn for_this_time(name: Name, why: impl Display) -> Result<Node, Failure> {
     note(format_args!(
         "xlreg: this user's identity can't be kept: {why}\n  \
-         it is made for this time only, and the registry has one more node for good; give --node DIR, or set \
-         XDG_STATE_HOME to a directory that this user may write"
+         it is made for this time only, and the registry has one more node for good; {}",
+        PLACE_ADVICE
     ));
     let identity = Identity::generate(name, &mut random::system()).map_err(Failure::new)?;
     Ok(Node::unkept(identity))

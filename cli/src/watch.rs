@@ -22,8 +22,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct WaitArgs {
     /// Wait until all members are there, or so many of them; without --timeout for ever
     #[arg(
-        long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "all",
-        value_parser = wait_parser
+        long, value_name = "N", num_args = 0..=1, require_equals = true,
+        default_missing_value = "all", value_parser = wait_parser
     )]
     pub wait: Option<WaitFor>,
 }
@@ -52,7 +52,8 @@ impl WaitArgs {
     pub fn check(&self, cluster: &ClusterArgs) -> Result<(), Failure> {
         match self.wait == Some(WaitFor::All) && cluster.name.is_none() {
             true => Err(Failure::usage(
-                "--wait needs a number with --id, as --wait=3: a registry tells a cluster's size to those who know its name",
+                "--wait needs a number with --id, as --wait=3: a registry tells a cluster's size \
+                 to those who know its name",
             )),
             false => Ok(()),
         }

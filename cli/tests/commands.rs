@@ -19,7 +19,8 @@ fn register_gives_a_node_an_id_and_the_same_one_again() {
     let outputs = place.pin(
         "register",
         &[
-            "register --registry regCred.dat --node host1 --name host1 --end-point 10.0.0.1:4000 --end-point h:0",
+            "register --registry regCred.dat --node host1 --name host1 --end-point 10.0.0.1:4000 \
+             --end-point h:0",
             "register --registry regCred.dat --node host1 --name host1",
             "register --registry regCred.dat --node host1 --name host1 --dialect chained --json",
             "register --registry none.dat --node host1 --name host1",
@@ -49,7 +50,8 @@ fn create_makes_a_cluster_or_finds_it_and_members_tells_who_is_there() {
         &[
             "create alpha --size 2 --registry regCred.dat",
             "create alpha --size 2 --registry regCred.dat --node admin --json",
-            "create alpha --size 3 --end-points 2 --registry regCred.dat --node admin --dialect chained",
+            "create alpha --size 3 --end-points 2 --registry regCred.dat --node admin \
+             --dialect chained",
             "create alpha --size 0 --registry regCred.dat",
             "create alpha --size 2 --end-points 3 --registry regCred.dat",
             "create alpha --size 2 --registry none.dat",
@@ -63,7 +65,8 @@ fn create_makes_a_cluster_or_finds_it_and_members_tells_who_is_there() {
         "members",
         &[
             "members alpha --registry regCred.dat",
-            "join alpha --registry regCred.dat --node host1 --name host1 --end-point 10.0.0.1:4000 --no-wait",
+            "join alpha --registry regCred.dat --node host1 --name host1 --end-point 10.0.0.1:4000 \
+             --no-wait",
             "members alpha --registry regCred.dat",
             "members alpha --registry regCred.dat --node watcher --dialect chained --json",
             "members beta --registry regCred.dat",

@@ -218,7 +218,8 @@ fn honest_clients_are_served_in_a_crowd() {
         stop.store(true, Ordering::Release);
         let thrown_out = pressing.join().unwrap();
         println!(
-            "{} idle, {} slow, thrown out {thrown_out} times; memory {before} KB at first, {alone} KB alone, {now} KB in a crowd, {most} KB at most",
+            "{} idle, {} slow, thrown out {thrown_out} times; memory {before} KB at first, {alone} \
+             KB alone, {now} KB in a crowd, {most} KB at most",
             crowd.idle, crowd.slow
         );
         assert!(most < MEMORY, "{most} KB");
@@ -271,7 +272,8 @@ fn idle_connections_take_little_memory() {
     }
     let [now, most] = daemon.memory();
     println!(
-        "{idle} connections, handshakes done in {:?}: {before} KB before, {now} KB with them, {most} KB at most, {} bytes each",
+        "{idle} connections, handshakes done in {:?}: {before} KB before, {now} KB with them, \
+         {most} KB at most, {} bytes each",
         started.elapsed(),
         (now - before) * 1024 / idle
     );

@@ -268,7 +268,8 @@ fn a_name_may_end_in_a_dot() {
     let text = fs::read_to_string(place.path("regCred.dat")).unwrap();
     fs::write(place.path("dot.dat"), text.replace("127.0.0.1", "localhost.")).unwrap();
     let output = place.run(
-        "join alpha --create 1 --registry dot.dat --node a --name a --end-point host.example.:1 --json",
+        "join alpha --create 1 --registry dot.dat --node a --name a --end-point host.example.:1 \
+         --json",
     );
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     // As it was given.

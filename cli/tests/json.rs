@@ -71,7 +71,8 @@ fn every_command_prints_what_the_schema_says() {
 fn the_same_thing_has_the_same_keys_everywhere() {
     let place = Place::new();
     let joined = json(&place.run(&format!(
-        "{JOIN} --node a --name a --end-point 10.0.0.1:4000 --end-point [fe80::1]:0 --create 1 --json"
+        "{JOIN} --node a --name a --end-point 10.0.0.1:4000 --end-point [fe80::1]:0 --create 1 \
+         --json"
     )));
     let member = &joined["members"][0];
     assert_eq!(

@@ -80,7 +80,8 @@ fn a_registry_that_is_restarted_in_the_middle_is_joined_again() {
     let mut place = Place::new();
     let join = |name: &str| {
         format!(
-            "join alpha --registry regCred.dat --node {name} --name {name} --end-point h:1 --create 2 --json"
+            "join alpha --registry regCred.dat --node {name} --name {name} --end-point h:1 \
+             --create 2 --json"
         )
     };
     let first = spawn(&place, &join("host1"));
@@ -269,7 +270,8 @@ fn a_signal_ends_what_waits_with_the_code_that_shells_know() {
     for (signal, expected) in [("INT", 130), ("TERM", 143)] {
         let name = format!("host-{signal}");
         let line = format!(
-            "join {name} --registry regCred.dat --node {name} --name {name} --end-point h:1 --create 2"
+            "join {name} --registry regCred.dat --node {name} --name {name} --end-point h:1 \
+             --create 2"
         );
         let child = spawn(&place, &line);
         until("it has joined", || {

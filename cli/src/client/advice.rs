@@ -120,7 +120,8 @@ const TABLE: &[Row] = &[
         Cause::Refused(Refusal::NoClusterWithId),
         &[Join],
         Peers::Ours,
-        "check the ID (a name is given without --id), or create the cluster by its name with --create SIZE",
+        "check the ID (a name is given without --id), or create the cluster by its name with \
+         --create SIZE",
     ),
     row(
         Cause::Refused(Refusal::NoClusterWithName),
@@ -150,28 +151,30 @@ const TABLE: &[Row] = &[
         Cause::Refused(Refusal::MemberNameInUse),
         &[Join],
         Peers::Deployed,
-        "this server takes nobody under a name that is in the cluster, and no node again: if this node has joined \
-         before, its place is kept with the end points that it had then, and another --name would take a second place; \
-         if it has not, choose another --name",
+        "this server takes nobody under a name that is in the cluster, and no node again: if this \
+         node has joined before, its place is kept with the end points that it had then, and \
+         another --name would take a second place; if it has not, choose another --name",
     ),
     row(
         Cause::Refused(Refusal::MemberNameInUse),
         &[Join],
         Peers::Any,
-        "the name is in the cluster: of another node, or of this one if it has joined a deployed server before, which \
-         takes no node again and keeps its place",
+        "the name is in the cluster: of another node, or of this one if it has joined a deployed \
+         server before, which takes no node again and keeps its place",
     ),
     row(
         Cause::Refused(Refusal::MemberIdInUse),
         &[Join],
         Peers::Any,
-        "this node's ID is in the cluster with other keys; use the --node directory it was made in, or a new one",
+        "this node's ID is in the cluster with other keys; use the --node directory it was made \
+         in, or a new one",
     ),
     row(
         Cause::Refused(Refusal::IdInUse),
         NODES,
         Peers::Any,
-        "this node's ID belongs to other keys; use the --node directory it was made in, or a new one",
+        "this node's ID belongs to other keys; use the --node directory it was made in, or a new \
+         one",
     ),
     row(
         Cause::Refused(Refusal::NoEnd),
@@ -201,7 +204,8 @@ const TABLE: &[Row] = &[
         Cause::Refused(Refusal::NameInUse),
         &[Create, Join],
         Peers::Any,
-        "of many who create a cluster at the same moment a deployed server refuses some: run the same command again",
+        "of many who create a cluster at the same moment a deployed server refuses some: run the \
+         same command again",
     ),
     row(
         Cause::Refused(Refusal::RegistryFull),
@@ -231,8 +235,8 @@ const TABLE: &[Row] = &[
         Cause::NoHandshake,
         ALL,
         Peers::Any,
-        "get the current regCred.dat from whoever runs the registry; if it is the right one, the registry may be \
-         overloaded: try again later",
+        "get the current regCred.dat from whoever runs the registry; if it is the right one, the \
+         registry may be overloaded: try again later",
     ),
     row(
         Cause::Lost,
@@ -244,8 +248,8 @@ const TABLE: &[Row] = &[
         Cause::Lost,
         &[Join],
         Peers::Any,
-        "run the same command again; a deployed server keeps the place of a node that has joined, but does not take \
-         it again under its name",
+        "run the same command again; a deployed server keeps the place of a node that has joined, \
+         but does not take it again under its name",
     ),
     row(
         Cause::Lost,
@@ -264,7 +268,8 @@ const TABLE: &[Row] = &[
         Cause::PerhapsEnded,
         ALL,
         Peers::Any,
-        "what was sent may have ended it, and all its clusters with it: see whether it runs before anything else is sent",
+        "what was sent may have ended it, and all its clusters with it: see whether it runs before \
+         anything else is sent",
     ),
     row(
         Cause::GaveUp,
@@ -276,22 +281,22 @@ const TABLE: &[Row] = &[
         Cause::GaveUp,
         &[Join],
         Peers::Any,
-        "the node keeps its place; a registry of this project takes the same command again to go on waiting, a \
-         deployed server takes no node again under its name",
+        "the node keeps its place; a registry of this project takes the same command again to go \
+         on waiting, a deployed server takes no node again under its name",
     ),
     row(
         Cause::Deployed,
         &[Join],
         Peers::Any,
-        "--create SIZE is what is safe there: a cluster that exists keeps its own size; --may-end-server is for a server \
-         of your own",
+        "--create SIZE is what is safe there: a cluster that exists keeps its own size; \
+         --may-end-server is for a server of your own",
     ),
     row(
         Cause::Deployed,
         &[Members],
         Peers::Any,
-        "deployed servers tell members only to members: 'xlreg join CLUSTER --create SIZE ...' takes a place in it, and \
-         prints them; a cluster that exists keeps its own size",
+        "deployed servers tell members only to members: 'xlreg join CLUSTER --create SIZE ...' \
+         takes a place in it, and prints them; a cluster that exists keeps its own size",
     ),
     row(
         Cause::Deployed,
@@ -315,34 +320,36 @@ const TABLE: &[Row] = &[
         Cause::LargeMember,
         NODES,
         Peers::Any,
-        "use a node with keys of 2048 bits and fewer or shorter end points; --may-end-server is for a server of your own",
+        "use a node with keys of 2048 bits and fewer or shorter end points; --may-end-server is \
+         for a server of your own",
     ),
     row(
         Cause::TooOld,
         ALL,
         Peers::Any,
-        "ask whoever runs the registry for a newer one; deployed servers from 1.5.0 on and all of this project work",
+        "ask whoever runs the registry for a newer one; deployed servers from 1.5.0 on and all of \
+         this project work",
     ),
     row(
         Cause::Cloned,
         &[Join],
         Peers::Any,
-        "give each host a --node directory of its own, made there; if this node was only started again, the one that \
-         was started last goes on",
+        "give each host a --node directory of its own, made there; if this node was only started \
+         again, the one that was started last goes on",
     ),
     row(
         Cause::NotListed,
         &[Join],
         Peers::Any,
-        "a deployed server lets more join than there is room for, and lists the first; create another cluster with \
-         --create SIZE",
+        "a deployed server lets more join than there is room for, and lists the first; create \
+         another cluster with --create SIZE",
     ),
     row(
         Cause::Lie,
         &[Join, Members, Create, Register, Bench],
         Peers::Any,
-        "do not trust what this registry says: somebody changes it on the way, or it does not tell the truth; compare \
-         IDs and fingerprints with the other members by another way",
+        "do not trust what this registry says: somebody changes it on the way, or it does not tell \
+         the truth; compare IDs and fingerprints with the other members by another way",
     ),
 ];
 
@@ -435,35 +442,45 @@ fn describe(
 ) -> Failure {
     let registry = args.registry.display();
     match (cause, &error) {
-        (Some(Cause::Unreachable | Cause::Lost | Cause::PerhapsEnded), _) => Failure::unreachable(error),
+        (Some(Cause::Unreachable | Cause::Lost | Cause::PerhapsEnded), _) => {
+            Failure::unreachable(error)
+        }
         (Some(Cause::WrongKey), _) => Failure::new(format!(
-            "the handshake failed: the registry does not hold the key in {registry}, or it is no xlReg registry"
+            "the handshake failed: the registry does not hold the key in {registry}, or it is no \
+             xlReg registry"
         )),
         (Some(Cause::NoHandshake), error) if error.is_hang_up() => Failure::new(format!(
-            "the handshake failed: the registry closed the connection, most likely because it does not hold the key in \
-             {registry}"
+            "the handshake failed: the registry closed the connection, most likely because it does \
+             not hold the key in {registry}"
         )),
         (Some(Cause::NoHandshake), _) => {
             Failure::unreachable("the handshake failed: the registry did not answer in time")
         }
-        (Some(Cause::Deployed), _) => Failure::refused(match command {
-            // The other two never ask what shows it.
-            Join | Create | Register => format!("{error}"),
-            Members => "the registry is a deployed server, which does not tell who is in a cluster".into(),
-            Fetch => "the registry is a deployed server, which ends, and all its clusters with it, when it is asked for \
-                      its credential; it was not asked"
-                .into(),
-            Bench => "the registry is a deployed server, which ends, and all its clusters with it, by being measured; it \
-                      was not"
-                .into(),
-        }),
+        (Some(Cause::Deployed), _) => Failure::refused(deployed_refusal(&error, command)),
         (Some(Cause::GaveUp), _) => Failure::timeout(error),
-        (Some(Cause::Refused(_) | Cause::NewerHello | Cause::LargeMember | Cause::TooOld), _) => Failure::refused(error),
+        (Some(Cause::Refused(_) | Cause::NewerHello | Cause::LargeMember | Cause::TooOld), _) => {
+            Failure::refused(error)
+        }
         _ => match &error {
             ClientError::Registry(EnrollError::Refused { .. }) => Failure::refused(error),
             _ => Failure::new(error),
         },
     }
+}
+
+/// What a deployed server does that keeps this command from being carried out.
+fn deployed_refusal(error: &ClientError, command: Command) -> String {
+    let what = match command {
+        // The other two never ask what shows it.
+        Join | Create | Register => return error.to_string(),
+        Members => "does not tell who is in a cluster",
+        Fetch => {
+            "ends, and all its clusters with it, when it is asked for its credential; it was not \
+             asked"
+        }
+        Bench => "ends, and all its clusters with it, by being measured; it was not",
+    };
+    format!("the registry is a deployed server, which {what}")
 }
 
 #[cfg(test)]

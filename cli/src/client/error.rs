@@ -76,8 +76,8 @@ impl fmt::Display for ClientError {
             Self::Io(error) => write!(f, "the connection to the registry failed: {error}"),
             Self::Registry(error) => error.fmt(f),
             Self::NewerHello => f.write_str(
-                "the registry is a deployed server, which may end, and all its clusters with it, by a Hello of a newer \
-                 generation; nothing was sent",
+                "the registry is a deployed server, which may end, and all its clusters with it, \
+                 by a Hello of a newer generation; nothing was sent",
             ),
             Self::Stopped(Stopped::Deadline) => f.write_str("timed out"),
             Self::Stopped(Stopped::Signal(_)) => f.write_str("interrupted"),

@@ -128,7 +128,8 @@ impl Patience {
             // Who has another registry's regCred need not wait until the end.
             let perhaps = match error.is_hang_up() {
                 true => {
-                    " (as a registry does that is overloaded, or does not hold the key in its regCred)"
+                    " (as a registry does that is overloaded, or does not hold the key in its \
+                     regCred)"
                 }
                 false => "",
             };

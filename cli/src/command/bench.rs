@@ -30,7 +30,8 @@ const GROUP: u64 = 8;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A registry bounds handshakes for one address: run it with a high --hello-rate for this.
-It is for a server of your own. A deployed one ends by it: so a question that it survives is asked first.
+It is for a server of your own. A deployed one ends by it: so a question that it survives is asked
+first.
 
 Exit codes:
   0  every session succeeded

@@ -12,8 +12,9 @@ use crate::output::{Failure, note, print, print_json};
 use crate::visitor::VisitorArgs;
 
 const AFTER_HELP: &str = "\
-A cluster of that name that exists already stays as it is, and its properties are printed; where they are not those
-asked for, a note on stderr says so. (Deployed servers make a cluster for 1 one for 2.)
+A cluster of that name that exists already stays as it is, and its properties are printed; where
+they are not those asked for, a note on stderr says so. (Deployed servers make a cluster for 1 one
+for 2.)
 Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
@@ -43,7 +44,10 @@ pub struct CreateArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub size: u32,
     /// How many end points each member must have: for other members, and for the cluster's clients
-    #[arg(long, value_name = "1|2", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+    #[arg(
+        long, value_name = "1|2", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=2)
+    )]
     pub end_points: u32,
     #[command(flatten)]
     pub registry: RegistryArgs,

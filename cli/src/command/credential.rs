@@ -41,8 +41,8 @@ Examples:
 
 const FETCH_HELP: &str = "\
 The registry proves that it holds the CommsPubKey in REGCRED; the rest is what it says of itself.
-Deployed servers end by this request, and all their clusters with them: so a question that they survive is asked first,
-and they are not asked for it.
+Deployed servers end by this request, and all their clusters with them: so a question that they
+survive is asked first, and they are not asked for it.
 Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
@@ -110,7 +110,8 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     for (field, key) in keys(&credential) {
         if key.bits() < Identity::KEY_BITS {
             note(format_args!(
-                "xlreg: warning: {field} has {} bits only; keys under {} bits are within reach of those who try hard",
+                "xlreg: warning: {field} has {} bits only; keys under {} bits are within reach of \
+                 those who try hard",
                 key.bits(),
                 Identity::KEY_BITS
             ));
@@ -173,8 +174,11 @@ fn fetch(args: &FetchArgs) -> Result<(), Failure> {
         })
         .collect();
     let file = args.registry.registry.display();
-    Err(Failure::new(format!("{file} differs from what the registry says: {}", differences.join("; ")))
-        .advise("if the change is known to whoever runs the registry, keep what was printed as the new regCred.dat"))
+    let differences = differences.join("; ");
+    Err(Failure::new(format!("{file} differs from what the registry says: {differences}")).advise(
+        "if the change is known to whoever runs the registry, keep what was printed as the new \
+         regCred.dat",
+    ))
 }
 
 fn ask(args: &FetchArgs, known: &Credential) -> Result<Credential, Failure> {

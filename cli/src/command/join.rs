@@ -23,13 +23,14 @@ use crate::output::{Failure, note, print, print_json};
 use crate::random;
 
 const AFTER_HELP: &str = "\
-Without --timeout the registry is tried for 10 seconds, and one that is lost after the join for 60; waiting for members
-is for ever.
-A deployed server takes no node again under its name: then it refuses, and prints what was kept in DIR when the cluster
-was complete. Without --create it is not joined, since it would end, and all its clusters, by a join of a cluster that
-it does not have.
-With --progress json stderr has one JSON object a line. Each has a key 'event': connected, identified, created (the
-cluster exists), joined, member, changed, listed_twice, listed_beyond, done, waiting, note, error.
+Without --timeout the registry is tried for 10 seconds, and one that is lost after the join for 60;
+waiting for members is for ever.
+A deployed server takes no node again under its name: then it refuses, and prints what was kept in
+DIR when the cluster was complete. Without --create it is not joined, since it would end, and all
+its clusters, by a join of a cluster that it does not have.
+With --progress json stderr has one JSON object a line. Each has a key 'event': connected,
+identified, created (the cluster exists), joined, member, changed, listed_twice, listed_beyond,
+done, waiting, note, error.
 docs/json-schema.json describes them, and what --json prints.
 
 Exit codes:
@@ -41,9 +42,12 @@ Exit codes:
   5  the registry could not be reached
 
 Examples:
-  xlreg join alpha --registry regCred.dat --node ./node --name host1 --end-point 10.0.0.1:4000 --create 3
-  xlreg join alpha --registry regCred.dat --node ./node --name host2 --end-point 10.0.0.2:4000 --json
-  xlreg join alpha --registry regCred.dat --node ./node --name host2 --end-point 10.0.0.2:4000 --no-wait";
+  xlreg join alpha --registry regCred.dat --node ./node --name host1 \\
+    --end-point 10.0.0.1:4000 --create 3
+  xlreg join alpha --registry regCred.dat --node ./node --name host2 \\
+    --end-point 10.0.0.2:4000 --json
+  xlreg join alpha --registry regCred.dat --node ./node --name host2 \\
+    --end-point 10.0.0.2:4000 --no-wait";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
@@ -237,11 +241,12 @@ impl<'a> Enrollment<'a> {
                 }
             }
             EnrollEvent::ListedTwice { id, first, second } => note(format_args!(
-                "xlreg: node {id} has two places in {cluster}, {first} and {second}: it joined a deployed server under \
-                 two names"
+                "xlreg: node {id} has two places in {cluster}, {first} and {second}: it joined a \
+                 deployed server under two names"
             )),
             EnrollEvent::ListedBeyond { index, token } => note(format_args!(
-                "xlreg: {} is member {index} of {cluster}, for which it has no room: a deployed server let it join",
+                "xlreg: {} is member {index} of {cluster}, for which it has no room: a deployed \
+                 server let it join",
                 token.name
             )),
             _ => {}
@@ -354,13 +359,13 @@ impl<'a> Enrollment<'a> {
             false => print(&table_of(&kept))?,
         }
         Ok(Failure::refused(format!(
-            "the deployed server does not take {name} into {cluster} again; its place there is kept, with the end points \
-             it had when the cluster was complete: {}",
+            "the deployed server does not take {name} into {cluster} again; its place there is \
+             kept, with the end points it had when the cluster was complete: {}",
             end_points.join(" ")
         ))
         .advise(
-            "what is printed was kept in the --node directory when the cluster was complete, and may have changed since; \
-             another --name would take a second place",
+            "what is printed was kept in the --node directory when the cluster was complete, and \
+             may have changed since; another --name would take a second place",
         ))
     }
 }

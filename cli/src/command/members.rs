@@ -19,15 +19,17 @@ use crate::visitor::{VISITOR_ATTRS, VisitorArgs};
 use crate::watch::{self, WaitArgs, Watch};
 
 const AFTER_HELP: &str = "\
-Nothing is joined. Deployed xlReg servers tell members only to members: there it refuses, with exit code 4.
+Nothing is joined. Deployed xlReg servers tell members only to members: there it refuses, with exit
+code 4.
 Whoever asks is a node to the registry: this user always the same one, or the one in --node.
 Without --timeout the registry is tried for 10 seconds.
---wait waits until the cluster is complete, --wait=N until N members are there; without --timeout for ever. A registry that
-is lost meanwhile is tried for 60 seconds. The cluster itself must be there. With --id only --wait=N can be had, since only
-who knows a cluster's name is told its size.
-The JSON is that of 'join'; what a registry does not tell someone outside (the cluster's size, whether it is complete)
-is null, unless --wait has asked for it.
---progress json tells what happens on stderr, one JSON object a line, as 'join' does; the cluster is 'found'.
+--wait waits until the cluster is complete, --wait=N until N members are there; without --timeout
+for ever. A registry that is lost meanwhile is tried for 60 seconds. The cluster itself must be
+there. With --id only --wait=N can be had, since only who knows a cluster's name is told its size.
+The JSON is that of 'join'; what a registry does not tell someone outside (the cluster's size,
+whether it is complete) is null, unless --wait has asked for it.
+--progress json tells what happens on stderr, one JSON object a line, as 'join' does; the cluster is
+'found'.
 
 Exit codes:
   0  the members are printed; there may be none yet

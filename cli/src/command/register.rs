@@ -11,7 +11,8 @@ use crate::output::tables::{fields, ssh_line, texts};
 use crate::output::{Failure, print, print_json};
 
 const AFTER_HELP: &str = "\
-The registry issues an ID the first time; keys and ID are kept in DIR, and a node that registers again has the same.
+The registry issues an ID the first time; keys and ID are kept in DIR, and a node that registers
+again has the same.
 Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
@@ -24,7 +25,8 @@ Exit codes:
 
 Examples:
   xlreg register --registry regCred.dat --node ./node --name host1
-  xlreg register --registry regCred.dat --node ./node --name host1 --end-point 10.0.0.1:4000 --json";
+  xlreg register --registry regCred.dat --node ./node --name host1 \\
+    --end-point 10.0.0.1:4000 --json";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]

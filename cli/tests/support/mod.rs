@@ -157,7 +157,8 @@ pub fn snapshot(name: &str, transcript: &str) {
     let kept = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == transcript,
-        "{} differs; run with XLREG_SNAPSHOTS=write if it should.\n--- kept\n{kept}--- now\n{transcript}",
+        "{} differs; run with XLREG_SNAPSHOTS=write if it should.\n--- kept\n{kept}\
+         --- now\n{transcript}",
         path.display()
     );
 }

@@ -88,7 +88,10 @@ impl Recording {
     fn choices(&self, after: usize, rng: &mut Seeded) -> Vec<(String, Vec<Op>)> {
         let ops = &self.ops[..after];
         let flushed = |n: &usize| {
-            let flushes = |op: &Op, it| matches!(op, Op::Flush { inode, before } if *inode == it && before > n);
+            let flushes = |op: &Op, it| match op {
+                Op::Flush { inode, before } => *inode == it && before > n,
+                _ => false,
+            };
             ops[*n].touches().into_iter().all(|it| ops.iter().any(|op| flushes(op, it)))
         };
         let pending: Vec<usize> =

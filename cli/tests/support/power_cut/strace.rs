@@ -10,10 +10,10 @@ use super::disk::{Disk, Inode, Node, Op, ROOT};
 
 /// All that makes, changes, moves, removes or flushes a file, and what moves the place in it. What
 /// is not understood of them ends the test.
-const CALLS: &str = "open,openat,creat,close,dup,dup2,dup3,fcntl,read,readv,lseek,write,writev,pwrite64,pwritev,\
-    pwritev2,truncate,ftruncate,fallocate,copy_file_range,sendfile,fsync,fdatasync,sync_file_range,sync,syncfs,\
-    rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,chdir,fchdir,clone,\
-    clone3,fork,vfork";
+const CALLS: &str = "open,openat,creat,close,dup,dup2,dup3,fcntl,read,readv,lseek,write,writev,\
+    pwrite64,pwritev,pwritev2,truncate,ftruncate,fallocate,copy_file_range,sendfile,fsync,\
+    fdatasync,sync_file_range,sync,syncfs,rename,renameat,renameat2,link,linkat,symlink,symlinkat,\
+    unlink,unlinkat,mkdir,mkdirat,rmdir,chdir,fchdir,clone,clone3,fork,vfork";
 
 /// What a command did to a directory, and what it said.
 pub struct Recording {
