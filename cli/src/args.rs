@@ -1,7 +1,8 @@
-//! The subcommands; what each takes is in its own file.
+//! The command line: the subcommands as values. What each takes is in its own file.
 
 use clap::{Parser, Subcommand};
 
+use crate::checked::Checked;
 use crate::command::bench::BenchArgs;
 use crate::command::completions::CompletionsArgs;
 use crate::command::create::CreateArgs;
@@ -13,9 +14,10 @@ use crate::command::man::ManArgs;
 use crate::command::members::MembersArgs;
 use crate::command::register::RegisterArgs;
 use crate::command::serve::ServeArgs;
+use crate::output::MessageFormat;
 
 /// xlReg: machines that want to form a cluster find each other.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     name = "xlreg",
     version,
@@ -40,7 +42,7 @@ pub struct Args {
     pub command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub enum Command {
     /// Form a cluster of three on this machine, to see it work
     #[command(after_help = "\
@@ -73,13 +75,13 @@ Examples:
     /// Make a registry, to be served with 'serve --existing'
     Init(InitArgs),
     /// Join a cluster and wait until it is full
-    Join(JoinArgs),
+    Join(Checked<JoinArgs>),
     /// Make a node known to a registry, without a cluster
     Register(RegisterArgs),
     /// Create a cluster, or find the one of that name
     Create(CreateArgs),
     /// Print who is in a cluster, without joining it
-    Members(MembersArgs),
+    Members(Checked<MembersArgs>),
     /// Look at a registry's credential
     #[command(subcommand, after_help = credential::AFTER_HELP)]
     Credential(CredentialCommand),
@@ -92,28 +94,18 @@ Examples:
 }
 
 impl Command {
-    /// Whether the command was asked to tell how it comes along as JSON: then all that is on stderr
-    /// is JSON.
-    pub fn tells_json(&self) -> bool {
+    /// The form in which the command is to write notes and errors.
+    pub const fn message_format(&self) -> MessageFormat {
         match self {
-            Self::Join(args) => args.progress.for_programs(),
-            Self::Members(args) => args.progress.for_programs(),
-            _ => false,
-        }
-    }
-
-    /// Whether the command was asked for JSON, so that its error is told as JSON too.
-    pub const fn asks_for_json(&self) -> bool {
-        match self {
-            Self::Demo(args) => args.json,
-            Self::Init(args) => args.json,
-            Self::Join(args) => args.json,
-            Self::Register(args) => args.json,
-            Self::Create(args) => args.json,
-            Self::Members(args) => args.json,
-            Self::Credential(command) => command.asks_for_json(),
-            Self::Bench(args) => args.json,
-            Self::Serve(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Join(join) => join.0.message_format(),
+            Self::Members(members) => members.0.message_format(),
+            Self::Demo(args) => MessageFormat::of(args.json),
+            Self::Init(args) => MessageFormat::of(args.json),
+            Self::Register(args) => MessageFormat::of(args.json),
+            Self::Create(args) => MessageFormat::of(args.json),
+            Self::Credential(command) => MessageFormat::of(command.json()),
+            Self::Bench(args) => MessageFormat::of(args.json),
+            Self::Serve(_) | Self::Completions(_) | Self::Man(_) => MessageFormat::Text,
         }
     }
 }

@@ -14,6 +14,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Id};
 
 use crate::args::Args;
+use crate::output::Failure;
 
 const PREFIX: &str = "XLREG_";
 /// Flags without a variable: `--dialect` is for one server that misstates its version, not for all
@@ -25,21 +26,34 @@ pub fn command() -> Command {
     add_variables(Args::command(), None)
 }
 
+/// Why there is nothing to do.
+pub enum Unparsed {
+    /// Help or the version was asked for, or a word of the command line can't be understood.
+    Clap(clap::Error),
+    /// Arguments that are good in themselves do not go together.
+    Contradiction(Failure),
+}
+
 /// What is asked for by the command line and the environment.
 ///
 /// # Errors
 ///
-/// clap's, for whoever asks for help too.
-pub fn parse() -> Result<Args, clap::Error> {
+/// [`Unparsed`], for whoever asks for help too.
+pub fn parse() -> Result<Args, Unparsed> {
     let words: Vec<OsString> = env::args_os().collect();
     // What is on the command line itself; what is wrong with it is told below.
     let typed = Args::command().ignore_errors(true).try_get_matches_from(&words).ok();
     let command = add_variables(Args::command(), typed.as_ref());
     let mut matches = command.clone().try_get_matches_from(&words).map_err(|error| {
         let set = typed.as_ref().map(|typed| variables_set(&command, typed)).unwrap_or_default();
-        tell_variables(error, &set)
+        Unparsed::Clap(tell_variables(error, &set))
     })?;
-    Args::from_arg_matches_mut(&mut matches)
+    // Every argument is a value by now, so it is `Checked` that finds fault.
+    Args::from_arg_matches_mut(&mut matches).map_err(|error| {
+        let why = error.to_string();
+        let why = why.strip_prefix("error: ").unwrap_or(&why).trim_end();
+        Unparsed::Contradiction(Failure::usage(why))
+    })
 }
 
 /// The variable of a flag, if it has one.

@@ -10,7 +10,7 @@ use xlreg::identity::{Identity, Name, NodeId, Token};
 
 use crate::client::{Presence, Stop, aside};
 use crate::output::{Failure, note};
-use crate::{kept, random};
+use crate::{last_roster, random};
 
 /// A node that comes back.
 #[derive(Debug, clap::Args)]
@@ -84,7 +84,7 @@ impl Node {
     /// Keeps the roster of a complete cluster. Where the directory cannot be written there is none.
     pub fn keep_roster(&self, name: Option<&Name>, known: &Roster) {
         let Some(dir) = &self.dir else { return };
-        match kept::keep(dir, name, known) {
+        match last_roster::keep(dir, name, known) {
             Err(error) if !is_read_only(&error) => note(format_args!(
                 "xlreg: who is in the cluster could not be kept in {}: {error}",
                 dir.display()
@@ -95,7 +95,7 @@ impl Node {
 
     /// The roster of a cluster that was kept when it was complete, as JSON.
     pub fn kept_roster(&self, cluster: &NodeId) -> Option<Value> {
-        kept::load(self.dir.as_ref()?, cluster)
+        last_roster::load(self.dir.as_ref()?, cluster)
     }
 
     /// Keeps the ID the registry knows the node by: with it, and only with it, the node is

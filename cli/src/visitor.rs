@@ -17,8 +17,8 @@ use crate::node::Node;
 use crate::output::{Failure, note};
 use crate::random;
 
-/// Where the identities are, below the user's state directory.
-const FOLDER: &str = "xlreg/visitors";
+/// Where the identities are, below the user's state directory: a folder in a folder.
+const FOLDER: [&str; 2] = ["xlreg", "visitors"];
 /// What it is called where it is kept. A command may present it under another name: a registry goes
 /// by the ID.
 const NAME: &str = "guest";
@@ -29,15 +29,24 @@ const PLACE_ADVICE: &str = match cfg!(windows) {
     false => "give --node DIR, or set XDG_STATE_HOME to a directory that this user may write",
 };
 
+const NODE_HELP: &str = match cfg!(windows) {
+    true => {
+        "Where to keep the keys and the ID of who asks [default: one identity of this user for \
+         each registry, in %LOCALAPPDATA%\\xlreg]"
+    }
+    false => {
+        "Where to keep the keys and the ID of who asks [default: one identity of this user for \
+         each registry, in $XDG_STATE_HOME/xlreg, ~/.local/state/xlreg if that is not set]"
+    }
+};
+
 /// Flags of a node that only looks.
 pub const VISITOR_ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs::SOLO);
 
 /// A node that only visits.
 #[derive(Debug, clap::Args)]
 pub struct VisitorArgs {
-    /// Where to keep the keys and the ID of who asks [default: one identity of this user for each
-    /// registry, in $XDG_STATE_HOME/xlreg, ~/.local/state/xlreg if that is not set]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help = NODE_HELP)]
     pub node: Option<PathBuf>,
 }
 
@@ -68,7 +77,8 @@ impl VisitorArgs {
 /// [`Failure`] if what is kept is damaged.
 pub fn visitor(credential: &Credential) -> Result<Node, Failure> {
     let name: Name = NAME.parse().map_err(Failure::new)?;
-    let Some(folder) = state_home().map(|home| home.join(FOLDER)) else {
+    let Some(folder) = state_home().map(|home| home.join(FOLDER.iter().collect::<PathBuf>()))
+    else {
         return for_this_time(name, "no home directory is known");
     };
     let dir = folder.join(hex(credential.sig_key.fingerprint()));
@@ -89,8 +99,8 @@ fn state_home() -> Option<PathBuf> {
     let given = env::var_os("XDG_STATE_HOME").filter(|_| cfg!(not(windows))).map(PathBuf::from);
     given.filter(|path| path.is_absolute()).or_else(|| {
         let system = etcetera::choose_base_strategy().ok()?;
-        // Windows has no folder of this kind; what it has for caches stays on the machine, and is
-        // not cleaned.
+        // Windows has no folder of this kind. What `etcetera` calls the folder for caches is
+        // %LOCALAPPDATA%, which does not roam to other machines, and which nothing cleans.
         let home = system.state_dir().unwrap_or_else(|| system.cache_dir());
         home.is_absolute().then_some(home)
     })

@@ -10,7 +10,7 @@ use xlreg::enroll::EnrollError;
 use xlreg::identity::{ClusterAttrs, Name, NodeId};
 use xlreg::message::{ClusterInfo, Create, MemberList};
 
-use crate::client::ClusterArgs;
+use crate::client::Cluster;
 use crate::output::Failure;
 use crate::random;
 
@@ -45,17 +45,18 @@ fn wait_parser(text: &str) -> Result<WaitFor, String> {
     }
 }
 
-impl WaitArgs {
+impl WaitFor {
     /// # Errors
     ///
-    /// [`Failure`] where it can't be known how many members there are to be.
-    pub fn check(&self, cluster: &ClusterArgs) -> Result<(), Failure> {
-        match self.wait == Some(WaitFor::All) && cluster.name.is_none() {
-            true => Err(Failure::usage(
-                "--wait needs a number with --id, as --wait=3: a registry tells a cluster's size \
-                 to those who know its name",
-            )),
-            false => Ok(()),
+    /// Why it can't be known how many members of this cluster there are to be.
+    pub fn check(self, cluster: &Cluster) -> Result<(), String> {
+        match (self, cluster) {
+            (Self::All, Cluster::WithId(_)) => {
+                Err("--wait needs a number with --id, as --wait=3: \
+                 a registry tells a cluster's size to those who know its name"
+                    .into())
+            }
+            (Self::All, Cluster::Named(_)) | (Self::Members(_), _) => Ok(()),
         }
     }
 }
@@ -86,26 +87,32 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `cluster` is what is known of the cluster.
+    /// `known` is what is known of the cluster.
     ///
     /// # Errors
     ///
     /// [`Failure`] if there is no room for so many.
     pub fn new(
         wait: WaitFor,
-        args: &ClusterArgs,
-        cluster: Option<ClusterInfo>,
+        cluster: &Cluster,
+        known: Option<ClusterInfo>,
     ) -> Result<Self, Failure> {
-        let size = cluster.map(|cluster| cluster.max_size);
+        let size = known.map(|known| known.max_size);
         let wanted = match (wait, size) {
             (WaitFor::Members(wanted), Some(size)) if wanted > size => {
                 return Err(Failure::new(format!(
-                    "{args} has room for {size} members, {wanted} will never be there"
+                    "{cluster} has room for {size} members, {wanted} will never be there"
                 )));
             }
             (WaitFor::Members(wanted), _) => wanted,
-            // Without a name there is a number, see `check`, and a name gets an answer.
-            (WaitFor::All, size) => size.unwrap_or(0),
+            (WaitFor::All, Some(size)) => size,
+            (WaitFor::All, None) => {
+                // Whoever waits for all knows the name, see `check`, and has asked for the size.
+                debug_assert!(false, "the size of {cluster} was not asked for");
+                return Err(Failure::new(format!(
+                    "it is not known how many {cluster} has room for"
+                )));
+            }
         };
         Ok(Self { wanted, seen: None, pause: FIRST_PAUSE })
     }
@@ -142,9 +149,9 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_five_seconds_until_there_is_something_new() {
-        let args = ClusterArgs { name: None, id: Some([1; 20].into()) };
+        let cluster = Cluster::WithId([1; 20].into());
         let list = |id: u8| MemberList::new([id; 20].into(), MemberSet::NONE, Vec::new()).unwrap();
-        let mut watch = Watch::new(WaitFor::Members(1), &args, None).unwrap();
+        let mut watch = Watch::new(WaitFor::Members(1), &cluster, None).unwrap();
         let mut look = |id| watch.look(&list(id)).unwrap();
         for most in [100, 200, 400, 800, 1600, 3200, 5000, 5000] {
             let pause = look(1);

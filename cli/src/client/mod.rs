@@ -34,6 +34,7 @@ pub use patience::{Patience, PatienceArgs, whole_seconds};
 pub use registry_client::{Presence, RegistryClient, ask_kind, finish};
 pub use stop::{Stop, Stopped};
 
+use crate::checked::Check;
 use crate::output::Failure;
 
 /// Which registry, and how to speak to it.
@@ -122,29 +123,58 @@ fn text_of(bytes: Vec<u8>) -> Result<String, String> {
 }
 
 /// Which cluster. A text may be both a name and an ID, so what is meant is said, not guessed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cluster {
+    Named(Name),
+    WithId(NodeId),
+}
+
 #[derive(Debug, clap::Args)]
 pub struct ClusterArgs {
     /// The cluster's name
     #[arg(id = "cluster", value_name = "CLUSTER", required_unless_present = "id")]
-    pub name: Option<Name>,
+    name: Option<Name>,
     /// The cluster's ID instead of its name: 40 or 64 hex digits
     #[arg(long, value_name = "ID", conflicts_with = "cluster")]
-    pub id: Option<NodeId>,
+    id: Option<NodeId>,
 }
 
-impl ClusterArgs {
-    /// The cluster as a request names it.
-    pub fn cluster(&self) -> ClusterRef {
-        ClusterRef { id: self.id, name: self.name.clone() }
+impl Check for ClusterArgs {
+    type Values = Cluster;
+
+    fn check(self) -> Result<Cluster, String> {
+        match (self.name, self.id) {
+            (Some(name), None) => Ok(Cluster::Named(name)),
+            (None, Some(id)) => Ok(Cluster::WithId(id)),
+            // The attributes above let neither through.
+            (None, None) | (Some(_), Some(_)) => Err("either CLUSTER or --id is needed".into()),
+        }
     }
 }
 
-impl fmt::Display for ClusterArgs {
+impl Cluster {
+    /// Its name, if it is asked for by name.
+    pub const fn name(&self) -> Option<&Name> {
+        match self {
+            Self::Named(name) => Some(name),
+            Self::WithId(_) => None,
+        }
+    }
+
+    /// The cluster as a request names it.
+    pub fn reference(&self) -> ClusterRef {
+        match self {
+            Self::Named(name) => name.clone().into(),
+            Self::WithId(id) => (*id).into(),
+        }
+    }
+}
+
+impl fmt::Display for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.name, &self.id) {
-            (Some(name), _) => name.fmt(f),
-            (None, Some(id)) => id.fmt(f),
-            (None, None) => Ok(()),
+        match self {
+            Self::Named(name) => name.fmt(f),
+            Self::WithId(id) => id.fmt(f),
         }
     }
 }
@@ -153,12 +183,11 @@ impl fmt::Display for ClusterArgs {
 pub fn run<T>(
     registry: &RegistryArgs,
     args: &PatienceArgs,
-    json: bool,
     work: impl AsyncFnOnce(&mut Patience) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
     let done = runtime.block_on(async {
-        let mut patience = Patience::start(args, json);
+        let mut patience = Patience::start(args);
         if registry.may_end_server {
             patience.try_once();
         }

@@ -8,8 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::error::ClientError;
 use super::stop::{Stop, Stopped};
-use crate::output::note;
-use crate::output::stderr;
+use crate::output::{message_format, note, stderr};
 use crate::random;
 
 /// How long a command tries to reach a registry where no --timeout is given.
@@ -40,7 +39,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// A command's patience with its registry.
 pub struct Patience {
     pub stop: Stop,
-    json: bool,
     /// Whether what is tried may have ended the registry: then it is not tried again.
     may_end_server: bool,
     /// How long to try, where there is no --timeout.
@@ -57,12 +55,11 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// From now on. Within a runtime only. With `json` what is said on the way is JSON, too.
-    pub fn start(args: &PatienceArgs, json: bool) -> Self {
+    /// From now on. Within a runtime only.
+    pub fn start(args: &PatienceArgs) -> Self {
         let deadline = args.timeout.and_then(|time| Instant::now().checked_add(time));
         Self {
             stop: Stop::listen(deadline),
-            json,
             may_end_server: false,
             reach: REACH,
             began: None,
@@ -158,7 +155,7 @@ impl Patience {
 
     /// Says one thing on stderr.
     pub fn say(&self, text: &str) {
-        match self.json {
+        match message_format().has_json_errors() {
             true => stderr::write(&format!(
                 "{}\n",
                 json!({ "event": "waiting", "kind": "waiting", "message": text })
@@ -197,7 +194,7 @@ mod tests {
     }
 
     fn start(timeout: Option<u64>) -> Patience {
-        Patience::start(&PatienceArgs { timeout: timeout.map(Duration::from_secs) }, false)
+        Patience::start(&PatienceArgs { timeout: timeout.map(Duration::from_secs) })
     }
 
     #[tokio::test(start_paused = true)]

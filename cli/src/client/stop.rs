@@ -8,6 +8,10 @@ use std::future::Future;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+/// The numbers of the signals, from which the exit code is made, on every system.
+const INTERRUPT: u8 = 2;
+const TERMINATE: u8 = 15;
+
 /// Why a command stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
@@ -88,16 +92,32 @@ async fn listen(tell: watch::Sender<(u8, u32)>) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else { return };
     loop {
         let number = tokio::select! {
-            _ = interrupt.recv() => 2,
-            _ = terminate.recv() => 15,
+            _ = interrupt.recv() => INTERRUPT,
+            _ = terminate.recv() => TERMINATE,
         };
         tell.send_modify(|(last, count)| (*last, *count) = (number, count.saturating_add(1)));
     }
 }
 
-#[cfg(not(unix))]
+/// Windows has no signals but events of the console, which end a command as the two signals do:
+/// Ctrl-C and Ctrl-Break are the user's, the others the system's.
+#[cfg(windows)]
 async fn listen(tell: watch::Sender<(u8, u32)>) {
-    while tokio::signal::ctrl_c().await.is_ok() {
-        tell.send_modify(|(last, count)| (*last, *count) = (2, count.saturating_add(1)));
+    use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+    let user = (ctrl_c(), ctrl_break());
+    let system = (ctrl_close(), ctrl_logoff(), ctrl_shutdown());
+    // Without a listener they do what they do by themselves: end the process.
+    let (Ok(mut c), Ok(mut pause)) = user else { return };
+    let (Ok(mut close), Ok(mut logoff), Ok(mut shutdown)) = system else { return };
+    loop {
+        // After the last three the system ends the process in some five seconds.
+        let number = tokio::select! {
+            _ = c.recv() => INTERRUPT,
+            _ = pause.recv() => INTERRUPT,
+            _ = close.recv() => TERMINATE,
+            _ = logoff.recv() => TERMINATE,
+            _ = shutdown.recv() => TERMINATE,
+        };
+        tell.send_modify(|(last, count)| (*last, *count) = (number, count.saturating_add(1)));
     }
 }

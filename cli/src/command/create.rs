@@ -61,9 +61,14 @@ pub struct CreateArgs {
 }
 
 pub fn run(args: &CreateArgs) -> Result<(), Failure> {
-    let cluster = create(args)?;
-    let asked = Asked { size: args.size, end_points: args.end_points };
-    if let Some(difference) = asked.difference(&args.cluster, &cluster) {
+    let asked = Create {
+        name: args.cluster.clone(),
+        max_size: args.size,
+        attrs: ClusterAttrs::NONE,
+        end_point_count: args.end_points,
+    };
+    let cluster = create(args, &asked)?;
+    if let Some(difference) = difference(&asked, &cluster) {
         note(format_args!("xlreg: {difference}"));
     }
     if args.json {
@@ -78,22 +83,16 @@ pub fn run(args: &CreateArgs) -> Result<(), Failure> {
     ]))
 }
 
-fn create(args: &CreateArgs) -> Result<ClusterInfo, Failure> {
+fn create(args: &CreateArgs, asked: &Create) -> Result<ClusterInfo, Failure> {
     let credential = args.registry.credential()?;
-    client::run(&args.registry, &args.patience, args.json, async |patience| {
+    client::run(&args.registry, &args.patience, async |patience| {
         let mut node = args.visitor.open(NAME, &credential)?;
         let presence = Presence { attrs: ATTRS, end_points: Vec::new() };
         let created = persist(patience, async |stop| {
             let opened =
                 RegistryClient::open_as(&args.registry, &credential, stop, &mut node, &presence);
             let (mut registry, _) = opened.await?;
-            let create = Create {
-                name: args.cluster.clone(),
-                max_size: args.size,
-                attrs: ClusterAttrs::NONE,
-                end_point_count: args.end_points,
-            };
-            let cluster = registry.create(create).await?;
+            let cluster = registry.create(asked.clone()).await?;
             registry.bye().await;
             Ok(cluster)
         });
@@ -102,29 +101,20 @@ fn create(args: &CreateArgs) -> Result<ClusterInfo, Failure> {
     })
 }
 
-/// What a Create asked for.
-pub struct Asked {
-    pub size: u32,
-    pub end_points: u32,
-}
-
-impl Asked {
-    /// A registry answers with the cluster as it is, and that is what counts: in what it is not as
-    /// asked, if anything.
-    pub fn difference(&self, name: &Name, cluster: &ClusterInfo) -> Option<String> {
-        let properties = [
-            ("size", cluster.max_size, self.size),
-            ("end points", cluster.end_point_count, self.end_points),
-        ];
-        let others = properties.iter().filter(|(_, is, asked)| is != asked);
-        let others: Vec<_> = others
-            .map(|(property, is, asked)| format!("{property} {is} instead of {asked}"))
-            .collect();
-        let why = match (self.size, cluster.max_size) {
-            // Either is possible, and nobody can tell which.
-            (1, 2) => "existed before, or was made so by a deployed server",
-            _ => "existed before and stays as it is",
-        };
-        (!others.is_empty()).then(|| format!("{name} {why}: {}", others.join(", ")))
-    }
+/// A registry answers with the cluster as it is, and that is what counts: in what it is not as
+/// asked, if anything.
+pub fn difference(asked: &Create, cluster: &ClusterInfo) -> Option<String> {
+    let properties = [
+        ("size", cluster.max_size, asked.max_size),
+        ("end points", cluster.end_point_count, asked.end_point_count),
+    ];
+    let others = properties.iter().filter(|(_, is, asked)| is != asked);
+    let others: Vec<_> =
+        others.map(|(property, is, asked)| format!("{property} {is} instead of {asked}")).collect();
+    let why = match (asked.max_size, cluster.max_size) {
+        // Either is possible, and nobody can tell which.
+        (1, 2) => "existed before, or was made so by a deployed server",
+        _ => "existed before and stays as it is",
+    };
+    (!others.is_empty()).then(|| format!("{} {why}: {}", asked.name, others.join(", ")))
 }

@@ -90,7 +90,7 @@ pub struct FetchArgs {
 
 impl CredentialCommand {
     /// Whether the command was asked for JSON.
-    pub const fn asks_for_json(&self) -> bool {
+    pub const fn json(&self) -> bool {
         match self {
             Self::Show(args) => args.json,
             Self::Fetch(args) => args.json,
@@ -182,7 +182,7 @@ fn fetch(args: &FetchArgs) -> Result<(), Failure> {
 }
 
 fn ask(args: &FetchArgs, known: &Credential) -> Result<Credential, Failure> {
-    client::run(&args.registry, &args.patience, args.json, async |patience| {
+    client::run(&args.registry, &args.patience, async |patience| {
         let told = persist(patience, async |stop| {
             if !args.registry.may_end_server {
                 ask_kind(&args.registry, known, stop).await?;

@@ -8,18 +8,19 @@ use xlreg::enroll::{Enroll, EnrollError, EnrollEvent, Plan, RegistryKind, Roster
 use xlreg::identity::{ClusterAttrs, EndPoint, MemberAttrs};
 use xlreg::message::{ClusterInfo, Create, Op, Refusal};
 
-use super::create::Asked;
+use super::create::difference;
+use crate::checked::{Check, Checked};
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{
-    self, ClientError, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs, Stopped,
-    ask_kind, finish, reach,
+    self, ClientError, Cluster, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs,
+    Stopped, ask_kind, finish, reach,
 };
 use crate::node::{Node, NodeArgs};
 use crate::output::json::{own_entry, roster_json};
 use crate::output::progress::Progress;
-use crate::output::progress_lines::{ProgressArgs, ProgressLines};
+use crate::output::progress_lines::{ProgressArgs, ProgressChoice, ProgressLines};
 use crate::output::tables::{table, table_of};
-use crate::output::{Failure, note, print, print_json};
+use crate::output::{Failure, MessageFormat, note, print, print_json};
 use crate::random;
 
 const AFTER_HELP: &str = "\
@@ -49,57 +50,101 @@ Examples:
   xlreg join alpha --registry regCred.dat --node ./node --name host2 \\
     --end-point 10.0.0.2:4000 --no-wait";
 
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct JoinArgs {
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    cluster: Checked<ClusterArgs>,
     #[command(flatten)]
-    pub registry: RegistryArgs,
+    registry: RegistryArgs,
     #[command(flatten)]
-    pub node: NodeArgs,
+    node: NodeArgs,
     /// Where this node listens: for other members, then for the cluster's clients
     #[arg(long = "end-point", value_name = "HOST:PORT", required = true)]
-    pub end_points: Vec<EndPoint>,
+    end_points: Vec<EndPoint>,
     /// Create the cluster, for so many members (1 to 64), if it is not there yet
     #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub create: Option<u32>,
+    create: Option<u32>,
     /// Print who is there after joining, and do not wait for the others
     #[arg(long)]
-    pub no_wait: bool,
+    no_wait: bool,
     #[command(flatten)]
-    pub patience: PatienceArgs,
+    patience: PatienceArgs,
     #[command(flatten)]
-    pub progress: ProgressArgs,
+    progress: ProgressArgs,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-pub fn run(args: &JoinArgs) -> Result<(), Failure> {
-    if args.end_points.len() > 2 {
-        return Err(Failure::usage("--end-point may be given once or twice, not more"));
+/// The arguments of `xlreg join`, as values.
+pub struct Join {
+    cluster: Cluster,
+    /// How the cluster is made, if it is not there yet and may be.
+    create: Option<Create>,
+    registry: RegistryArgs,
+    node: NodeArgs,
+    end_points: Vec<EndPoint>,
+    /// Whether to wait until the cluster is complete.
+    wait: bool,
+    patience: PatienceArgs,
+    progress: ProgressChoice,
+    json: bool,
+}
+
+impl Check for JoinArgs {
+    type Values = Join;
+
+    fn check(self) -> Result<Join, String> {
+        let cluster = self.cluster.0;
+        let end_point_count = match self.end_points.len() {
+            1 => 1,
+            2 => 2,
+            _ => return Err("--end-point may be given once or twice, not more".into()),
+        };
+        let create = match (self.create, &cluster) {
+            (None, _) => None,
+            (Some(_), Cluster::WithId(_)) => {
+                return Err("--create needs the cluster's name, not an ID".into());
+            }
+            (Some(max_size), Cluster::Named(name)) => {
+                let (name, attrs) = (name.clone(), ClusterAttrs::NONE);
+                Some(Create { name, max_size, attrs, end_point_count })
+            }
+        };
+        Ok(Join {
+            cluster,
+            create,
+            registry: self.registry,
+            node: self.node,
+            end_points: self.end_points,
+            wait: !self.no_wait,
+            patience: self.patience,
+            progress: self.progress.progress,
+            json: self.json,
+        })
     }
-    if args.create.is_some() && args.cluster.name.is_none() {
-        return Err(Failure::usage("--create needs the cluster's name, not an ID"));
+}
+
+impl Join {
+    pub const fn message_format(&self) -> MessageFormat {
+        self.progress.message_format(self.json)
     }
+}
+
+pub fn run(args: &Join) -> Result<(), Failure> {
     let credential = args.registry.credential()?;
-    client::run(
-        &args.registry,
-        &args.patience,
-        args.json || args.progress.for_programs(),
-        async |patience| {
-            let node = args.node.open(&patience.stop).await?;
-            let mut enrollment = Enrollment::new(args, &credential, node);
-            let ended = enrollment.persist(patience).await;
-            enrollment.report(ended, patience).await
-        },
-    )
+    client::run(&args.registry, &args.patience, async |patience| {
+        let node = args.node.open(&patience.stop).await?;
+        let mut enrollment = Enrollment::new(args, &credential, node);
+        let ended = enrollment.persist(patience).await;
+        enrollment.report(ended, patience).await
+    })
 }
 
 /// A member's enrollment, in as many sessions as it takes.
 struct Enrollment<'a> {
-    args: &'a JoinArgs,
+    args: &'a Join,
     credential: &'a Credential,
     node: Node,
     presence: Presence,
@@ -113,12 +158,12 @@ struct Enrollment<'a> {
 }
 
 impl<'a> Enrollment<'a> {
-    fn new(args: &'a JoinArgs, credential: &'a Credential, node: Node) -> Self {
+    fn new(args: &'a Join, credential: &'a Credential, node: Node) -> Self {
         let presence = Presence { attrs: MemberAttrs::NONE, end_points: args.end_points.clone() };
         // What the registry says of itself counts, and not what a file says.
         let registry = RegistryKind::Unknown;
         let (created, known, progress) = (None, None, None);
-        let lines = ProgressLines::new(&args.progress, args.cluster.name.as_ref());
+        let lines = ProgressLines::new(args.progress, args.cluster.name());
         Self { args, credential, node, presence, registry, created, known, progress, lines }
     }
 
@@ -146,29 +191,17 @@ impl<'a> Enrollment<'a> {
 
     fn plan(&self, deadline: Option<Instant>) -> Result<Plan, ClientError> {
         let token = self.node.token(&self.presence)?;
-        let plan = match (self.args.create, &self.args.cluster.name) {
-            (Some(max_size), Some(name)) => Plan::create_and_join(
-                token,
-                Create {
-                    name: name.clone(),
-                    max_size,
-                    attrs: ClusterAttrs::NONE,
-                    end_point_count: self.end_point_count(),
-                },
-            ),
-            _ => Plan::join(token, self.args.cluster.cluster()),
+        let plan = match &self.args.create {
+            Some(create) => Plan::create_and_join(token, create.clone()),
+            None => Plan::join(token, self.args.cluster.reference()),
         };
         Ok(Plan {
             registry: self.registry,
             may_end_server: self.args.registry.may_end_server,
             give_up_after: deadline.map(|at| at.saturating_duration_since(Instant::now())),
-            wait: !self.args.no_wait,
+            wait: self.args.wait,
             ..plan
         })
-    }
-
-    fn end_point_count(&self) -> u32 {
-        u32::try_from(self.args.end_points.len()).unwrap_or(u32::MAX)
     }
 
     /// One session.
@@ -230,7 +263,7 @@ impl<'a> Enrollment<'a> {
             EnrollEvent::Created(info) => self.on_created(info),
             EnrollEvent::Joined(info) => {
                 patience.reached();
-                let wanted = !self.args.no_wait && self.args.progress.for_people();
+                let wanted = self.args.wait && self.args.progress.for_people();
                 if wanted && self.progress.is_none() {
                     self.progress = Some(Progress::start(&cluster, info.max_size));
                 }
@@ -256,14 +289,10 @@ impl<'a> Enrollment<'a> {
 
     /// What Create answers is what counts, and a difference is said once.
     fn on_created(&mut self, info: ClusterInfo) {
-        let (first, end_points) = (self.created.is_none(), self.end_point_count());
-        self.created = Some(info);
-        let Some((name, size)) = self.args.cluster.name.as_ref().zip(self.args.create) else {
-            return;
-        };
-        match (Asked { size, end_points }).difference(name, &info) {
-            Some(difference) if first => note(format_args!("xlreg: {difference}")),
-            _ => {}
+        let first = self.created.replace(info).is_none();
+        let asked = self.args.create.as_ref().filter(|_| first);
+        if let Some(difference) = asked.and_then(|asked| difference(asked, &info)) {
+            note(format_args!("xlreg: {difference}"));
         }
     }
 
@@ -278,7 +307,7 @@ impl<'a> Enrollment<'a> {
         let error = match ended {
             Ok(()) => {
                 if let Some(known) = known.filter(|known| known.is_complete()) {
-                    self.node.keep_roster(self.args.cluster.name.as_ref(), known);
+                    self.node.keep_roster(self.args.cluster.name(), known);
                 }
                 return self.print(known);
             }
@@ -312,7 +341,7 @@ impl<'a> Enrollment<'a> {
 
     fn print(&self, known: Option<&Roster>) -> Result<(), Failure> {
         if self.args.json {
-            return print_json(&roster_json(self.args.cluster.name.as_ref(), known));
+            return print_json(&roster_json(self.args.cluster.name(), known));
         }
         match known {
             Some(known) => print(&table(known)),

@@ -4,19 +4,20 @@ use tokio::time::{Instant, sleep};
 use xlreg::credential::Credential;
 use xlreg::message::{ClusterInfo, MemberList};
 
+use crate::checked::{Check, Checked};
 use crate::client::advice::{Command, Peer, explain};
 use crate::client::{
-    self, ClientError, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs, RegistryClient,
-    Stopped,
+    self, ClientError, Cluster, ClusterArgs, Patience, PatienceArgs, Presence, RegistryArgs,
+    RegistryClient, Stopped,
 };
 use crate::node::Node;
 use crate::output::json::list_json;
 use crate::output::progress::Progress;
-use crate::output::progress_lines::{ProgressArgs, ProgressLines};
+use crate::output::progress_lines::{ProgressArgs, ProgressChoice, ProgressLines};
 use crate::output::tables::members_table;
-use crate::output::{Failure, print, print_json};
+use crate::output::{Failure, MessageFormat, print, print_json};
 use crate::visitor::{VISITOR_ATTRS, VisitorArgs};
-use crate::watch::{self, WaitArgs, Watch};
+use crate::watch::{self, WaitArgs, WaitFor, Watch};
 
 const AFTER_HELP: &str = "\
 Nothing is joined. Deployed xlReg servers tell members only to members: there it refuses, with exit
@@ -49,44 +50,73 @@ Examples:
 /// Who asks; nobody is told.
 const NAME: &str = "guest";
 
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct MembersArgs {
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    cluster: Checked<ClusterArgs>,
     #[command(flatten)]
-    pub registry: RegistryArgs,
+    registry: RegistryArgs,
     #[command(flatten)]
-    pub visitor: VisitorArgs,
+    visitor: VisitorArgs,
     #[command(flatten)]
-    pub patience: PatienceArgs,
+    patience: PatienceArgs,
     #[command(flatten)]
-    pub wait: WaitArgs,
+    wait: WaitArgs,
     #[command(flatten)]
-    pub progress: ProgressArgs,
+    progress: ProgressArgs,
     /// Print JSON
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-pub fn run(args: &MembersArgs) -> Result<(), Failure> {
-    args.wait.check(&args.cluster)?;
+/// The arguments of `xlreg members`, as values.
+pub struct Members {
+    cluster: Cluster,
+    registry: RegistryArgs,
+    visitor: VisitorArgs,
+    patience: PatienceArgs,
+    wait: Option<WaitFor>,
+    progress: ProgressChoice,
+    json: bool,
+}
+
+impl Check for MembersArgs {
+    type Values = Members;
+
+    fn check(self) -> Result<Members, String> {
+        let (cluster, wait) = (self.cluster.0, self.wait.wait);
+        wait.map_or(Ok(()), |wait| wait.check(&cluster))?;
+        Ok(Members {
+            cluster,
+            registry: self.registry,
+            visitor: self.visitor,
+            patience: self.patience,
+            wait,
+            progress: self.progress.progress,
+            json: self.json,
+        })
+    }
+}
+
+impl Members {
+    pub const fn message_format(&self) -> MessageFormat {
+        self.progress.message_format(self.json)
+    }
+}
+
+pub fn run(args: &Members) -> Result<(), Failure> {
     let credential = args.registry.credential()?;
-    client::run(
-        &args.registry,
-        &args.patience,
-        args.json || args.progress.for_programs(),
-        async |patience| {
-            let mut visit = Visit::new(args, &credential)?;
-            let ended = visit.persist(patience).await;
-            visit.report(ended)
-        },
-    )
+    client::run(&args.registry, &args.patience, async |patience| {
+        let mut visit = Visit::new(args, &credential)?;
+        let ended = visit.persist(patience).await;
+        visit.report(ended)
+    })
 }
 
 /// A look from outside, in as many sessions as it takes.
 struct Visit<'a> {
-    args: &'a MembersArgs,
+    args: &'a Members,
     credential: &'a Credential,
     node: Node,
     lines: ProgressLines,
@@ -98,9 +128,9 @@ struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    fn new(args: &'a MembersArgs, credential: &'a Credential) -> Result<Self, Failure> {
+    fn new(args: &'a Members, credential: &'a Credential) -> Result<Self, Failure> {
         let node = args.visitor.open(NAME, credential)?;
-        let lines = ProgressLines::new(&args.progress, args.cluster.name.as_ref());
+        let lines = ProgressLines::new(args.progress, args.cluster.name());
         let (progress, list, cluster) = (None, None, None);
         Ok(Self { args, credential, node, lines, progress, list, cluster })
     }
@@ -124,13 +154,13 @@ impl<'a> Visit<'a> {
         let (mut registry, token) = opened.await?;
         let dialect = args.config(self.credential).dialect;
         self.lines.tell_session(dialect, registry.version, &token);
-        let id = registry.find(self.args.cluster.cluster()).await?;
-        if let (Some(_), Some(name)) = (self.args.wait.wait, &self.args.cluster.name) {
+        let id = registry.find(self.args.cluster.reference()).await?;
+        if let (Some(_), Some(name)) = (self.args.wait, self.args.cluster.name()) {
             let answer = registry.create(watch::question(name)).await?;
             self.cluster = Some(watch::answer(id, answer)?);
         }
         self.lines.tell_found(id, self.cluster);
-        match self.args.wait.wait {
+        match self.args.wait {
             None => self.keep(registry.members(id).await?),
             Some(wait) => {
                 let mut watch = Watch::new(wait, &self.args.cluster, self.cluster)?;
@@ -200,7 +230,7 @@ impl<'a> Visit<'a> {
 
     fn print(&self) -> Result<(), Failure> {
         let Some(list) = &self.list else { return Ok(()) };
-        let name = self.args.cluster.name.as_ref();
+        let name = self.args.cluster.name();
         match self.args.json {
             true => print_json(&list_json(name, list, self.cluster)),
             false => print(&members_table(list.iter())),

@@ -47,27 +47,20 @@ pub struct RegisterArgs {
 
 pub fn run(args: &RegisterArgs) -> Result<(), Failure> {
     let credential = args.registry.credential()?;
-    let (token, version) =
-        client::run(&args.registry, &args.patience, args.json, async |patience| {
-            let mut node = args.node.open(&patience.stop).await?;
-            let presence =
-                Presence { attrs: MemberAttrs::SOLO, end_points: args.end_points.clone() };
-            let registered = persist(patience, async |stop| {
-                let opened = RegistryClient::open_as(
-                    &args.registry,
-                    &credential,
-                    stop,
-                    &mut node,
-                    &presence,
-                );
-                let (registry, token) = opened.await?;
-                let version = registry.version;
-                registry.bye().await;
-                Ok((token, version))
-            });
-            let registered = registered.await;
-            registered.map_err(|e| explain(e, &args.registry, Command::Register, Peer::Unknown))
-        })?;
+    let (token, version) = client::run(&args.registry, &args.patience, async |patience| {
+        let mut node = args.node.open(&patience.stop).await?;
+        let presence = Presence { attrs: MemberAttrs::SOLO, end_points: args.end_points.clone() };
+        let registered = persist(patience, async |stop| {
+            let opened =
+                RegistryClient::open_as(&args.registry, &credential, stop, &mut node, &presence);
+            let (registry, token) = opened.await?;
+            let version = registry.version;
+            registry.bye().await;
+            Ok((token, version))
+        });
+        let registered = registered.await;
+        registered.map_err(|e| explain(e, &args.registry, Command::Register, Peer::Unknown))
+    })?;
     if args.json {
         let mut value = token_json(&token);
         value["registry"] = json!({

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::stderr;
+use super::{message_format, stderr};
 
 /// What kind of failure it is; each has an exit code of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +105,10 @@ impl Failure {
     }
 
     /// Tells it on stderr: for people, or as one line of JSON for programs that asked for JSON.
-    pub fn report(&self, json: bool) -> ExitCode {
+    pub fn report(&self) -> ExitCode {
         // Usage errors are for whoever types, and clap's own are text too.
-        let text = match json && self.kind != FailureKind::Usage {
+        let json = message_format().has_json_errors() && self.kind != FailureKind::Usage;
+        let text = match json {
             true => self.to_json(),
             false => self.to_text(),
         };

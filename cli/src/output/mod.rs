@@ -9,7 +9,7 @@ pub mod tables;
 
 use std::fmt::Display;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 pub use failure::Failure;
 use serde_json::json;
@@ -30,22 +30,50 @@ pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
 
-/// Whether notes are one JSON object a line too.
-static NOTES_ARE_JSON: AtomicBool = AtomicBool::new(false);
+/// The form of what a command says on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageFormat {
+    /// Text, for people.
+    Text,
+    /// Notes as text; an error, and that it is waited, as one JSON object a line: `--json`.
+    JsonErrors,
+    /// All of it as one JSON object a line: `--progress json`.
+    Json,
+}
 
-/// From now on whatever is noted is JSON, for programs that read stderr.
-pub fn note_as_json() {
-    NOTES_ARE_JSON.store(true, Ordering::Relaxed);
+impl MessageFormat {
+    /// The form that `--json` asks for.
+    pub const fn of(json: bool) -> Self {
+        if json { Self::JsonErrors } else { Self::Text }
+    }
+
+    /// Whether errors are JSON.
+    pub fn has_json_errors(self) -> bool {
+        self != Self::Text
+    }
+}
+
+static MESSAGE_FORMAT: OnceLock<MessageFormat> = OnceLock::new();
+
+/// Decides, once and before anything is said, in what form it is.
+pub fn set_message_format(format: MessageFormat) {
+    let decided = *MESSAGE_FORMAT.get_or_init(|| format);
+    debug_assert_eq!(decided, format, "decided before");
+}
+
+/// The form of what is said on stderr.
+pub fn message_format() -> MessageFormat {
+    MESSAGE_FORMAT.get().copied().unwrap_or(MessageFormat::Text)
 }
 
 /// Tells the operator something on stderr; where nobody reads it, that is no reason to stop.
 pub fn note(text: impl Display) {
     let text = text.to_string();
-    stderr::write(&match NOTES_ARE_JSON.load(Ordering::Relaxed) {
-        true => {
+    stderr::write(&match message_format() {
+        MessageFormat::Json => {
             let message = text.strip_prefix("xlreg: ").unwrap_or(&text);
             format!("{}\n", json!({ "event": "note", "message": message }))
         }
-        false => format!("{text}\n"),
+        MessageFormat::Text | MessageFormat::JsonErrors => format!("{text}\n"),
     });
 }

@@ -11,7 +11,7 @@ use xlreg::message::{ClusterInfo, MemberIndex};
 use xlreg::session::Dialect;
 
 use super::json::{cluster_json, member_json};
-use crate::output::stderr;
+use crate::output::{MessageFormat, stderr};
 
 #[derive(Debug, clap::Args)]
 pub struct ProgressArgs {
@@ -31,15 +31,18 @@ pub enum ProgressChoice {
     None,
 }
 
-impl ProgressArgs {
+impl ProgressChoice {
     /// Whether people are to be told.
-    pub fn for_people(&self) -> bool {
-        self.progress == ProgressChoice::Auto
+    pub fn for_people(self) -> bool {
+        self == Self::Auto
     }
 
-    /// Whether programs are to be told.
-    pub fn for_programs(&self) -> bool {
-        self.progress == ProgressChoice::Json
+    /// The form of what is said, with what `--json` asks for.
+    pub const fn message_format(self, json: bool) -> MessageFormat {
+        match self {
+            Self::Json => MessageFormat::Json,
+            Self::Auto | Self::None => MessageFormat::of(json),
+        }
     }
 }
 
@@ -54,8 +57,9 @@ pub struct ProgressLines {
 
 impl ProgressLines {
     /// For a cluster, before anything has happened.
-    pub fn new(args: &ProgressArgs, name: Option<&Name>) -> Self {
-        Self { wanted: args.for_programs(), name: name.cloned(), told: BTreeMap::new() }
+    pub fn new(progress: ProgressChoice, name: Option<&Name>) -> Self {
+        let wanted = progress == ProgressChoice::Json;
+        Self { wanted, name: name.cloned(), told: BTreeMap::new() }
     }
 
     /// Something has happened.

@@ -1,0 +1,40 @@
+//! Arguments that only make sense together, checked as they are parsed: what runs a command is given
+//! values, and no flags.
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, FromArgMatches};
+
+/// Arguments, and what they mean together.
+pub trait Check: clap::Args {
+    type Values;
+
+    /// # Errors
+    ///
+    /// Why these arguments do not go together, in a line for the user.
+    fn check(self) -> Result<Self::Values, String>;
+}
+
+/// What the arguments `A` mean. To clap it is as good as `A`.
+pub struct Checked<A: Check>(pub A::Values);
+
+impl<A: Check> FromArgMatches for Checked<A> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let values = A::from_arg_matches(matches)?.check();
+        values.map(Self).map_err(|why| clap::Error::raw(ErrorKind::ArgumentConflict, why))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl<A: Check> clap::Args for Checked<A> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        A::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        A::augment_args_for_update(command)
+    }
+}
