@@ -231,6 +231,36 @@ fn completions_and_the_manual_know_every_command() {
     assert_eq!(code(&place.run("man page")), 2);
 }
 
+/// Each is good in itself. That they do not go together is told before any file is read, as text
+/// also to programs.
+#[test]
+fn arguments_that_do_not_go_together_are_a_usage_error() {
+    let place = Place::bare();
+    let id = "105f1a9aab6ed41d1de4bfefa074c824bd05e3d4";
+    let join = "--registry none.dat --node n --name n --end-point h:1";
+    for (line, why) in [
+        (
+            format!("join alpha {join} --end-point h:2 --end-point h:3 --json"),
+            "--end-point may be given once or twice, not more",
+        ),
+        (
+            format!("join --id {id} {join} --create 3 --progress json"),
+            "--create needs the cluster's name, not an ID",
+        ),
+        (
+            format!("members --id {id} --registry none.dat --wait --json"),
+            "--wait needs a number with --id, as --wait=3: a registry tells a cluster's size to \
+             those who know its name",
+        ),
+    ] {
+        let output = place.run(&line);
+        assert_eq!((code(&output), stderr(&output)), (2, format!("xlreg: {why}\n")), "{line}");
+        assert!(output.stdout.is_empty(), "{line}");
+    }
+    assert_eq!(code(&place.run(&format!("members alpha --id {id} --registry none.dat"))), 2);
+    assert_eq!(code(&place.run("members --registry none.dat")), 2);
+}
+
 /// The subcommands, as `xlreg help` lists them.
 fn commands() -> Vec<String> {
     let help = stdout(&xlreg(&["--help"]).output().unwrap());
