@@ -46,9 +46,8 @@ fn a_name_must_be_within_its_limits_and_rules() {
     }
     let (mut server, mut peer) = registered(Dialect::Prefixed);
     feed(&mut server, &peer.seal(&name(14, Op::Create, &long[1..])));
-    assert!(
-        matches!(next_request(&mut server).1, Request::Create(create) if create.name.as_str() == &long[1..])
-    );
+    let Request::Create(create) = next_request(&mut server).1 else { panic!("no Create") };
+    assert_eq!(create.name.as_str(), &long[1..]);
 }
 
 #[test]
@@ -74,9 +73,8 @@ fn ends_must_be_within_their_limits_and_rules() {
     for dialect in DIALECTS {
         let (mut server, mut peer) = scenario::server(dialect, Limits::server());
         feed(&mut server, &peer.seal(&with_ends(&["h:0"; 8])));
-        assert!(
-            matches!(next_request(&mut server).1, Request::Member(token) if token.end_points.len() == 8)
-        );
+        let Request::Member(token) = next_request(&mut server).1 else { panic!("no Member") };
+        assert_eq!(token.end_points.len(), 8);
     }
 }
 

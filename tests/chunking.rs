@@ -408,7 +408,12 @@ fn assemble(core: &Msg, pieces: Vec<Piece>, at: usize) -> Msg {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 192,
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn no_strict_prefix_of_a_request_completes_it(
@@ -430,19 +435,25 @@ proptest! {
         chained in 0usize..2,
     ) {
         let core = Msg::op(Op::JoinReply).bytes(13, [id; 20]);
-        let core = core.varint(15, size.into()).varint(16, size.into()).varint(17, end_points.into());
+        let core = core.varint(15, size.into()).varint(16, size.into());
+        let core = core.varint(17, end_points.into());
         prop_assert_eq!(exactly_one_reply(DIALECTS[chained], &core, true), Ok(()));
         let proper = pieces.is_empty();
         let msg = assemble(&core, pieces, at);
         prop_assert_eq!(exactly_one_reply(DIALECTS[chained], &msg, proper), Ok(()));
     }
 
-    /// The rule needs no protobuf that we understand: a block of nothing but padding is an empty message.
+    /// The rule needs no protobuf that we understand: a block of nothing but padding is an empty
+    /// message.
     #[test]
-    fn what_follows_the_end_of_a_record_is_the_next_record(count in 1usize..6, chained in 0usize..2) {
+    fn what_follows_the_end_of_a_record_is_the_next_record(
+        count in 1usize..6,
+        chained in 0usize..2,
+    ) {
         let (mut server, mut peer) = scenario::server(DIALECTS[chained], Limits::server());
-        let messages = (0..count).map(|n| Msg::op(Op::RegCredRequest).bytes(3, vec![8; n * 15]).encode());
-        let input: Vec<u8> = messages.flat_map(|message| peer.seal_blocks(&pad(&message))).collect();
+        let message = |n| Msg::op(Op::RegCredRequest).bytes(3, vec![8; n * 15]).encode();
+        let records = (0..count).flat_map(|n| peer.seal_blocks(&pad(&message(n))));
+        let input: Vec<u8> = records.collect();
         feed(&mut server, &input);
         for _ in 0..count {
             prop_assert_eq!(request(&mut server), Some(Request::RegCred));

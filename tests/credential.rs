@@ -272,7 +272,10 @@ fn host() -> impl Strategy<Value = String> {
 prop_compose! {
     fn credential()(
         name in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}",
-        id in prop_oneof![prop::collection::vec(any::<u8>(), 20), prop::collection::vec(any::<u8>(), 32)],
+        id in prop_oneof![
+            prop::collection::vec(any::<u8>(), 20),
+            prop::collection::vec(any::<u8>(), 32),
+        ],
         comms_key in key(),
         sig_key in key(),
         end_points in prop::collection::vec((host(), any::<u16>()), 1..8),
@@ -283,14 +286,22 @@ prop_compose! {
             id: NodeId::from_bytes(&id).unwrap(),
             comms_key,
             sig_key,
-            end_points: end_points.iter().map(|(host, port)| format!("{host}:{port}").parse().unwrap()).collect(),
+            end_points: end_points
+                .iter()
+                .map(|(host, port)| format!("{host}:{port}").parse().unwrap())
+                .collect(),
             version: Version::from_bytes(version),
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 128,
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_is_written_reads_back_the_same(credential in credential()) {
@@ -302,7 +313,11 @@ proptest! {
 
     /// Any text at all, and any damage to a good one: an answer, and a line that is there.
     #[test]
-    fn no_text_makes_it_panic(at in 0usize..2000, insert in "\\PC{0,5}|[\r\n\t {}:]{0,5}", remove in 0usize..60) {
+    fn no_text_makes_it_panic(
+        at in 0usize..2000,
+        insert in "\\PC{0,5}|[\r\n\t {}:]{0,5}",
+        remove in 0usize..60,
+    ) {
         let text = CREDENTIAL.to_string();
         let at = at.min(text.len());
         let rest = (at + remove).min(text.len());

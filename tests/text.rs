@@ -44,10 +44,20 @@ fn read_all(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(29), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        rng_seed: RngSeed::Fixed(29),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn numbers_and_bytes_go_round(bits: u64, few in 0u32..64, short: [u8; 20], long: [u8; 32], version: [u8; 4]) {
+    fn numbers_and_bytes_go_round(
+        bits: u64,
+        few in 0u32..64,
+        short: [u8; 20],
+        long: [u8; 32],
+        version: [u8; 4],
+    ) {
         for bits in [bits, bits >> few, bits & 7, 1 << few] {
             round(&MemberAttrs::from(bits));
             round(&ClusterAttrs::from(bits));
@@ -69,7 +79,11 @@ proptest! {
     }
 
     #[test]
-    fn texts_go_round(name in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", host in "[a-z][a-z0-9-]{0,30}[a-z](\\.[a-z]{1,9}){0,3}", port: u16) {
+    fn texts_go_round(
+        name in "[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}",
+        host in "[a-z][a-z0-9-]{0,30}[a-z](\\.[a-z]{1,9}){0,3}",
+        port: u16,
+    ) {
         let made: Name = name.as_str().try_into().unwrap();
         round(&made);
         prop_assert_eq!(Name::try_from(name.clone()), Ok(made.clone()));
@@ -98,7 +112,8 @@ proptest! {
         text in prop_oneof![
             "\\PC{0,40}",
             "[a-z|0-9xA-F]{0,20}",
-            "(ephemeral|admin|solo|deleted|none|0x[0-9a-f]{1,17}|\\+1)(\\|(ephemeral|solo|0x[0-9A-F]{1,16})){0,3}",
+            "(ephemeral|admin|solo|deleted|none|0x[0-9a-f]{1,17}|\\+1)\
+             (\\|(ephemeral|solo|0x[0-9A-F]{1,16})){0,3}",
             "0x[+-]?[0-9a-fA-F]{0,18}",
             "[0-9]{0,3}(\\.[0-9]{1,3}){0,4}",
             "SHA256:[A-Za-z0-9+/=]{42,44}",

@@ -89,9 +89,11 @@ impl Block<'_> {
 /// What `.ci/run` runs because a page says so.
 fn run_by_ci() -> BTreeSet<String> {
     let script = file(".ci/run");
-    let quoted = script.lines().filter_map(|line| line.trim().strip_prefix("page '"));
-    let mut commands: BTreeSet<_> =
-        quoted.map(|rest| rest.strip_suffix('\'').unwrap().to_owned()).collect();
+    let quoted = script.split("    page '").skip(1).map(|rest| rest.split('\'').next().unwrap());
+    let words = |command: &str| {
+        command.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let mut commands: BTreeSet<_> = quoted.map(words).collect();
     assert!(commands.len() > 3, "{commands:?}");
     commands.insert(".ci/run".into());
     commands

@@ -12,7 +12,8 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
-    reason = "a body reports what it finds by panicking, and an overflow in one is a mistake to be told"
+    reason = "a body reports what it finds by panicking, and an overflow in one is a mistake to be \
+              told"
 )]
 
 mod arbitrary;
