@@ -143,6 +143,8 @@
 //! * `tokio`: the adapter for tokio.
 //! * `embedded-io`, `embedded-io-async`: the adapters for what has no operating system.
 //! * `aws-lc-rs`: RSA for servers, by AWS-LC. Needs `std` and a C compiler.
+//! * `internals`: for the tests and fuzzers of this project alone. It opens a module that is outside
+//!   semver.
 //! * `generate`: for work on the wire schema alone. The build makes the types of
 //!   `proto/xlreg.proto` anew.
 //!
@@ -168,20 +170,17 @@
 )]
 
 extern crate alloc;
-#[cfg(any(feature = "std", test, fuzzing))]
+#[cfg(any(feature = "std", test))]
 extern crate std;
-// Files that tests and fuzzers share name the library as tests do.
-#[cfg(any(test, fuzzing))]
-extern crate self as xlreg;
 
 pub mod adapter;
 pub mod credential;
 pub mod crypto;
 pub mod enroll;
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub mod fuzz;
 pub mod identity;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 pub mod message;
 pub mod registry;
 #[cfg(feature = "tokio")]

@@ -3,8 +3,9 @@
 
 use xlreg::session::Dialect;
 use xlreg_testkit::captures::hex;
-use xlreg_testkit::deployed::{Cause, DeployedServer, Outcome, Told, Visit, Ways, hello};
+use xlreg_testkit::deployed::{Cause, DeployedServer, Outcome, Told, Visit, Ways};
 use xlreg_testkit::pair::{DIALECTS, credential};
+use xlreg_testkit::peer::hello;
 use xlreg_testkit::scenario::{Msg, NoRsa, create, member, pad};
 use xlreg_testkit::{Seeded, peer};
 

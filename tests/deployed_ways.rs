@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use xlreg::session::Dialect;
 use xlreg_testkit::captures::{self, Capture, Captured, hex};
-use xlreg_testkit::deployed::{DeployedServer, Fault, Outcome, Told, Visit, Ways, hello};
+use xlreg_testkit::deployed::{DeployedServer, Fault, Outcome, Told, Visit, Ways};
 use xlreg_testkit::pair::{self, DIALECTS, credential};
 use xlreg_testkit::peer::Secrets;
+use xlreg_testkit::peer::hello;
 use xlreg_testkit::scenario::{Msg, NoRsa, Peer, Value, create, member};
 
 fn server(dialect: Dialect) -> DeployedServer {

@@ -1,4 +1,4 @@
-//! Private keys as people have them: real files of OpenSSL and OpenSSH (`tests/vectors/keys/make`),
+//! Private keys as people have them: real files of OpenSSL and OpenSSH (`testkit/vectors/keys/make`),
 //! in every form that is read; and what is given instead, each named for what it is.
 
 use std::fs;

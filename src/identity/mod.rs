@@ -46,7 +46,7 @@ pub use node::Identity;
 pub use node_id::{NodeId, NodeIdError};
 pub use openssh::OpenSshError;
 pub use public_key::{Fingerprint, FingerprintError, KeyError, PublicKey};
-#[cfg(test)]
+#[cfg(feature = "internals")]
 pub(crate) use spki::PARSED;
 pub(crate) use spki::Spki;
 pub use token::{BadSignature, Token, VerifiedToken};

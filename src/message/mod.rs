@@ -11,7 +11,7 @@ mod member_entry;
 mod member_index;
 mod member_set;
 mod op;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "internals"))]
 pub(crate) mod prost_diff;
 mod proto;
 mod refusal;

@@ -131,7 +131,7 @@ impl<'a> MessageView<'a> {
     }
 
     /// Whether an encoder would have written just these bytes, whatever message they are.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(test, feature = "internals"))]
     pub(super) const fn is_exact(&self) -> bool {
         self.form.is_exact()
     }

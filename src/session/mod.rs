@@ -11,12 +11,10 @@ mod client;
 mod engine;
 mod error;
 mod handshake;
-#[cfg(test)]
-mod keys_once;
 mod limits;
 mod machine;
 mod phase;
-#[cfg(any(test, fuzzing))]
+#[cfg(feature = "internals")]
 pub(crate) mod raw;
 mod record;
 mod server;
@@ -209,7 +207,7 @@ impl<R: Role> Session<R> {
     }
 
     /// All output there is, however it divides into records.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(feature = "internals")]
     pub(crate) fn all_output(&self) -> &[u8] {
         self.engine.output.as_slice()
     }

@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use serde_json::Value;
-use xlreg::identity::{CommsKeyPair, SigKeyPair, Version};
+use serde_json::Value as Json;
+use xlreg::credential::Credential;
+use xlreg::identity::{CommsKeyPair, SigKeyPair, Token, Version};
+use xlreg::message::{MessageLimits, decode_token};
 use xlreg::session::Dialect;
+
+use crate::peer::{Msg, Value};
 
 pub struct Capture {
     pub file: &'static str,
@@ -36,13 +41,15 @@ pub struct Step {
     pub kind: String,
     pub wire: Vec<u8>,
     pub plain: Vec<u8>,
-    pub message: Value,
+    pub message: Json,
 }
 
 /// Where the captured files are: also keys in every form, and the files of deployed servers.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")
 }
+
+static FIRST: LazyLock<Capture> = LazyLock::new(|| load("prefixed-1.9.24.json"));
 
 /// Both runs that were captured.
 pub fn all() -> [Capture; 2] {
@@ -56,7 +63,7 @@ pub fn hex(text: &str) -> Vec<u8> {
 
 fn load(file: &'static str) -> Capture {
     let path = folder().join(file);
-    let json: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let json: Json = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let dialect = match json["dialect"].as_str().unwrap() {
         "prefixed" => Dialect::Prefixed,
         "chained" => Dialect::Chained,
@@ -78,7 +85,7 @@ fn load(file: &'static str) -> Capture {
     }
 }
 
-fn keys(json: &Value) -> KeyPairs {
+fn keys(json: &Json) -> KeyPairs {
     KeyPairs {
         comms: CommsKeyPair::from_pem(json["comms_key"].as_str().unwrap()).unwrap(),
         sig: SigKeyPair::from_pem(json["sig_key"].as_str().unwrap()).unwrap(),
@@ -87,7 +94,7 @@ fn keys(json: &Value) -> KeyPairs {
 
 /// Draws in the order of PROTOCOL 3.3: those of the handshake, then one IV per message (prefixed
 /// only).
-fn session(dialect: Dialect, json: &Value) -> Captured {
+fn session(dialect: Dialect, json: &Json) -> Captured {
     let (client, server): (&[&str], &[&str]) = match dialect {
         Dialect::Prefixed => (&["key1", "salt1", "oaep_seed"], &["key2", "salt2", "iv"]),
         Dialect::Chained => (&["iv1", "key1", "salt1", "oaep_seed"], &["iv2", "key2", "salt2"]),
@@ -114,7 +121,7 @@ fn session(dialect: Dialect, json: &Value) -> Captured {
     }
 }
 
-fn step(json: &Value) -> Step {
+fn step(json: &Json) -> Step {
     Step {
         from_client: json["from"] == "client",
         kind: json["kind"].as_str().unwrap().into(),
@@ -122,4 +129,32 @@ fn step(json: &Value) -> Step {
         plain: hex(json["plain"].as_str().unwrap()),
         message: json["message"].clone(),
     }
+}
+
+/// What the first captured registry's own text says.
+pub fn credential() -> Credential {
+    static CREDENTIAL: LazyLock<Credential> =
+        LazyLock::new(|| FIRST.regcred.parse().expect("a captured credential"));
+    CREDENTIAL.clone()
+}
+
+/// That registry's comms key.
+pub fn registry_key() -> &'static CommsKeyPair {
+    &FIRST.server.comms
+}
+
+/// What the first captured client of that registry said first: a Hello as it went over the wire.
+pub fn hello() -> &'static [u8] {
+    &FIRST.sessions[0].steps[0].wire
+}
+
+/// The token of that client.
+pub fn token() -> Token {
+    static TOKEN: LazyLock<Token> = LazyLock::new(|| {
+        let member = FIRST.sessions[0].steps.iter().find(|step| step.kind == "Member");
+        let member = Msg::decode(&member.expect("it registers").plain);
+        let Value::Bytes(token) = member.get(11) else { panic!("a Member has a token") };
+        decode_token(token, &MessageLimits::default()).expect("a captured token")
+    });
+    TOKEN.clone()
 }

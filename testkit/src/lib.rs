@@ -9,7 +9,9 @@
 //! | [`peer`] | the other side of a session, made without the library; it can be wrong |
 //! | [`scenario`] | a session of either role in any state, with such a peer |
 //! | [`pair`] | both roles and the bytes between them, in virtual time |
+//! | [`model`] | the rules of a registry, as lists that are looked through |
 //! | [`deployed`] | a deployed server, and what ends it |
+//! | [`seeds`] | the scripts that fuzzers begin with |
 //! | [`mutants`], [`spellings`] | other spellings of a message, and of a secret |
 //!
 //! Unit tests inside `src/` of the library can not use this: they would see two copies of each
@@ -25,6 +27,8 @@ mod drive;
 #[cfg(feature = "std")]
 pub mod keys;
 #[cfg(feature = "std")]
+pub mod model;
+#[cfg(feature = "std")]
 pub mod mutants;
 #[cfg(feature = "std")]
 pub mod no_rsa;
@@ -36,6 +40,8 @@ pub mod rng;
 #[cfg(feature = "std")]
 pub mod scenario;
 #[cfg(feature = "std")]
+pub mod seeds;
+#[cfg(feature = "std")]
 pub mod spellings;
 #[cfg(feature = "std")]
 mod tool;
@@ -46,8 +52,8 @@ pub use drive::to_the_end;
 pub use keys::{KEYS, identity, providers};
 #[cfg(feature = "std")]
 pub use no_rsa::NoRsa;
-#[cfg(feature = "std")]
-pub use rng::Script;
 pub use rng::Seeded;
+#[cfg(feature = "std")]
+pub use rng::{Script, SequentialRng};
 #[cfg(feature = "std")]
 pub use tool::run_tool;

@@ -1,11 +1,12 @@
 //! RSA that does nothing, for every test, fuzzer and measurement that is not about RSA.
 
-use std::vec::Vec;
-
 use rand_core::CryptoRng;
-use xlreg::crypto::{Open, OpenError, PublicComponents, Seal, SealError, Secret};
+use xlreg::crypto::{
+    Open, OpenError, PublicComponents, Seal, SealError, Secret, Verify, VerifyError,
+};
 
-/// A Hello that is its own ciphertext: a handshake without RSA.
+/// A Hello that is its own ciphertext: a handshake without RSA. And any signature is good but an
+/// empty one.
 pub struct NoRsa;
 
 impl Seal for NoRsa {
@@ -22,5 +23,16 @@ impl Seal for NoRsa {
 impl Open for NoRsa {
     fn open(&self, ciphertext: &[u8], _: &mut dyn CryptoRng) -> Result<Secret, OpenError> {
         Ok(Secret::new(ciphertext.into()))
+    }
+}
+
+impl Verify for NoRsa {
+    fn verify(
+        &self,
+        _: PublicComponents<'_>,
+        _: &[u8],
+        signature: &[u8],
+    ) -> Result<(), VerifyError> {
+        if signature.is_empty() { Err(VerifyError) } else { Ok(()) }
     }
 }

@@ -16,7 +16,7 @@ pub use crate::no_rsa::NoRsa;
 pub use crate::pair::DIALECTS;
 use crate::pair::{self, command};
 pub use crate::peer::{Msg, Peer, Value, pad, varint};
-use crate::{Seeded, identity};
+use crate::{Seeded, identity, peer};
 
 pub const NOW: Instant = Instant::EPOCH;
 
@@ -39,10 +39,7 @@ pub fn feed<M: Machine>(machine: &mut M, bytes: &[u8]) {
 
 /// A registry's session that speaks to a raw client; open.
 pub fn server(dialect: Dialect, limits: Limits) -> (Session<Server>, Peer) {
-    let hello: &[u8] = match dialect {
-        Dialect::Prefixed => &[0x33; 44],
-        Dialect::Chained => &[0x33; 60],
-    };
+    let hello = peer::hello(dialect);
     let config = ServerConfig { hello_len: hello.len(), version: Version::REFERENCE, limits };
     let mut server = Session::<Server>::new(NOW, config, Seeded::new(5));
     let reply = open_hello(&mut server, hello, &NoRsa);

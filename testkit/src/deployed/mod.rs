@@ -15,6 +15,6 @@ pub use cause::Cause;
 pub use connection::{Connection, Outcome, READ};
 pub use member::Member;
 pub use server::{DeployedServer, Fault, Scripted, Ways};
-pub use visit::{Told, Visit, hello};
+pub use visit::{Told, Visit};
 
 use crate::Seeded;

@@ -1,9 +1,7 @@
 //! A client of a deployed server that says whatever a test makes up.
 
-use xlreg::session::Dialect;
-
 use super::{Cause, Connection, DeployedServer, Outcome};
-use crate::peer::{Msg, Peer};
+use crate::peer::{Msg, Peer, hello};
 
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,14 +16,6 @@ pub enum Told {
 pub struct Visit {
     connection: Connection,
     pub peer: Peer,
-}
-
-/// The plaintext of a Hello; also its ciphertext, for a server whose key does nothing.
-pub fn hello(dialect: Dialect) -> &'static [u8] {
-    match dialect {
-        Dialect::Prefixed => &[0x33; 44],
-        Dialect::Chained => &[0x33; 60],
-    }
 }
 
 impl Visit {

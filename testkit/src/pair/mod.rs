@@ -12,8 +12,6 @@ use std::fmt::Debug;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use aes::Aes256;
-use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::Pkcs7};
 use rand_core::Rng;
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{Create, Refusal, Reply, Request};
@@ -26,6 +24,8 @@ use xlreg::session::{
 pub use test_registry::*;
 
 use crate::Seeded;
+use crate::peer::cbc::encrypt;
+use crate::peer::pad;
 
 pub const DIALECTS: [Dialect; 2] = [Dialect::Prefixed, Dialect::Chained];
 
@@ -469,8 +469,7 @@ impl Pair {
                 }
             }
         }
-        let cipher = cbc::Encryptor::<Aes256>::new(&key.into(), &iv.into());
-        wire.extend(cipher.encrypt_padded_vec::<Pkcs7>(message));
+        wire.extend(encrypt(&key, &iv, &pad(message)));
         assert_eq!(self.wire.server.receive(self.wire.now, &wire), wire.len());
         self.up.extend(wire);
     }

@@ -1,24 +1,13 @@
 //! The records of one connection, made of nothing but AES and blocks.
 
-use cbc::cipher::block_padding::{NoPadding, Pkcs7};
-use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use rand_core::Rng;
 use xlreg::identity::Version;
 use xlreg::session::Dialect;
 
+use super::cbc::{decrypt, encrypt};
 use crate::Seeded;
 
-fn encrypt(key: &[u8], iv: &[u8], blocks: &[u8]) -> Vec<u8> {
-    let cipher = cbc::Encryptor::<aes::Aes256>::new_from_slices(key, iv).unwrap();
-    cipher.encrypt_padded_vec::<NoPadding>(blocks)
-}
-
-/// Decrypts and takes the padding off; panics where there is none.
-fn decrypt(key: &[u8], iv: &[u8], sealed: &[u8]) -> Vec<u8> {
-    let cipher = cbc::Decryptor::<aes::Aes256>::new_from_slices(key, iv).unwrap();
-    cipher.decrypt_padded_vec::<Pkcs7>(sealed).unwrap()
-}
-
+/// A message with the padding it should have.
 pub fn pad(message: &[u8]) -> Vec<u8> {
     let n = 16 - message.len() % 16;
     [message, &vec![n as u8; n]].concat()
@@ -32,8 +21,17 @@ pub fn unpad(blocks: &[u8]) -> Option<&[u8]> {
         .then(|| &blocks[..at])
 }
 
-fn block(bytes: &[u8]) -> [u8; 16] {
-    bytes.try_into().unwrap()
+/// The plaintext of a Hello; also its ciphertext, for a registry whose key does nothing.
+pub fn hello(dialect: Dialect) -> &'static [u8] {
+    match dialect {
+        Dialect::Prefixed => &[0x33; 44],
+        Dialect::Chained => &[0x33; 60],
+    }
+}
+
+/// The first bytes.
+fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    *bytes.first_chunk().expect("as many bytes")
 }
 
 /// What a registry draws for a session.
@@ -53,28 +51,29 @@ impl Default for Secrets {
 /// The records of one connection, seen from the raw side.
 pub struct Peer {
     dialect: Dialect,
-    pub key2: Vec<u8>,
+    pub key2: [u8; 32],
     sending: [u8; 16],
     receiving: [u8; 16],
     ivs: Seeded,
 }
 
 impl Peer {
-    fn new(dialect: Dialect, key2: &[u8], iv2: [u8; 16]) -> Self {
-        Self { dialect, key2: key2.into(), sending: iv2, receiving: iv2, ivs: Seeded::new(77) }
+    fn new(dialect: Dialect, key2: [u8; 32], iv2: [u8; 16]) -> Self {
+        Self { dialect, key2, sending: iv2, receiving: iv2, ivs: Seeded::new(77) }
     }
 
     /// A raw client that sent `hello` (the plaintext) and got `reply` (the wire).
     pub fn of_reply(dialect: Dialect, hello: &[u8], reply: &[u8]) -> Self {
         match dialect {
             Dialect::Prefixed => {
-                let plain = decrypt(&hello[..32], &reply[..16], &reply[16..]);
-                Self::new(dialect, &plain[..32], [0; 16])
+                let (iv, sealed) = reply.split_first_chunk().expect("an IV");
+                let plain = opened(&first(hello), iv, sealed);
+                Self::new(dialect, first(&plain), [0; 16])
             }
             Dialect::Chained => {
-                let plain = decrypt(&hello[16..48], &hello[..16], reply);
+                let plain = opened(&first(&hello[16..]), &first(hello), reply);
                 assert_eq!(plain[56..64], hello[48..56], "salt1 is echoed");
-                Self::new(dialect, &plain[16..48], block(&plain[..16]))
+                Self::new(dialect, first(&plain[16..]), first(&plain))
             }
         }
     }
@@ -96,30 +95,34 @@ impl Peer {
         let reply = match dialect {
             Dialect::Prefixed => {
                 let plain = [&key2[..], &salt2, &version].concat();
-                [&iv2[..], &encrypt(&hello[..32], &iv2, &pad(&plain))].concat()
+                [&iv2[..], &encrypt(&first(hello), &iv2, &pad(&plain))].concat()
             }
             Dialect::Chained => {
                 let plain = [&iv2[..], &key2, &salt2, &hello[48..56], &version].concat();
-                encrypt(&hello[16..48], &hello[..16], &pad(&plain))
+                encrypt(&first(&hello[16..]), &first(hello), &pad(&plain))
             }
         };
-        (Self::new(dialect, &key2, iv2), reply)
+        (Self::new(dialect, key2, iv2), reply)
     }
 
-    /// A record of whole blocks as they are, padded or not.
-    pub fn seal_blocks(&mut self, blocks: &[u8]) -> Vec<u8> {
+    /// A record of these blocks as they are, padded or not. The last is filled up with zeros: no
+    /// padding, no end.
+    pub fn seal_blocks(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut blocks = bytes.to_vec();
+        blocks.resize(bytes.len().next_multiple_of(16), 0);
         if self.dialect == Dialect::Prefixed {
             self.ivs.fill_bytes(&mut self.sending);
         }
-        let sealed = encrypt(&self.key2, &self.sending, blocks);
+        let sealed = encrypt(&self.key2, &self.sending, &blocks);
         let record = match self.dialect {
             Dialect::Prefixed => [&self.sending[..], &sealed].concat(),
             Dialect::Chained => sealed,
         };
-        self.sending = block(&record[record.len() - 16..]);
+        self.sending = *record.last_chunk().unwrap_or(&self.sending);
         record
     }
 
+    /// A record of this message, padded as it should be.
     pub fn seal(&mut self, message: &[u8]) -> Vec<u8> {
         self.seal_blocks(&pad(message))
     }
@@ -132,12 +135,17 @@ impl Peer {
     /// Whole blocks, one at least, as they decrypt, with the padding if there is any.
     pub fn open_blocks(&mut self, record: &[u8]) -> Vec<u8> {
         let (iv, sealed) = match self.dialect {
-            Dialect::Prefixed => record.split_at(16),
-            Dialect::Chained => (&self.receiving[..], record),
+            Dialect::Prefixed => record.split_first_chunk().expect("an IV"),
+            Dialect::Chained => (&self.receiving, record),
         };
-        let cipher = cbc::Decryptor::<aes::Aes256>::new_from_slices(&self.key2, iv).unwrap();
-        let blocks = cipher.decrypt_padded_vec::<NoPadding>(sealed).unwrap();
-        self.receiving = block(&record[record.len() - 16..]);
+        assert!(!sealed.is_empty() && sealed.len().is_multiple_of(16), "whole blocks");
+        let blocks = decrypt(&self.key2, iv, sealed);
+        self.receiving = *record.last_chunk().expect("a block");
         blocks
     }
+}
+
+/// Decrypts and takes the padding off; panics where there is none.
+fn opened(key: &[u8; 32], iv: &[u8; 16], sealed: &[u8]) -> Vec<u8> {
+    unpad(&decrypt(key, iv, sealed)).expect("a padded message").into()
 }

@@ -3,10 +3,14 @@
 #[cfg(feature = "std")]
 mod script;
 mod seeded;
+#[cfg(feature = "std")]
+mod sequential;
 
 #[cfg(feature = "std")]
 pub use script::Script;
 pub use seeded::Seeded;
+#[cfg(feature = "std")]
+pub use sequential::SequentialRng;
 
 /// A number in the environment.
 #[cfg(feature = "std")]

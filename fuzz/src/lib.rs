@@ -1,0 +1,61 @@
+//! What the fuzzers run: one body for each target of `fuzz/targets`.
+//!
+//! A body takes any bytes and panics where a promise is broken. `fuzz/targets` has the stubs that
+//! libFuzzer calls; the tests of this package run every seed and every finding through its body, so
+//! that neither can rot.
+
+mod arbitrary;
+mod checks;
+mod chunking;
+mod client_session;
+mod codec;
+mod hello;
+mod hello_rsa;
+mod input;
+mod key_pairs;
+mod keys;
+mod pair;
+mod record_end;
+mod regcred;
+mod registry;
+mod server_session;
+mod token;
+mod token_rsa;
+mod watch;
+
+pub use chunking::chunking;
+pub use client_session::client_session;
+pub use codec::codec;
+pub use hello::hello;
+pub use hello_rsa::hello_rsa;
+pub use key_pairs::key_pairs;
+pub use keys::keys;
+pub use pair::pair;
+pub use record_end::record_end;
+pub use regcred::regcred;
+pub use registry::registry;
+pub use server_session::server_session;
+pub use token::token;
+pub use token_rsa::token_rsa;
+
+/// A body.
+pub type Body = fn(&[u8]);
+
+/// Every target by name: as the stub in `fuzz/targets` and the folder in `fuzz/seeds` are
+/// called.
+pub const TARGETS: &[(&str, Body)] = &[
+    ("chunking", chunking),
+    ("client_session", client_session),
+    ("codec", codec),
+    ("hello", hello),
+    ("hello_rsa", hello_rsa),
+    ("key_pairs", key_pairs),
+    ("keys", keys),
+    ("pair", pair),
+    ("record_end", record_end),
+    ("regcred", regcred),
+    ("registry", registry),
+    ("server_session", server_session),
+    ("token", token),
+    ("token_rsa", token_rsa),
+];
