@@ -8,7 +8,7 @@ use xlreg::message::{
 };
 use xlreg::session::{ClientEvent, Dialect, Server, ServerEvent, Session};
 use xlreg_testkit::pair::{self, cluster, command};
-use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, drain, feed, members, registered, served};
+use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, Scenario, drain, feed, members, served};
 
 #[path = "memory/counting.rs"]
 mod counting;
@@ -65,7 +65,7 @@ fn a_registry_allocates_twice_a_message_at_most() {
             (by_id(Op::GetCluster).varint(20, 7), Reply::Members(list())),
             (Msg::op(Op::GetCluster), Reply::Members(list())),
         ] {
-            let (mut server, mut peer) = registered(dialect);
+            let (mut server, mut peer) = Scenario::server(dialect).registered();
             for round in 0..WARM_UP + 3 {
                 let record = peer.seal(&request.encode());
                 let (decoded, encoded) = exchange(&mut server, &record, &reply);
@@ -91,7 +91,7 @@ fn a_client_allocates_twice_a_message_at_most() {
             (Op::Join, info(Op::JoinReply)),
             (Op::GetCluster, members(0, &[])),
         ] {
-            let (mut client, mut peer) = scenario::asking(dialect, ask);
+            let (mut client, mut peer) = Scenario::client(dialect).asking(ask);
             for round in 0..WARM_UP + 3 {
                 let record = peer.seal(&reply.encode());
                 let (decoded, event) = count(|| {
@@ -119,8 +119,7 @@ fn a_client_allocates_twice_a_message_at_most() {
 /// list, and what shares all of it. It may not become more.
 #[test]
 fn a_token_allocates_a_known_number_of_times() {
-    let (mut server, mut peer) =
-        scenario::server(Dialect::Prefixed, xlreg::session::Limits::server());
+    let (mut server, mut peer) = Scenario::server(Dialect::Prefixed).open();
     let record = peer.seal(&scenario::member().encode());
     let (decoded, _) = count(|| {
         feed(&mut server, &record);
@@ -129,7 +128,7 @@ fn a_token_allocates_a_known_number_of_times() {
     println!("a Member: {decoded}");
     assert!(decoded <= 12, "{decoded}");
 
-    let (mut client, mut peer) = scenario::asking(Dialect::Prefixed, Op::GetCluster);
+    let (mut client, mut peer) = Scenario::client(Dialect::Prefixed).asking(Op::GetCluster);
     let tokens: Vec<_> = (1..=64).map(served).collect();
     let record = peer.seal(&members(u64::MAX, &tokens).encode());
     let (decoded, _) = count(|| {

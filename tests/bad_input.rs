@@ -8,9 +8,8 @@ use xlreg::message::{
 };
 use xlreg::session::{ClientEvent, EofAt, Error, Limits, State};
 use xlreg_testkit::scenario::{
-    self, DIALECTS, Msg, NOW, Value, asking, bad, client_refuses, conversation, create, drain,
-    feed, is_over, member, member_ok, members, next_request, registered, registry, served,
-    server_refuses, token,
+    DIALECTS, Msg, NOW, Scenario, Value, bad, client_refuses, conversation, create, drain, feed,
+    is_over, member, member_ok, members, next_request, registry, served, server_refuses, token,
 };
 
 fn cluster_reply(op: Op) -> Msg {
@@ -30,10 +29,10 @@ fn id_error(field: Field, bytes: usize) -> Error {
 #[test]
 fn five_bytes_or_a_broken_block_and_the_end_are_an_end_inside_a_record() {
     for dialect in DIALECTS {
-        let (_, mut peer) = scenario::server(dialect, Limits::server());
+        let (_, mut peer) = Scenario::server(dialect).open();
         let record = peer.seal(&member().encode());
         for piece in [&[1, 2, 3, 4, 5][..], &record[..record.len() - 7], &record[..37]] {
-            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+            let (mut server, mut peer) = Scenario::server(dialect).open();
             feed(&mut server, piece);
             assert!(server.poll_event().unwrap().is_none());
             assert!(server.output().is_empty());
@@ -46,7 +45,7 @@ fn five_bytes_or_a_broken_block_and_the_end_are_an_end_inside_a_record() {
 #[test]
 fn a_record_in_two_segments_works() {
     for dialect in DIALECTS {
-        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+        let (mut server, mut peer) = Scenario::server(dialect).open();
         let record = peer.seal(&member().encode());
         let (head, tail) = record.split_at(record.len() / 2);
         feed(&mut server, head);
@@ -112,7 +111,7 @@ fn an_id_of_a_wrong_length_is_refused() {
 fn whatever_follows_a_bye_is_ignored() {
     for dialect in DIALECTS {
         for behind in [create().encode(), vec![], vec![0x0b; 31], Msg::op(Op::Bye).encode()] {
-            let (mut server, mut peer) = registered(dialect);
+            let (mut server, mut peer) = Scenario::server(dialect).registered();
             let (bye, behind) = (peer.seal(&Msg::op(Op::Bye).encode()), peer.seal(&behind));
             feed(&mut server, &[&bye[..], &behind].concat());
             let (id, request) = next_request(&mut server);
@@ -137,11 +136,11 @@ fn a_request_at_the_wrong_time_is_refused() {
         for (early, op) in
             [(create(), Op::Create), (join.clone(), Op::Join), (get.clone(), Op::GetCluster)]
         {
-            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+            let (mut server, mut peer) = Scenario::server(dialect).open();
             feed(&mut server, &peer.seal(&early.encode()));
             is_over(&mut server, &mut peer, &Error::WrongState(op), Some(Refusal::WrongState));
         }
-        let (mut server, mut peer) = registered(dialect);
+        let (mut server, mut peer) = Scenario::server(dialect).registered();
         feed(&mut server, &peer.seal(&member().encode()));
         is_over(&mut server, &mut peer, &Error::WrongState(Op::Member), Some(Refusal::WrongState));
     }
@@ -216,9 +215,9 @@ fn a_required_field_that_is_missing_is_named_and_refused() {
         {
             let fresh = message.get(1) == &Value::Varint(3);
             let (mut server, mut peer) = if fresh {
-                scenario::server(dialect, Limits::server())
+                Scenario::server(dialect).open()
             } else {
-                registered(dialect)
+                Scenario::server(dialect).registered()
             };
             feed(&mut server, &peer.seal(&message.encode()));
             next_request(&mut server);
@@ -277,7 +276,7 @@ fn a_reply_of_another_kind_or_unasked_is_unexpected() {
     client_refuses(Op::Create, &join, &unexpected(Some(Op::CreateReply), Op::JoinReply));
     client_refuses(Op::GetCluster, &join, &unexpected(Some(Op::ClusterMembers), Op::JoinReply));
     for dialect in DIALECTS {
-        let (mut client, mut peer) = scenario::client(dialect, Limits::client());
+        let (mut client, mut peer) = Scenario::client(dialect).open();
         feed(&mut client, &peer.seal(&member_ok().encode()));
         assert_eq!(client.poll_event(), Err(unexpected(None, Op::MemberOk)));
         assert_eq!((client.output(), client.is_finished()), (&[][..], true));
@@ -294,7 +293,7 @@ fn an_error_is_heard_whenever_it_comes_and_whatever_it_says() {
             (Msg::op(Op::Error).bytes(23, &long), &long),
         ] {
             for asked in [true, false] {
-                let (mut client, mut peer) = scenario::client(dialect, Limits::client());
+                let (mut client, mut peer) = Scenario::client(dialect).open();
                 let request = asked.then(|| client.register(NOW, token()).unwrap());
                 drain(&mut client);
                 feed(&mut client, &peer.seal(&message.encode()));
@@ -324,7 +323,7 @@ fn a_list_of_members_must_hold_together() {
     }
     for (which, tokens) in [(0, vec![]), (1 << 63 | 1, vec![served(1), served(2)])] {
         for dialect in DIALECTS {
-            let (mut client, mut peer) = asking(dialect, Op::GetCluster);
+            let (mut client, mut peer) = Scenario::client(dialect).asking(Op::GetCluster);
             feed(&mut client, &peer.seal(&members(which, &tokens).encode()));
             let Ok(Some(ClientEvent::Reply { reply: Reply::Members(list), .. })) =
                 client.poll_event()
@@ -358,7 +357,7 @@ fn the_registrys_own_credential_goes_over_the_wire_whole() {
         assert_eq!(token.get(4), &Value::Bytes(credential.comms_key.spki_der().into()));
         assert_eq!(token.get(5), &Value::Bytes(credential.sig_key.spki_der().into()));
         assert_eq!(token.get(6), &Value::Bytes(credential.end_points[0].as_str().into()));
-        let (mut client, mut peer) = asking(dialect, Op::RegCredRequest);
+        let (mut client, mut peer) = Scenario::client(dialect).asking(Op::RegCredRequest);
         feed(&mut client, &peer.seal(&told[0].encode()));
         let Ok(Some(ClientEvent::Reply { reply, .. })) = client.poll_event() else { panic!() };
         assert_eq!(reply, Reply::RegCred(credential));
@@ -421,7 +420,7 @@ fn unknown_fields_are_skipped() {
         msg.field(19, Value::Fixed32(3)).varint(0x1fff_ffff, u64::MAX).bytes(500, [0xff; 30])
     };
     for dialect in DIALECTS {
-        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+        let (mut server, mut peer) = Scenario::server(dialect).open();
         let token_noise =
             |token: Msg| token.varint(8, 1).bytes(9, [0xff]).field(15, Value::Fixed32(1));
         let message = noise(member().with_token(11, token_noise)).bytes(2, [0; 16]);
@@ -436,7 +435,7 @@ fn unknown_fields_are_skipped() {
 fn a_record_under_another_key_is_met_with_silence() {
     for dialect in DIALECTS {
         for fill in 0..=255 {
-            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+            let (mut server, mut peer) = Scenario::server(dialect).open();
             // Enough of it that a length the noise happens to declare does not just wait.
             feed(&mut server, &vec![fill; Limits::server().record + 32]);
             let error = server.poll_event().expect_err("noise is no request");

@@ -5,8 +5,8 @@ use xlreg::identity::{EndPointError, NameError};
 use xlreg::message::{Field, MessageError, Op, Refusal, Request};
 use xlreg::session::{ClientEvent, Dialect, Error, Limits};
 use xlreg_testkit::scenario::{
-    self, DIALECTS, Msg, NOW, asking, bad, client_refuses, create, feed, is_over, member, members,
-    next_request, registered, served, server_refuses,
+    self, DIALECTS, Msg, NOW, Scenario, bad, client_refuses, create, feed, is_over, member,
+    members, next_request, served, server_refuses,
 };
 
 fn name_error(field: Field, source: NameError) -> Error {
@@ -44,7 +44,7 @@ fn a_name_must_be_within_its_limits_and_rules() {
         let reply = members(1, &[served(1).set(1, text)]).encode();
         client_refuses(Op::GetCluster, &reply, &name_error(Field::TokenName, source));
     }
-    let (mut server, mut peer) = registered(Dialect::Prefixed);
+    let (mut server, mut peer) = Scenario::server(Dialect::Prefixed).registered();
     feed(&mut server, &peer.seal(&name(14, Op::Create, &long[1..])));
     let Request::Create(create) = next_request(&mut server).1 else { panic!("no Create") };
     assert_eq!(create.name.as_str(), &long[1..]);
@@ -71,7 +71,7 @@ fn ends_must_be_within_their_limits_and_rules() {
     server_refuses(&with_ends(&["h:65536"]), &end(0, EndPointError::Port), told);
     server_refuses(&with_ends(&["h:1", "h:2", "-:3"]), &end(2, EndPointError::Host), told);
     for dialect in DIALECTS {
-        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+        let (mut server, mut peer) = Scenario::server(dialect).open();
         feed(&mut server, &peer.seal(&with_ends(&["h:0"; 8])));
         let Request::Member(token) = next_request(&mut server).1 else { panic!("no Member") };
         assert_eq!(token.end_points.len(), 8);
@@ -85,7 +85,7 @@ fn more_tokens_than_a_cluster_can_have_are_refused() {
     // Counted before anything is looked at: these are no tokens at all.
     client_refuses(Op::GetCluster, &members(0, &vec![Msg::new(); 100_000]).encode(), &error);
     let tokens: Vec<Msg> = (1..=64).map(served).collect();
-    let (mut client, mut peer) = asking(Dialect::Chained, Op::GetCluster);
+    let (mut client, mut peer) = Scenario::client(Dialect::Chained).asking(Op::GetCluster);
     feed(&mut client, &peer.seal(&members(u64::MAX, &tokens).encode()));
     assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
 }
@@ -111,13 +111,13 @@ fn a_length_over_the_limit_is_refused_as_soon_as_it_is_read() {
             for (over, refused) in
                 [(0, false), (1, true), (1 << 30, true), (u64::MAX - limits.1, true)]
             {
-                let (mut server, mut peer) = registered(dialect);
+                let (mut server, mut peer) = Scenario::server(dialect).registered();
                 feed(&mut server, &peer.seal_blocks(&declares(number, limits.0 + over)));
                 match refused {
                     true => is_over(&mut server, &mut peer, &Error::BadRecord, None),
                     false => assert!(server.poll_event().unwrap().is_none()),
                 }
-                let (mut client, mut peer) = asking(dialect, Op::Member);
+                let (mut client, mut peer) = Scenario::client(dialect).asking(Op::Member);
                 feed(&mut client, &peer.seal_blocks(&declares(number, limits.1 + over)));
                 let expected = if refused { Err(Error::BadRecord) } else { Ok(None) };
                 assert_eq!(client.poll_event(), expected, "field {number}, {over} over");
@@ -135,7 +135,7 @@ fn a_message_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
         for (len, fits) in [(limit - 6, true), (limit - 5, false)] {
             let message = Msg::op(Op::RegCredRequest).bytes(300, vec![1; len]).encode();
             assert_eq!(message.len() <= limit, fits);
-            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+            let (mut server, mut peer) = Scenario::server(dialect).open();
             let record = peer.seal(&message);
             server.receive(NOW, &record);
             match fits {
@@ -145,7 +145,7 @@ fn a_message_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
             // Many small fields come to the same as a large one.
             let mut small = Msg::op(Op::RegCredRequest).encode();
             small.extend([7 << 3, 0].repeat((limit - 2) / 2 + usize::from(!fits)));
-            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+            let (mut server, mut peer) = Scenario::server(dialect).open();
             server.receive(NOW, &peer.seal(&small));
             match fits {
                 true => assert_eq!(next_request(&mut server).1, Request::RegCred),

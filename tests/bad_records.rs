@@ -14,7 +14,9 @@ use xlreg::session::{
     ServerConfig, Session, State,
 };
 use xlreg_testkit::captures::{self, Capture, Captured, Step};
-use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, NoRsa, Peer, drain, feed, next_request};
+use xlreg_testkit::scenario::{
+    self, DIALECTS, Msg, NOW, NoRsa, Peer, Scenario, drain, feed, next_request,
+};
 use xlreg_testkit::{KEYS, Script, Seeded};
 
 /// What a flip turns a byte into: each bit and many mixes get their turn.
@@ -320,7 +322,7 @@ fn a_record_cut_anywhere_is_an_end_inside_it_or_before_it() {
 #[test]
 fn an_end_with_nothing_due_is_an_end_without_a_bye() {
     for dialect in DIALECTS {
-        check_eof(scenario::client(dialect, Limits::client()).0, &[], EofAt::Idle);
-        check_eof(scenario::server(dialect, Limits::server()).0, &[], EofAt::Idle);
+        check_eof(Scenario::client(dialect).open().0, &[], EofAt::Idle);
+        check_eof(Scenario::server(dialect).open().0, &[], EofAt::Idle);
     }
 }

@@ -15,8 +15,8 @@ use xlreg::registry::{CheckedRequest, RegistryLimits};
 use xlreg::session::{ClientEvent, Error, Limits};
 use xlreg_testkit::pair;
 use xlreg_testkit::scenario::{
-    self, DIALECTS, Msg, NOW, asking, bad, create, feed, is_over, member, member_ok, members,
-    next_request, registered, token,
+    self, DIALECTS, Msg, NOW, Scenario, bad, create, feed, is_over, member, member_ok, members,
+    next_request, token,
 };
 
 const TABLE: &str = include_str!("../docs/bounds.md");
@@ -162,14 +162,14 @@ fn is_test(text: &str, name: &str) -> bool {
 fn input_beyond_the_room_is_not_taken() {
     for dialect in DIALECTS {
         let (server, client) = (Limits::server(), Limits::client());
-        let (mut machine, mut peer) = registered(dialect);
+        let (mut machine, mut peer) = Scenario::server(dialect).registered();
         assert_eq!(machine.recv_room(), server.record + 64);
         let flood: Vec<u8> = (0..4000).flat_map(|_| peer.seal(&create().encode())).collect();
         assert!(flood.len() > 2 * server.record);
         assert_eq!(machine.receive(NOW, &flood), server.record + 64);
         assert_eq!((machine.recv_room(), machine.receive(NOW, &flood)), (0, 0));
 
-        let (mut machine, mut peer) = asking(dialect, Op::Member);
+        let (mut machine, mut peer) = Scenario::client(dialect).asking(Op::Member);
         assert_eq!(machine.recv_room(), client.record + 64);
         let flood: Vec<u8> = (0..40_000).flat_map(|_| peer.seal(&member_ok().encode())).collect();
         assert_eq!(machine.receive(NOW, &flood), client.record + 64);
@@ -184,7 +184,7 @@ fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
     let whole = reply.len();
     for (dialect, limit) in DIALECTS.into_iter().flat_map(|d| [(d, whole), (d, whole - 1)]) {
         let limits = Limits { record: limit, ..Limits::client() };
-        let (mut client, mut peer) = scenario::client(dialect, limits);
+        let (mut client, mut peer) = Scenario::client(dialect).limits(limits).open();
         client.register(NOW, token()).unwrap();
         client.receive(NOW, &peer.seal(&reply));
         match client.poll_event() {
@@ -201,7 +201,7 @@ fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
         for (len, fits) in [(filler, true), (filler + 1, false)] {
             let reply = member_ok().bytes(300, vec![1; len]).encode();
             assert_eq!(reply.len() <= limit, fits);
-            let (mut client, mut peer) = asking(dialect, Op::Member);
+            let (mut client, mut peer) = Scenario::client(dialect).asking(Op::Member);
             let record = peer.seal(&reply);
             feed(&mut client, &record[..80]);
             let told = client.poll_event();
@@ -228,7 +228,7 @@ fn a_registry_counts_tokens_and_ends_before_it_looks_at_them() {
                 8,
             ),
         ] {
-            let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+            let (mut server, mut peer) = Scenario::server(dialect).open();
             feed(&mut server, &peer.seal(&message.encode()));
             let error = MessageError::TooMany { field, limit };
             is_over(&mut server, &mut peer, &bad(error.clone()), Some(error.refusal()));
@@ -255,8 +255,11 @@ fn limits_below_the_defaults_are_kept_to() {
         (short(member()).with_token(11, |token| token.set(1, "alice")), name(Field::TokenName)),
     ];
     for dialect in DIALECTS {
-        let open =
-            || scenario::server(dialect, Limits { message: message.clone(), ..Limits::server() });
+        let open = || {
+            Scenario::server(dialect)
+                .limits(Limits { message: message.clone(), ..Limits::server() })
+                .open()
+        };
         for (request, error) in &requests {
             let (mut server, mut peer) = open();
             feed(&mut server, &peer.seal(&request.encode()));
@@ -264,7 +267,7 @@ fn limits_below_the_defaults_are_kept_to() {
         }
         let client = |reply: Msg| {
             let limits = Limits { message: message.clone(), ..Limits::client() };
-            let (mut client, mut peer) = scenario::client(dialect, limits);
+            let (mut client, mut peer) = Scenario::client(dialect).limits(limits).open();
             client.register(NOW, token()).unwrap();
             feed(&mut client, &peer.seal(&reply.encode()));
             client.poll_event()
@@ -282,7 +285,7 @@ fn limits_below_the_defaults_are_kept_to() {
 #[test]
 fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
     for len in [0, 1, 255, 257, 1024, 15_000] {
-        let (mut server, mut peer) = scenario::server(DIALECTS[0], Limits::server());
+        let (mut server, mut peer) = Scenario::server(DIALECTS[0]).open();
         let request = member().with_token(11, |token| token.set(7, vec![1; len]));
         feed(&mut server, &peer.seal(&request.encode()));
         let request = next_request(&mut server).1;
@@ -300,7 +303,7 @@ fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
 #[test]
 fn a_session_costs_one_signature_and_no_more() {
     for dialect in DIALECTS {
-        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+        let (mut server, mut peer) = Scenario::server(dialect).open();
         feed(&mut server, &peer.seal(&member().encode()));
         let (id, _) = next_request(&mut server);
         // A second one, and a third, before the first is answered: refused without a look at the

@@ -14,7 +14,7 @@ use xlreg::session::{
 };
 use xlreg_testkit::captures::{self, Capture, Captured};
 use xlreg_testkit::pair::command;
-use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, Value, drain, feed, pad};
+use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, Scenario, Value, drain, feed, pad};
 use xlreg_testkit::{Script, Seeded};
 
 /// How many bytes the next piece of input has.
@@ -252,7 +252,7 @@ fn request(server: &mut Session<Server>) -> Option<Request> {
 #[test]
 fn two_records_in_one_piece_are_two_events_and_half_a_record_is_none() {
     for dialect in DIALECTS {
-        let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+        let (mut server, mut peer) = Scenario::server(dialect).open();
         let first = peer.seal(&Msg::op(Op::RegCredRequest).encode());
         let second = peer.seal(&Msg::op(Op::Bye).bytes(3, [3; 40]).encode());
         let (head, tail) = second.split_at(second.len() / 2);
@@ -262,7 +262,7 @@ fn two_records_in_one_piece_are_two_events_and_half_a_record_is_none() {
         feed(&mut server, tail);
         assert_eq!(request(&mut server), Some(Request::Bye));
         assert_eq!(request(&mut server), None);
-        let (mut server, _) = scenario::server(dialect, Limits::server());
+        let (mut server, _) = Scenario::server(dialect).open();
         feed(&mut server, &[first, second].concat());
         assert_eq!(request(&mut server), Some(Request::RegCred));
         assert_eq!(request(&mut server), Some(Request::Bye));
@@ -289,7 +289,7 @@ fn padding_inside_a_field_is_no_padding() {
 /// Sends a RegCredRequest byte by byte, the first bytes of a Bye right behind its last byte, and
 /// then the rest.
 fn exactly_one_request(dialect: Dialect, msg: &Msg) {
-    let (mut server, mut peer) = scenario::server(dialect, Limits::server());
+    let (mut server, mut peer) = Scenario::server(dialect).open();
     let record = peer.seal(&msg.encode());
     let next = peer.seal(&Msg::op(Op::Bye).encode());
     let (last, before) = record.split_last().unwrap();
@@ -310,7 +310,7 @@ fn exactly_one_request(dialect: Dialect, msg: &Msg) {
 /// Like [`exactly_one_request`] for a client that waits for a JoinReply (`Op` 8 is written `08 08`)
 /// and an Ack. It takes a `proper` one and refuses any other, but not before the record ends.
 fn exactly_one_reply(dialect: Dialect, msg: &Msg, proper: bool) -> Result<(), Error> {
-    let (mut client, mut peer) = scenario::client(dialect, roomy(Limits::client()));
+    let (mut client, mut peer) = Scenario::client(dialect).limits(roomy(Limits::client())).open();
     client.register(NOW, scenario::token()).unwrap();
     client.join(NOW, ClusterRef::CURRENT).unwrap();
     client.bye(NOW).unwrap();
@@ -450,7 +450,7 @@ proptest! {
         count in 1usize..6,
         chained in 0usize..2,
     ) {
-        let (mut server, mut peer) = scenario::server(DIALECTS[chained], Limits::server());
+        let (mut server, mut peer) = Scenario::server(DIALECTS[chained]).open();
         let message = |n| Msg::op(Op::RegCredRequest).bytes(3, vec![8; n * 15]).encode();
         let records = (0..count).flat_map(|n| peer.seal_blocks(&pad(&message(n))));
         let input: Vec<u8> = records.collect();

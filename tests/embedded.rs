@@ -84,7 +84,7 @@ struct Line(Rc<RefCell<Far>>);
 struct Far {
     server: Session<Server>,
     state: ClientState,
-    desk: TestRegistry,
+    registry: TestRegistry,
     looks: u32,
     /// Bytes that a call moves at most.
     chunk: usize,
@@ -100,7 +100,7 @@ impl Line {
         Self(Rc::new(RefCell::new(Far {
             server: Session::<Server>::new(Instant::EPOCH, config, Seeded::new(5)),
             state: ClientState::new(),
-            desk: TestRegistry::new(dialect, Default::default()),
+            registry: TestRegistry::new(dialect, Default::default()),
             looks: 0,
             chunk,
             manner,
@@ -124,11 +124,11 @@ impl Far {
                     if matches!(request, Request::GetCluster(_)) {
                         self.looks += 1;
                         if self.looks == 3 {
-                            self.desk
+                            self.registry
                                 .enroll_member(token("bob", 1, &["h:2"]), &cluster("duo", 2, 1));
                         }
                     }
-                    let reply = self.desk.answer(&mut self.state, request);
+                    let reply = self.registry.answer(&mut self.state, request);
                     self.server.reply(Instant::EPOCH, id, &reply).unwrap();
                     self.broken |= matches!(self.manner, Manner::Breaks(at, _) if at == op);
                 }

@@ -20,7 +20,7 @@ use xlreg_testkit::pair::{DIALECTS, Setup, Wire, after, at, info, served, token}
 #[test]
 fn an_enrollment_goes_its_way_and_asks_only_for_who_is_missing() {
     for dialect in DIALECTS {
-        let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), alice_s_plan());
+        let (mut wire, mut registry) = alice_alone(&Setup::new(dialect), alice_s_plan());
         let cluster = joined(&wire).cluster.id;
         let requests = asked(&mut wire);
         let ops: Vec<_> = requests.iter().map(Request::op).collect();
@@ -29,20 +29,20 @@ fn an_enrollment_goes_its_way_and_asks_only_for_who_is_missing() {
         let Request::GetCluster(get) = &requests[3] else { panic!() };
         assert_eq!((&get.cluster, get.which), (&cluster.into(), Some(MemberSet::first(3))));
 
-        assert_eq!(tick(&mut wire, &mut desk), TimerKind::Poll);
+        assert_eq!(tick(&mut wire, &mut registry), TimerKind::Poll);
         assert_eq!(polls(&mut wire), [0b111], "Bob and Carol, and whether Alice is still Alice");
         assert_eq!(wire.client_saw, []);
 
-        let bob = enroll_member(&mut desk, "bob", 1);
-        tick(&mut wire, &mut desk);
+        let bob = enroll_member(&mut registry, "bob", 1);
+        tick(&mut wire, &mut registry);
         assert_eq!(polls(&mut wire), [0b111]);
         wire.expect([Ok(EnrollEvent::Member { index: at(1), token: bob.clone() })], []);
 
-        tick(&mut wire, &mut desk);
+        tick(&mut wire, &mut registry);
         assert_eq!(polls(&mut wire), [0b101]);
         assert!(!wire.client.is_finished());
-        let carol = enroll_member(&mut desk, "carol", 2);
-        tick(&mut wire, &mut desk);
+        let carol = enroll_member(&mut registry, "carol", 2);
+        tick(&mut wire, &mut registry);
         let [Request::GetCluster(missing), Request::GetCluster(all), Request::Bye] =
             &asked(&mut wire)[..]
         else {
@@ -64,20 +64,20 @@ fn an_enrollment_goes_its_way_and_asks_only_for_who_is_missing() {
 #[test]
 fn pauses_double_up_to_the_longest_and_start_anew_with_news() {
     for dialect in DIALECTS {
-        let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), alice_s_plan());
+        let (mut wire, mut registry) = alice_alone(&Setup::new(dialect), alice_s_plan());
         let mut pause = |wire: &mut Wire<Enroll>, millis| {
             let due = after(wire.now, Duration::from_millis(millis));
             assert_eq!(wire.client.poll_timeout(), Some((due, TimerKind::Poll)));
             let early = Instant::from_micros(due.as_micros() - 1);
             polls(wire);
             wire.advance(early);
-            wire.settle(&mut desk);
+            wire.settle(&mut registry);
             assert!(polls(wire).is_empty(), "not a microsecond before");
-            if millis == 500 && desk.registry.clusters().next().unwrap().members().len() == 1 {
-                enroll_member(&mut desk, "bob", 1);
+            if millis == 500 && registry.rules.clusters().next().unwrap().members().len() == 1 {
+                enroll_member(&mut registry, "bob", 1);
             }
             wire.advance(due);
-            wire.settle(&mut desk);
+            wire.settle(&mut registry);
             assert_eq!(polls(wire).len(), 1);
         };
         // Bob comes at the end of the first longest pause.
@@ -90,12 +90,12 @@ fn pauses_double_up_to_the_longest_and_start_anew_with_news() {
 #[test]
 fn a_late_look_at_the_clock_polls_once() {
     for dialect in DIALECTS {
-        let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), alice_s_plan());
+        let (mut wire, mut registry) = alice_alone(&Setup::new(dialect), alice_s_plan());
         polls(&mut wire);
         let late = after(wire.now, Duration::from_secs(50));
         for _ in 0..3 {
             wire.advance(late);
-            wire.settle(&mut desk);
+            wire.settle(&mut registry);
         }
         assert_eq!(polls(&mut wire), [0b111]);
         let due = after(late, Duration::from_millis(200));
@@ -108,11 +108,11 @@ fn time_that_runs_out_gives_up_and_keeps_what_is_known() {
     for dialect in DIALECTS {
         let give_up_after = Some(Duration::from_millis(1250));
         let plan = Plan { give_up_after, ..alice_s_plan() };
-        let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), plan);
-        enroll_member(&mut desk, "bob", 1);
+        let (mut wire, mut registry) = alice_alone(&Setup::new(dialect), plan);
+        enroll_member(&mut registry, "bob", 1);
         let mut kinds = Vec::new();
         while !wire.client.is_finished() {
-            kinds.push(tick(&mut wire, &mut desk));
+            kinds.push(tick(&mut wire, &mut registry));
         }
         // Polls at 100 (Bob), 200, 400, 800, and the next would be at 1300.
         assert_eq!(kinds, [[TimerKind::Poll; 4].as_slice(), &[TimerKind::GiveUp]].concat());
@@ -138,9 +138,9 @@ fn time_can_run_out_before_there_is_anything_to_know() {
             let setup = Setup::new(dialect);
             let mut wire = enroll(&setup, plan, 1);
             (wire.hold_up, wire.hold_down) = (hold_up, true);
-            let mut desk = setup.desk();
-            wire.settle(&mut desk);
-            assert_eq!(tick(&mut wire, &mut desk), TimerKind::GiveUp);
+            let mut registry = setup.registry();
+            wire.settle(&mut registry);
+            assert_eq!(tick(&mut wire, &mut registry), TimerKind::GiveUp);
             assert_eq!(wire.client_saw, [Err(EnrollError::GaveUp)]);
             assert_eq!(wire.client.roster(), None);
         }
@@ -151,10 +151,10 @@ fn time_can_run_out_before_there_is_anything_to_know() {
 fn a_registry_that_is_silent_is_given_up_by_the_session() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
-        let (mut wire, mut desk) = (enroll(&setup, alice_s_plan(), 1), setup.desk());
+        let (mut wire, mut registry) = (enroll(&setup, alice_s_plan(), 1), setup.registry());
         wire.answers = false;
-        wire.settle(&mut desk);
-        assert_eq!(tick(&mut wire, &mut desk), TimerKind::Idle);
+        wire.settle(&mut registry);
+        assert_eq!(tick(&mut wire, &mut registry), TimerKind::Idle);
         let error = EnrollError::Session(Error::Timeout(TimerKind::Idle));
         assert_eq!(wire.client_saw.last(), Some(&Err(error)));
     }
@@ -174,7 +174,7 @@ fn enrollment(setup: &Setup, plan: Plan, op: Op, answer: impl Fn(Reply) -> Reply
         true => answer(usual),
         false => usual,
     };
-    let mut odd = Odd(setup.desk(), other);
+    let mut odd = Odd(setup.registry(), other);
     for (name, n) in [("bob", 1), ("carol", 2)] {
         enroll_member(&mut odd.0, name, n);
     }
@@ -201,7 +201,7 @@ fn who_does_not_wait_looks_once_and_says_good_bye() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
         let mut wire = enroll(&setup, Plan { wait: false, ..alice_s_plan() }, 1);
-        wire.settle(&mut setup.desk());
+        wire.settle(&mut setup.registry());
         let ops: Vec<_> = asked(&mut wire).iter().map(Request::op).collect();
         assert_eq!(ops, [Op::Member, Op::Create, Op::Join, Op::GetCluster, Op::Bye]);
         assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
@@ -293,12 +293,12 @@ fn no_pause_is_longer_than_the_longest() {
 fn a_full_cluster_is_a_refusal() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
-        let mut desk = setup.desk();
+        let mut registry = setup.registry();
         for (name, n) in [("bob", 1), ("carol", 2), ("dave", 3)] {
-            enroll_member(&mut desk, name, n);
+            enroll_member(&mut registry, name, n);
         }
         let mut wire = enroll(&setup, alice_s_plan(), 1);
-        wire.settle(&mut desk);
+        wire.settle(&mut registry);
         let reason = Refusal::ClusterFull.into();
         let error = EnrollError::Refused { request: Some(Op::Join), reason };
         assert_eq!(wire.client_saw.last(), Some(&Err(error)));
@@ -310,11 +310,11 @@ fn a_full_cluster_is_a_refusal() {
 fn a_cluster_is_joined_by_name_by_id_or_after_create() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
-        let mut desk = setup.desk();
+        let mut registry = setup.registry();
         for (name, n) in [("bob", 1), ("carol", 2)] {
-            enroll_member(&mut desk, name, n);
+            enroll_member(&mut registry, name, n);
         }
-        let id = desk.registry.clusters().next().unwrap().info().id;
+        let id = registry.rules.clusters().next().unwrap().info().id;
         let name = trio().name;
         let plans = [
             (Plan::join(alice(), name.into()), ClusterRef::from(id)),
@@ -324,8 +324,8 @@ fn a_cluster_is_joined_by_name_by_id_or_after_create() {
         let mut rosters = Vec::new();
         for (plan, expected) in plans {
             let creates = plan.create.is_some();
-            let (mut wire, mut desk) = (enroll(&setup, plan, 1), desk.clone());
-            wire.settle(&mut desk);
+            let (mut wire, mut registry) = (enroll(&setup, plan, 1), registry.clone());
+            wire.settle(&mut registry);
             let requests = asked(&mut wire);
             assert!(requests.contains(&Request::Join(expected)), "{requests:?}");
             assert_eq!(requests.contains(&Request::Create(trio())), creates);
@@ -341,19 +341,19 @@ fn a_cluster_is_joined_by_name_by_id_or_after_create() {
 fn a_member_that_comes_back_has_its_old_place_and_its_new_ends() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
-        let (wire, mut desk) = alice_alone(&setup, alice_s_plan());
+        let (wire, mut registry) = alice_alone(&setup, alice_s_plan());
         let id = joined(&wire).id;
         for (name, n) in [("bob", 1), ("carol", 2)] {
-            enroll_member(&mut desk, name, n);
+            enroll_member(&mut registry, name, n);
         }
         let moved = Token { id: Some(id), ..token("alice", 0, &["elsewhere:1", "elsewhere:2"]) };
         let mut again = enroll(&setup, Plan::join(moved.clone(), trio().name.into()), 2);
-        again.settle(&mut desk);
+        again.settle(&mut registry);
         assert_eq!(again.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
         let roster = again.client.into_roster().unwrap();
         assert_eq!((roster.id, roster.self_index()), (id, Some(at(0))));
         assert_eq!(roster.members[&at(0)], served(&moved, id));
-        assert_eq!(desk.registry.clusters().next().unwrap().members()[0], served(&moved, id));
+        assert_eq!(registry.rules.clusters().next().unwrap().members()[0], served(&moved, id));
     }
 }
 
@@ -361,7 +361,7 @@ fn a_member_that_comes_back_has_its_old_place_and_its_new_ends() {
 fn all_together(setup: &Setup, seed: u64) -> Vec<Roster> {
     let mut draws = Seeded::new(seed);
     let mut draw = |n: usize| (draws.next_u64() % n as u64) as usize;
-    let mut desk = setup.desk();
+    let mut registry = setup.registry();
     let members = ["alice", "bob", "carol"].into_iter().enumerate();
     let mut wires: Vec<_> = members
         .map(|(n, name)| {
@@ -374,7 +374,7 @@ fn all_together(setup: &Setup, seed: u64) -> Vec<Roster> {
         for _ in 0..draw(200) {
             let wire = &mut wires[draw(3)];
             match draw(4) {
-                0 => wire.poll(&mut desk),
+                0 => wire.poll(&mut registry),
                 1 => wire.carry_up(1 + draw(700)) > 0,
                 2 => wire.carry_down(1 + draw(700)) > 0,
                 _ => wire.close(),
@@ -384,7 +384,7 @@ fn all_together(setup: &Setup, seed: u64) -> Vec<Roster> {
             continue;
         }
         // Time passes when there is nothing else to do.
-        wires.iter_mut().for_each(|wire| wire.settle(&mut desk));
+        wires.iter_mut().for_each(|wire| wire.settle(&mut registry));
         let due = wires.iter().filter_map(|wire| wire.next_timeout()).min_by_key(|(at, _)| *at);
         if let Some((at, kind)) = due {
             assert_eq!(kind, TimerKind::Poll);

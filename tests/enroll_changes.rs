@@ -16,9 +16,9 @@ use xlreg_testkit::pair::enrollment::{
 use xlreg_testkit::pair::{DIALECTS, Setup, TestRegistry, Wire, at, served, token};
 
 /// A node comes back with other end points.
-fn come_back(desk: &mut TestRegistry, id: NodeId, name: &str, n: usize, end: &str) -> Token {
+fn come_back(registry: &mut TestRegistry, id: NodeId, name: &str, n: usize, end: &str) -> Token {
     let token = Token { id: Some(id), ..token(name, n, &[end]) };
-    desk.enroll_member(token.clone(), &trio());
+    registry.enroll_member(token.clone(), &trio());
     served(&token, id)
 }
 
@@ -26,16 +26,16 @@ fn come_back(desk: &mut TestRegistry, id: NodeId, name: &str, n: usize, end: &st
 #[test]
 fn the_last_look_is_at_all_members_and_tells_who_has_changed() {
     for dialect in DIALECTS {
-        let (mut wire, mut desk) = alice_alone(&Setup::new(dialect), alice_s_plan());
-        let bob = enroll_member(&mut desk, "bob", 1);
-        tick(&mut wire, &mut desk);
+        let (mut wire, mut registry) = alice_alone(&Setup::new(dialect), alice_s_plan());
+        let bob = enroll_member(&mut registry, "bob", 1);
+        tick(&mut wire, &mut registry);
         wire.client_saw.clear();
-        let moved = come_back(&mut desk, bob.id.unwrap(), "bob", 1, "elsewhere:1");
-        tick(&mut wire, &mut desk);
+        let moved = come_back(&mut registry, bob.id.unwrap(), "bob", 1, "elsewhere:1");
+        tick(&mut wire, &mut registry);
         assert_eq!(wire.client_saw, [], "nobody asks for Bob now");
-        let carol = enroll_member(&mut desk, "carol", 2);
+        let carol = enroll_member(&mut registry, "carol", 2);
         asked(&mut wire);
-        tick(&mut wire, &mut desk);
+        tick(&mut wire, &mut registry);
         assert_eq!(polls(&mut wire), [0b101, 0b111]);
         let expected = [
             EnrollEvent::Member { index: at(2), token: carol },
@@ -52,12 +52,12 @@ fn a_look_that_was_whole_is_the_last() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
         for (wait, others) in [(true, 2), (false, 2), (false, 0)] {
-            let mut desk = setup.desk();
+            let mut registry = setup.registry();
             for (name, n) in [("bob", 1), ("carol", 2)].into_iter().take(others) {
-                enroll_member(&mut desk, name, n);
+                enroll_member(&mut registry, name, n);
             }
             let mut wire = enroll(&setup, Plan { wait, ..alice_s_plan() }, 1);
-            wire.settle(&mut desk);
+            wire.settle(&mut registry);
             assert_eq!(polls(&mut wire), [0b111]);
             assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
         }
@@ -70,18 +70,18 @@ fn a_copy_that_says_other_things_is_noticed_at_the_next_look() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
         for (name, end) in [("alice", "copy:1"), ("alicia", "h:1"), ("alicia", "copy:1")] {
-            let (mut wire, mut desk) = alice_alone(&setup, alice_s_plan());
+            let (mut wire, mut registry) = alice_alone(&setup, alice_s_plan());
             let id = joined(&wire).id;
-            let copy = come_back(&mut desk, id, name, 0, end);
-            assert_eq!(tick(&mut wire, &mut desk), TimerKind::Poll);
+            let copy = come_back(&mut registry, id, name, 0, end);
+            assert_eq!(tick(&mut wire, &mut registry), TimerKind::Poll);
             let cloned = EnrollError::Cloned { name: copy.name, end_points: copy.end_points };
             assert!(cloned.to_string().contains(&format!("as {name} at {end}")), "{cloned}");
             assert_eq!(wire.client_saw, [Err(cloned)]);
             assert!(wire.client.is_finished());
             // A copy that says the same cannot be told apart.
-            let (mut wire, mut desk) = alice_alone(&setup, alice_s_plan());
-            come_back(&mut desk, joined(&wire).id, "alice", 0, "h:1");
-            tick(&mut wire, &mut desk);
+            let (mut wire, mut registry) = alice_alone(&setup, alice_s_plan());
+            come_back(&mut registry, joined(&wire).id, "alice", 0, "h:1");
+            tick(&mut wire, &mut registry);
             assert_eq!(wire.client_saw, []);
         }
     }
@@ -90,9 +90,9 @@ fn a_copy_that_says_other_things_is_noticed_at_the_next_look() {
 #[test]
 fn a_copy_is_noticed_in_the_last_look() {
     let setup = Setup::new(DIALECTS[0]);
-    let mut desk = setup.desk();
-    let bob = enroll_member(&mut desk, "bob", 1);
-    enroll_member(&mut desk, "carol", 2);
+    let mut registry = setup.registry();
+    let bob = enroll_member(&mut registry, "bob", 1);
+    enroll_member(&mut registry, "carol", 2);
     // Between Bob's join and his first look.
     let (name, copy) = (bob.name.clone(), "copy:1");
     let plan = Plan {
@@ -105,14 +105,14 @@ fn a_copy_is_noticed_in_the_last_look() {
     let mut wire = enroll(&setup, plan, 1);
     wire.answers = false;
     for op in [Op::Member, Op::Join, Op::GetCluster] {
-        wire.settle(&mut desk);
+        wire.settle(&mut registry);
         if op == Op::GetCluster {
-            come_back(&mut desk, bob.id.unwrap(), name.as_str(), 1, copy);
+            come_back(&mut registry, bob.id.unwrap(), name.as_str(), 1, copy);
         }
         assert_eq!(wire.pending.front().map(|(_, request)| request.op()), Some(op));
-        wire.answer(&mut desk);
+        wire.answer(&mut registry);
     }
-    wire.settle(&mut desk);
+    wire.settle(&mut registry);
     let end_points = vec![copy.parse().unwrap()];
     assert_eq!(wire.client_saw.last(), Some(&Err(EnrollError::Cloned { name, end_points })));
 }
@@ -140,7 +140,7 @@ fn restarts(
 ) -> (Vec<BTreeMap<MemberIndex, Token>>, BTreeMap<MemberIndex, Token>) {
     let mut draws = Seeded::new(seed);
     let mut draw = |n: usize| (draws.next_u64() % n as u64) as usize;
-    let mut desk = setup.desk();
+    let mut registry = setup.registry();
     let mut members: Vec<_> = ["alice", "bob", "carol"]
         .into_iter()
         .enumerate()
@@ -152,7 +152,7 @@ fn restarts(
         for _ in 0..draw(60) {
             let wire = &mut members[draw(3)].wire;
             match draw(4) {
-                0 => wire.poll(&mut desk),
+                0 => wire.poll(&mut registry),
                 1 => wire.carry_up(1 + draw(700)) > 0,
                 2 => wire.carry_down(1 + draw(700)) > 0,
                 _ => wire.close(),
@@ -186,14 +186,14 @@ fn restarts(
         if finished.len() == 3 {
             break;
         }
-        members.iter_mut().for_each(|member| member.wire.settle(&mut desk));
+        members.iter_mut().for_each(|member| member.wire.settle(&mut registry));
         let due = members.iter().filter_map(|member| member.wire.next_timeout());
         if let Some((at, _)) = due.min_by_key(|(at, _)| *at) {
             now = now.max(at);
             members.iter_mut().for_each(|member| member.wire.advance(now));
         }
     }
-    let cluster = desk.registry.clusters().next().unwrap();
+    let cluster = registry.rules.clusters().next().unwrap();
     let members =
         MemberIndex::all().zip(cluster.members().iter().map(|member| Token::clone(member)));
     let truth: BTreeMap<_, _> = members.collect();
@@ -227,12 +227,12 @@ fn members_that_finish_after_the_last_change_agree() {
 fn pauses_are_shortened_by_up_to_a_quarter_and_differ_from_member_to_member() {
     let pauses = |jitter| {
         let plan = Plan { jitter, ..alice_s_plan() };
-        let (mut wire, mut desk) = alice_alone(&Setup::new(DIALECTS[0]), plan);
+        let (mut wire, mut registry) = alice_alone(&Setup::new(DIALECTS[0]), plan);
         let mut pauses = Vec::new();
         for _ in 0..8 {
             let (due, _) = wire.client.poll_timeout().unwrap();
             pauses.push(due.saturating_duration_since(wire.now));
-            tick(&mut wire, &mut desk);
+            tick(&mut wire, &mut registry);
         }
         pauses
     };
@@ -258,9 +258,9 @@ fn pauses_are_shortened_by_up_to_a_quarter_and_differ_from_member_to_member() {
 fn jitter_draws_nothing() {
     let sent = |jitter| {
         let plan = Plan { jitter, ..alice_s_plan() };
-        let (mut wire, mut desk) = alice_alone(&Setup::new(DIALECTS[0]), plan);
+        let (mut wire, mut registry) = alice_alone(&Setup::new(DIALECTS[0]), plan);
         for _ in 0..3 {
-            tick(&mut wire, &mut desk);
+            tick(&mut wire, &mut registry);
         }
         wire.up
     };
@@ -276,7 +276,7 @@ fn a_registry_that_is_too_old_or_unknown_is_not_sent_what_may_end_it() {
     let end_points: Vec<&str> = end_points.iter().map(String::as_str).collect();
     let large = token("alice", 0, &end_points);
     let mut wire = enroll(&setup, Plan { token: large.clone(), ..alice_s_plan() }, 1);
-    wire.settle(&mut setup.desk());
+    wire.settle(&mut setup.registry());
     let Some(Err(EnrollError::LargeMember { bytes, limit })) = wire.client_saw.pop() else {
         panic!("{:?}", wire.client_saw)
     };
@@ -288,7 +288,7 @@ fn a_registry_that_is_too_old_or_unknown_is_not_sent_what_may_end_it() {
         Plan { may_end_server: true, ..alice_s_plan() },
     ] {
         let mut wire = enroll(&setup, Plan { token: large.clone(), wait: false, ..plan }, 1);
-        wire.settle(&mut setup.desk());
+        wire.settle(&mut setup.registry());
         assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
     }
 }

@@ -15,7 +15,7 @@ use xlreg_testkit::pair::{Backend, DIALECTS, Setup, TestRegistry, Wire, after, a
 /// What a deployed server insists on: GetCluster only after Join, one Create and only before Join.
 #[derive(Default)]
 struct Deployed {
-    desk: Option<TestRegistry>,
+    registry: Option<TestRegistry>,
     ops: Vec<Op>,
 }
 
@@ -42,7 +42,7 @@ impl Backend for Deployed {
             assert!(get.cluster.id.is_some() && get.which.is_some());
         }
         self.ops.push(op);
-        self.desk.as_mut().unwrap().answer(state, request)
+        self.registry.as_mut().unwrap().answer(state, request)
     }
 }
 
@@ -50,9 +50,9 @@ impl Backend for Deployed {
 fn a_deployed_server_is_satisfied() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
-        let mut desk = setup.desk();
-        enroll_member(&mut desk, "bob", 1);
-        let mut server = Deployed { desk: Some(desk), ops: Vec::new() };
+        let mut registry = setup.registry();
+        enroll_member(&mut registry, "bob", 1);
+        let mut server = Deployed { registry: Some(registry), ops: Vec::new() };
         let mut wire = enroll(&setup, alice_s_plan(), 1);
         wire.answers = false;
         let mut polled = 0;
@@ -66,7 +66,7 @@ fn a_deployed_server_is_satisfied() {
             } else if !wire.client.is_finished() {
                 polled += 1;
                 if polled == 2 {
-                    enroll_member(server.desk.as_mut().unwrap(), "carol", 2);
+                    enroll_member(server.registry.as_mut().unwrap(), "carol", 2);
                 }
                 tick(&mut wire, &mut server);
             }
@@ -87,7 +87,7 @@ fn a_deployed_server_is_asked_before_it_would_be_ended() {
         let id = NodeId::from_bytes(&[7; 20]).unwrap();
         for cluster in [ClusterRef::from(trio().name), id.into()] {
             for hangs_up in [false, true] {
-                let mut server = Deployed { desk: Some(setup.desk()), ops: Vec::new() };
+                let mut server = Deployed { registry: Some(setup.registry()), ops: Vec::new() };
                 let mut wire = enroll(&setup, Plan::join(alice(), cluster.clone()), 1);
                 wire.answers = false;
                 wire.settle(&mut server);
@@ -109,7 +109,7 @@ fn a_deployed_server_is_asked_before_it_would_be_ended() {
         // Whoever means it.
         let plan = Plan { may_end_server: true, ..Plan::join(alice(), id.into()) };
         let mut wire = enroll(&setup, plan, 1);
-        wire.settle(&mut setup.desk());
+        wire.settle(&mut setup.registry());
         let ops: Vec<_> = asked(&mut wire).iter().map(Request::op).collect();
         assert_eq!(ops, [Op::Member, Op::Join]);
     }
@@ -120,17 +120,17 @@ fn members_that_were_not_asked_for_are_an_error() {
     for dialect in DIALECTS {
         // A server that answers every GetCluster with all there are.
         let setup = Setup::new(dialect);
-        let (mut wire, mut desk) = alice_alone(&setup, alice_s_plan());
-        enroll_member(&mut desk, "bob", 1);
-        let registry = desk.registry.clone();
+        let (mut wire, mut registry) = alice_alone(&setup, alice_s_plan());
+        enroll_member(&mut registry, "bob", 1);
+        let rules = registry.rules.clone();
         let everyone = |request: &Request, usual| match request {
             Request::GetCluster(get) => {
                 let id = get.cluster.id.unwrap();
-                Reply::Members(registry.cluster(&id).unwrap().list(None).unwrap())
+                Reply::Members(rules.cluster(&id).unwrap().list(None).unwrap())
             }
             _ => usual,
         };
-        let mut odd = Odd(desk, everyone);
+        let mut odd = Odd(registry, everyone);
         // Bob is news. Then only Carol is asked for, and whether Alice is still Alice.
         tick(&mut wire, &mut odd);
         tick(&mut wire, &mut odd);
@@ -143,15 +143,15 @@ fn members_that_were_not_asked_for_are_an_error() {
 /// Alice's enrollment up to her Bye, which is not answered.
 fn said_bye(setup: &Setup) -> Wire<Enroll> {
     let plan = Plan { give_up_after: Some(Duration::from_secs(20)), ..alice_s_plan() };
-    let (mut wire, mut desk) = alice_alone(setup, plan);
+    let (mut wire, mut registry) = alice_alone(setup, plan);
     for (name, n) in [("bob", 1), ("carol", 2)] {
-        enroll_member(&mut desk, name, n);
+        enroll_member(&mut registry, name, n);
     }
     wire.answers = false;
     wire.advance(after(wire.now, Duration::from_millis(100)));
-    wire.settle(&mut desk);
-    wire.answer(&mut desk);
-    wire.settle(&mut desk);
+    wire.settle(&mut registry);
+    wire.answer(&mut registry);
+    wire.settle(&mut registry);
     assert_eq!(asked(&mut wire).last(), Some(&Request::Bye));
     assert_eq!(wire.client_saw.len(), 2, "Bob and Carol");
     wire.client_saw.clear();
@@ -199,17 +199,17 @@ type Told = Vec<Result<EnrollEvent, EnrollError>>;
 
 /// A deployed server lets a fourth member join a cluster of three, and does not list it.
 fn not_listed(setup: &Setup) -> (Wire<Enroll>, Told) {
-    let mut desk = setup.desk();
+    let mut registry = setup.registry();
     for (name, n) in [("bob", 1), ("carol", 2), ("dave", 3)] {
-        enroll_member(&mut desk, name, n);
+        enroll_member(&mut registry, name, n);
     }
-    let cluster = *desk.registry.clusters().next().unwrap().info();
+    let cluster = *registry.rules.clusters().next().unwrap().info();
     let overflowing = |request: &Request, usual| match request {
         Request::Join(_) => Reply::Join(cluster),
         _ => usual,
     };
     let mut wire = enroll(setup, alice_s_plan(), 1);
-    wire.settle(&mut Odd(desk, overflowing));
+    wire.settle(&mut Odd(registry, overflowing));
     let told = std::mem::take(&mut wire.client_saw);
     (wire, told)
 }

@@ -29,10 +29,10 @@ fn told(
     change: impl Fn(Entries) -> Entries,
 ) -> (Vec<EnrollEvent>, Option<EnrollError>) {
     let setup = Setup::new(DIALECTS[nth % 2]);
-    let mut desk = setup.desk();
-    enroll_member(&mut desk, "bob", 1);
+    let mut registry = setup.registry();
+    enroll_member(&mut registry, "bob", 1);
     let mut looks = 0;
-    let mut odd = Odd(desk, |_: &Request, usual| match usual {
+    let mut odd = Odd(registry, |_: &Request, usual| match usual {
         Reply::Members(truth) => {
             looks += 1;
             let entries = truth.iter().map(|(index, token)| (index.get(), token.clone())).collect();
@@ -48,7 +48,7 @@ fn told(
     for _ in 0..3 {
         if !wire.client.is_finished() {
             tick(&mut wire, &mut odd);
-            if odd.0.registry.clusters().next().unwrap().members().len() == 2 {
+            if odd.0.rules.clusters().next().unwrap().members().len() == 2 {
                 enroll_member(&mut odd.0, "carol", 2);
             }
         }
@@ -249,7 +249,7 @@ fn who_has_joined_is_listed() {
 fn a_cluster_keeps_its_id_its_size_and_its_number_of_end_points() {
     let end = |kind, change: &dyn Fn(ClusterInfo) -> ClusterInfo| {
         let setup = Setup::new(DIALECTS[0]);
-        let mut odd = Odd(setup.desk(), |_: &Request, usual| match usual {
+        let mut odd = Odd(setup.registry(), |_: &Request, usual| match usual {
             Reply::Join(info) => Reply::Join(change(info)),
             usual => usual,
         });
@@ -272,9 +272,9 @@ fn the_answer_to_the_question_is_looked_at_too() {
     let setup = Setup::new(DIALECTS[0]);
     let answered = |cluster: NodeId, ask: Plan, entries: &Entries| {
         let answer = list(cluster, entries.clone());
-        let mut desk = setup.desk();
-        enroll_member(&mut desk, "bob", 1);
-        let mut odd = Odd(desk, |request: &Request, usual| match request.op() {
+        let mut registry = setup.registry();
+        enroll_member(&mut registry, "bob", 1);
+        let mut odd = Odd(registry, |request: &Request, usual| match request.op() {
             Op::GetCluster => Reply::Members(answer.clone()),
             _ => usual,
         });

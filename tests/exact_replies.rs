@@ -6,10 +6,10 @@ use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 use xlreg::message::{
     ClusterInfo, Create, GetCluster, MemberList, MemberSet, Op, Reason, Refusal, Reply, Request,
 };
-use xlreg::session::{ClientEvent, Dialect, EofAt, Error, Limits, Server, Session};
+use xlreg::session::{ClientEvent, Dialect, EofAt, Error, Server, Session};
 use xlreg_testkit::mutants::{overdressed, respelt};
 use xlreg_testkit::scenario::{
-    self, DIALECTS, Msg, NOW, Peer, asking, drain, feed, next_request, registered,
+    self, DIALECTS, Msg, NOW, Peer, Scenario, drain, feed, next_request,
 };
 use xlreg_testkit::{Seeded, captures, pair};
 
@@ -24,7 +24,7 @@ fn ask_of(op: Op) -> Op {
 
 /// What a client that waits for the answer to `ask` makes of these bytes. It says nothing.
 fn hear(dialect: Dialect, ask: Op, message: &[u8]) -> Result<Reply, Error> {
-    let (mut client, mut peer) = asking(dialect, ask);
+    let (mut client, mut peer) = Scenario::client(dialect).asking(ask);
     feed(&mut client, &peer.seal(message));
     let event = client.poll_event();
     assert!(client.output().is_empty());
@@ -40,8 +40,8 @@ fn hear(dialect: Dialect, ask: Op, message: &[u8]) -> Result<Reply, Error> {
 /// A registry's session in which this request may come next.
 fn ready_for(dialect: Dialect, request: Op) -> (Session<Server>, Peer) {
     match request {
-        Op::Member => scenario::server(dialect, Limits::server()),
-        _ => registered(dialect),
+        Op::Member => Scenario::server(dialect).open(),
+        _ => Scenario::server(dialect).registered(),
     }
 }
 
@@ -72,7 +72,7 @@ fn written(dialect: Dialect, reply: &Reply) -> Vec<u8> {
 
 /// The bytes that a client writes of a request.
 fn asked(dialect: Dialect, request: Request) -> Vec<u8> {
-    let (mut client, mut peer) = scenario::client(dialect, Limits::client());
+    let (mut client, mut peer) = Scenario::client(dialect).open();
     if request.op() != Op::Member {
         client.register(NOW, scenario::token()).unwrap();
         peer.open(&drain(&mut client));

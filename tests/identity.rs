@@ -13,8 +13,8 @@ use xlreg::identity::{
     Version, VersionError,
 };
 use xlreg::message::{MemberIndex, MemberSet};
-use xlreg::session::{Limits, ServerConfig, ServerEvent, Session};
-use xlreg_testkit::scenario::{self, DIALECTS};
+use xlreg::session::{ServerConfig, ServerEvent, Session};
+use xlreg_testkit::scenario::{self, DIALECTS, Scenario};
 use xlreg_testkit::spellings::{spellings, without_blanks};
 use xlreg_testkit::{KEYS, Seeded, captures, identity, run_tool};
 
@@ -520,9 +520,9 @@ fn debug_text_of_keys_and_identities_has_nothing_private() {
 #[test]
 fn debug_text_of_sessions_has_no_session_key() {
     for dialect in DIALECTS {
-        let (client, peer) = scenario::client(dialect, Limits::client());
+        let (client, peer) = Scenario::client(dialect).open();
         says_nothing(&client, &spellings(&peer.key2));
-        let (server, peer) = scenario::server(dialect, Limits::server());
+        let (server, peer) = Scenario::server(dialect).open();
         says_nothing(&server, &spellings(&peer.key2));
     }
     for capture in captures::all() {

@@ -6,7 +6,7 @@
 use xlreg::identity::{MemberAttrs, NodeId, Token};
 use xlreg::message::{GetCluster, Op, Reply};
 use xlreg::session::{Client, ClientEvent, Dialect, Error, Session};
-use xlreg_testkit::scenario::{Msg, NOW, Value, asking, drain, feed, members, pad};
+use xlreg_testkit::scenario::{Msg, NOW, Scenario, Value, drain, feed, members, pad};
 use xlreg_testkit::{Seeded, identity, pair};
 
 type Block = [u8; 16];
@@ -88,7 +88,7 @@ fn last(message: &Msg, number: u32) -> &Value {
 /// again.
 #[test]
 fn garbled_blocks_can_not_be_hidden() {
-    let (mut client, mut peer) = asking(Dialect::Prefixed, Op::Join);
+    let (mut client, mut peer) = Scenario::client(Dialect::Prefixed).asking(Op::Join);
     // He made the cluster, and chose its attrs so that a JoinReply fills its blocks; and his name,
     // so that his keys start where they fit.
     let join =
@@ -185,7 +185,7 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
 #[test]
 fn an_entry_of_the_same_shape_can_still_be_put_into_another() {
     for dialect in pair::DIALECTS {
-        let (mut client, mut peer) = asking(dialect, Op::GetCluster);
+        let (mut client, mut peer) = Scenario::client(dialect).asking(Op::GetCluster);
         let (he, ada) = (entry("m", 2, &["10.6.6.6:4000"]), entry("a", 4, &["10.0.0.4:4000"]));
         let first = peer.seal(&list(1, &[&he]));
         hear(&mut client, &first);

@@ -25,14 +25,14 @@ fn enrollment() -> Vec<Request> {
 
 fn answers(dialect: Dialect) -> Vec<Reply> {
     // What a registry of its own says to the same requests, without any session.
-    let mut desk = Setup::new(dialect).desk();
+    let mut registry = Setup::new(dialect).registry();
     let mut state = ClientState::new();
     let replies: Vec<_> = enrollment()
         .into_iter()
-        .map(|request| xlreg_testkit::pair::Backend::answer(&mut desk, &mut state, request))
+        .map(|request| xlreg_testkit::pair::Backend::answer(&mut registry, &mut state, request))
         .collect();
     let (id, token) = state.member().unwrap();
-    let cluster = desk.registry.clusters().next().unwrap().info().id;
+    let cluster = registry.rules.clusters().next().unwrap().info().id;
     let trio = info(cluster, &xlreg_testkit::pair::cluster("trio", 3, 1));
     let members = MemberList::new(cluster, MemberSet::first(1), vec![served(token, id)]).unwrap();
     let expected = [
@@ -99,19 +99,19 @@ fn the_bytes_do_not_depend_on_how_they_are_cut() {
 /// A cluster of 64 members, none of whom has come by a session.
 fn full_house(dialect: Dialect) -> TestRegistry {
     let create = cluster("house", 64, 2);
-    let mut desk = Setup::new(dialect).desk();
+    let mut registry = Setup::new(dialect).registry();
     for n in 0..64 {
         let (ours, clients) = (format!("10.1.0.{n}:7000"), format!("10.1.0.{n}:7001"));
-        desk.enroll_member(token(&format!("member-{n}"), n, &[&ours, &clients]), &create);
+        registry.enroll_member(token(&format!("member-{n}"), n, &[&ours, &clients]), &create);
     }
-    desk
+    registry
 }
 
 #[test]
 fn sixty_four_members_arrive_in_any_pieces() {
     for dialect in DIALECTS {
         let full = full_house(dialect);
-        let house = full.registry.clusters().next().unwrap().clone();
+        let house = full.rules.clusters().next().unwrap().clone();
         let ids: std::collections::BTreeSet<_> =
             house.members().iter().map(|token| token.id).collect();
         assert_eq!((ids.len(), house.members().len()), (64, 64));
@@ -293,7 +293,7 @@ fn a_registry_sees_who_comes_back() {
         let joined = Reply::Join(info(trio, &create));
         assert_eq!(pair.exchange(Request::Join(ClusterRef::CURRENT)), joined);
         assert_eq!(pair.exchange(Request::Join(trio.into())), joined, "joining again");
-        let mut again = setup.open_at(pair.desk);
+        let mut again = setup.open_at(pair.registry);
         let moved = xlreg::identity::Token { id: Some(id), ..token("alice", 0, &["h:2"]) };
         assert_eq!(again.register(moved.clone()), id);
         assert_eq!(again.create(&cluster("trio", 5, 2)), trio, "the proposal is ignored");

@@ -36,10 +36,10 @@ fn client_declines(pair: &mut Pair, why: impl Fn(Op) -> Option<CommandError>) {
 /// The rest of an enrollment works as if nothing had happened; an ID counts the requests made.
 #[track_caller]
 fn works_on(mut pair: Pair, from: usize) {
-    let mut desk = pair.desk.clone();
+    let mut registry = pair.registry.clone();
     let mut state = pair.state.clone();
     for request in requests().into_iter().skip(from) {
-        let answer = desk.answer(&mut state, request.clone());
+        let answer = registry.answer(&mut state, request.clone());
         assert!(!matches!(answer, Reply::Error(_)), "{answer:?}");
         assert_eq!(pair.exchange(request), answer);
     }
@@ -245,9 +245,9 @@ fn a_server_gives_no_answer_of_another_kind() {
     for dialect in DIALECTS {
         let trio = info(credential(dialect).id, &cluster("trio", 3, 1));
         let answers = {
-            let mut desk = Setup::new(dialect).desk();
+            let mut registry = Setup::new(dialect).registry();
             let mut state = ClientState::new();
-            requests().map(|request| desk.answer(&mut state, request))
+            requests().map(|request| registry.answer(&mut state, request))
         };
         assert!(matches!(answers[2], Reply::Create(_)));
         let mut pair = Setup::new(dialect).open();

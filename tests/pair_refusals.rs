@@ -23,18 +23,18 @@ fn registry_refuses(
 ) {
     for dialect in DIALECTS {
         let setup = setup(Setup::new(dialect));
-        let mut desk = setup.desk();
-        ready(&mut desk);
-        let mut pair = setup.open_at(desk);
+        let mut registry = setup.registry();
+        ready(&mut registry);
+        let mut pair = setup.open_at(registry);
         for request in before {
             pair.exchange(request.clone());
         }
-        let (last, registry) = (last(&pair.desk), pair.desk.registry.clone());
+        let (last, registry) = (last(&pair.registry), pair.registry.rules.clone());
         let id = pair.ask(last.clone()).unwrap();
         pair.settle();
         pair.expect([refused(Some(id), refusal)], [Ok(Seen::Request(id.index(), last))]);
         pair.assert_over();
-        assert_eq!(pair.desk.registry, registry);
+        assert_eq!(pair.registry.rules, registry);
     }
 }
 
@@ -58,15 +58,15 @@ fn join(name: &str) -> Request {
 
 /// Bob, of other keys, is in the cluster already.
 fn bob_is_there(size: u32, end_points: u32) -> impl Fn(&mut TestRegistry) {
-    move |desk| {
-        desk.enroll_member(token("bob", 1, &END_POINTS), &cluster("trio", size, end_points));
+    move |registry| {
+        registry.enroll_member(token("bob", 1, &END_POINTS), &cluster("trio", size, end_points));
     }
 }
 
 #[test]
 fn an_id_that_is_bound_to_another_key_is_refused() {
-    let as_bob = |desk: &TestRegistry| {
-        let bob = desk.registry.clusters().next().unwrap().members()[0].id;
+    let as_bob = |registry: &TestRegistry| {
+        let bob = registry.rules.clusters().next().unwrap().members()[0].id;
         Request::Member(Token { id: bob, ..token("bob", 0, &END_POINTS) })
     };
     registry_refuses(usual, bob_is_there(3, 1), &[], as_bob, Refusal::IdInUse);
@@ -74,13 +74,13 @@ fn an_id_that_is_bound_to_another_key_is_refused() {
 
 #[test]
 fn the_id_of_a_cluster_or_of_the_registry_is_refused() {
-    let as_cluster = |desk: &TestRegistry| {
-        let id = desk.registry.clusters().next().unwrap().info().id;
+    let as_cluster = |registry: &TestRegistry| {
+        let id = registry.rules.clusters().next().unwrap().info().id;
         Request::Member(Token { id: Some(id), ..token("alice", 0, &END_POINTS) })
     };
     registry_refuses(usual, bob_is_there(3, 1), &[], as_cluster, Refusal::IdInUse);
-    let as_registry = |desk: &TestRegistry| {
-        let id = Some(desk.registry.credential().id);
+    let as_registry = |registry: &TestRegistry| {
+        let id = Some(registry.rules.credential().id);
         Request::Member(Token { id, ..token("alice", 0, &END_POINTS) })
     };
     registry_refuses(usual, nobody, &[], as_registry, Refusal::IdInUse);
@@ -100,9 +100,9 @@ fn an_unknown_cluster_id_is_refused() {
 fn an_unknown_cluster_id_is_refused_even_beside_a_known_name() {
     for dialect in DIALECTS {
         let setup = Setup::new(dialect);
-        let mut desk = setup.desk();
-        bob_is_there(3, 1)(&mut desk);
-        let mut pair = setup.open_at(desk);
+        let mut registry = setup.registry();
+        bob_is_there(3, 1)(&mut registry);
+        let mut pair = setup.open_at(registry);
         pair.exchange(member());
         let id = NodeId::from_bytes(&[7; 32]).unwrap();
         let both = ClusterRef { id: Some(id), name: Some("trio".parse().unwrap()) };
@@ -191,7 +191,10 @@ fn a_signature_by_another_key_or_over_other_words_is_refused() {
 #[test]
 fn a_full_registry_is_told() {
     let full = |nodes, clusters, memberships| {
-        move |setup| Setup { registry: RegistryLimits { nodes, clusters, memberships }, ..setup }
+        move |setup| Setup {
+            registry_limits: RegistryLimits { nodes, clusters, memberships },
+            ..setup
+        }
     };
     registry_refuses(full(0, 9, 9), nobody, &[], |_| member(), Refusal::RegistryFull);
     registry_refuses(full(9, 0, 9), nobody, &[member()], |_| create(3, 1), Refusal::RegistryFull);
@@ -216,7 +219,10 @@ fn one_request_too_many_is_refused() {
             [Ok(Seen::Request(1, member())), Err(Error::TooManyRequests { limit: 2 })],
         );
         pair.assert_over();
-        assert_eq!((pair.desk.registry.node_count(), pair.desk.registry.clusters().len()), (1, 0));
+        assert_eq!(
+            (pair.registry.rules.node_count(), pair.registry.rules.clusters().len()),
+            (1, 0)
+        );
     }
 }
 
@@ -229,12 +235,12 @@ fn session_refuses(before: &[Request], message: &Msg, refusal: Refusal, error: &
         for request in before {
             pair.exchange(request.clone());
         }
-        let registry = pair.desk.registry.clone();
+        let registry = pair.registry.rules.clone();
         pair.inject(&message.encode());
         pair.settle();
         pair.expect([refused(None, refusal)], [Err(error.clone())]);
         pair.assert_over();
-        assert_eq!(pair.desk.registry, registry);
+        assert_eq!(pair.registry.rules, registry);
     }
 }
 

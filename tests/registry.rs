@@ -12,7 +12,7 @@ use xlreg_testkit::pair::{
 };
 
 fn empty() -> Registry {
-    TestRegistry::usual().registry
+    TestRegistry::usual().rules
 }
 
 fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
@@ -30,42 +30,42 @@ fn a_registry_starts_with_nothing() {
 
 #[test]
 fn a_member_without_an_id_is_issued_a_fresh_one_of_32_bytes() {
-    let mut desk = TestRegistry::usual();
+    let mut registry = TestRegistry::usual();
     let alice = || token("alice", 0, &[]);
-    let first = visit(&mut desk, alice()).member().unwrap().0;
-    let second = visit(&mut desk, alice()).member().unwrap().0;
+    let first = visit(&mut registry, alice()).member().unwrap().0;
+    let second = visit(&mut registry, alice()).member().unwrap().0;
     assert_eq!((first.as_bytes().len(), second.as_bytes().len()), (32, 32));
     assert_ne!(first, second);
     let key = alice().sig_key.fingerprint();
     let bound = |id| Change::NodeBound { id, key };
-    assert_eq!(desk.changes, [bound(first), bound(second)]);
+    assert_eq!(registry.changes, [bound(first), bound(second)]);
 }
 
 #[test]
 fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
     for bytes in [&[3; 20][..], &[3; 32]] {
-        let mut desk = TestRegistry::usual();
+        let mut registry = TestRegistry::usual();
         let own = NodeId::from_bytes(bytes).unwrap();
         let alice = |end_points: &[&str]| Token { id: Some(own), ..token("alice", 0, end_points) };
-        assert_eq!(visit(&mut desk, alice(&[])).member().unwrap().0, own);
+        assert_eq!(visit(&mut registry, alice(&[])).member().unwrap().0, own);
         // Another name, other ends and another comms key: the sig key is what counts.
         let mut renamed = Token { comms_key: token("x", 2, &[]).comms_key, ..alice(&["h:2"]) };
         renamed.sign(&xlreg_testkit::KEYS.sig[0], &mut Seeded::new(1)).unwrap();
-        assert_eq!(visit(&mut desk, renamed).member().unwrap().0, own);
+        assert_eq!(visit(&mut registry, renamed).member().unwrap().0, own);
         let key = token("alice", 0, &[]).sig_key.fingerprint();
-        assert_eq!(desk.changes, [Change::NodeBound { id: own, key }]);
-        assert_eq!(desk.registry.node_count(), 1);
+        assert_eq!(registry.changes, [Change::NodeBound { id: own, key }]);
+        assert_eq!(registry.rules.node_count(), 1);
     }
 }
 
 #[test]
 fn attrs_are_echoed_and_kept() {
-    let mut desk = TestRegistry::usual();
+    let mut registry = TestRegistry::usual();
     let attrs = MemberAttrs::from_bits(0xFEDC_BA98_7654_3210);
     let token =
         xlreg_testkit::identity("alice", 0).token(attrs, vec![], &mut Seeded::new(1)).unwrap();
     let mut state = ClientState::new();
-    let reply = desk.answer(&mut state, Request::Member(token));
+    let reply = registry.answer(&mut state, Request::Member(token));
     let (id, token) = state.member().unwrap();
     assert_eq!(reply, Reply::MemberOk { id, attrs });
     assert_eq!(token.attrs, attrs);
@@ -73,95 +73,95 @@ fn attrs_are_echoed_and_kept() {
 
 #[test]
 fn a_member_whose_signature_is_not_checked_never_comes_in() {
-    let mut desk = TestRegistry::usual();
+    let mut registry = TestRegistry::usual();
     let forged = Token { signature: None, ..token("alice", 0, &[]) };
     let checked = CheckedRequest::new(Request::Member(forged.clone()), &RustCrypto);
     assert!(matches!(checked, Err(Refusal::BadSignature)));
     let mut state = ClientState::new();
-    let reply = desk.answer(&mut state, Request::Member(forged));
+    let reply = registry.answer(&mut state, Request::Member(forged));
     assert_eq!(reply, Reply::Error(Refusal::BadSignature.into()));
-    assert_eq!((state.member(), desk.registry), (None, empty()));
+    assert_eq!((state.member(), registry.rules), (None, empty()));
 }
 
 #[test]
 fn nothing_but_the_credential_is_told_to_a_visitor_nobody_knows() {
-    let mut desk = TestRegistry::usual();
+    let mut registry = TestRegistry::usual();
     let mut state = ClientState::new();
-    let credential = desk.registry.credential().clone();
-    assert_eq!(desk.answer(&mut state, Request::RegCred), Reply::RegCred(credential));
+    let credential = registry.rules.credential().clone();
+    assert_eq!(registry.answer(&mut state, Request::RegCred), Reply::RegCred(credential));
     for request in [
         Request::Create(cluster("trio", 3, 1)),
         Request::Join(ClusterRef::CURRENT),
         Request::GetCluster(GetCluster::default()),
     ] {
-        let reply = desk.answer(&mut state, request);
+        let reply = registry.answer(&mut state, request);
         assert_eq!(reply, Reply::Error(Refusal::WrongState.into()));
     }
-    assert_eq!(desk.answer(&mut state, Request::Bye), Reply::Ack);
-    assert_eq!(desk.changes, []);
+    assert_eq!(registry.answer(&mut state, Request::Bye), Reply::Ack);
+    assert_eq!(registry.changes, []);
 }
 
 #[test]
 fn a_cluster_has_at_most_64_members() {
     for (asked, given) in [(1, 1), (64, 64), (65, 64), (u32::MAX, 64)] {
-        let mut desk = TestRegistry::usual();
-        let mut state = visit(&mut desk, token("alice", 0, &[]));
-        let reply = desk.answer(&mut state, Request::Create(cluster("big", asked, 2)));
-        let big = desk.registry.clusters().next().unwrap();
+        let mut registry = TestRegistry::usual();
+        let mut state = visit(&mut registry, token("alice", 0, &[]));
+        let reply = registry.answer(&mut state, Request::Create(cluster("big", asked, 2)));
+        let big = registry.rules.clusters().next().unwrap();
         assert_eq!(reply, Reply::Create(info(big.info().id, &cluster("big", given, 2))));
         assert_eq!(big.info().id.as_bytes().len(), 32);
-        assert_eq!(desk.registry.cluster_named(&name("big")), Some(big));
-        assert_eq!(desk.registry.cluster(&big.info().id), Some(big));
+        assert_eq!(registry.rules.cluster_named(&name("big")), Some(big));
+        assert_eq!(registry.rules.cluster(&big.info().id), Some(big));
     }
 }
 
 #[test]
 fn a_cluster_that_exists_is_found_and_the_proposal_ignored_however_bad() {
-    let (mut desk, _, trio) = duo();
-    let before = desk.registry.clone();
-    let mut state = visit(&mut desk, token("alice", 0, &["h:1"]));
+    let (mut registry, _, trio) = duo();
+    let before = registry.rules.clone();
+    let mut state = visit(&mut registry, token("alice", 0, &["h:1"]));
     for proposal in [cluster("trio", 9, 2), cluster("trio", 0, 0)] {
-        let reply = desk.answer(&mut state, Request::Create(proposal));
+        let reply = registry.answer(&mut state, Request::Create(proposal));
         assert_eq!(reply, Reply::Create(info(trio, &cluster("trio", 3, 1))));
     }
-    assert_eq!(desk.registry.clusters().next(), before.clusters().next());
+    assert_eq!(registry.rules.clusters().next(), before.clusters().next());
     // And the session remembers it.
-    let reply = desk.answer(&mut state, Request::GetCluster(GetCluster::default()));
+    let reply = registry.answer(&mut state, Request::GetCluster(GetCluster::default()));
     assert!(matches!(reply, Reply::Members(list) if list.cluster() == trio));
 }
 
 #[test]
 fn the_cluster_of_a_session_is_the_one_created_or_joined_last() {
-    let (mut desk, _, trio) = duo();
-    let mut state = visit(&mut desk, token("carol", 2, &["h:3"]));
-    let current = |desk: &mut TestRegistry, state: &mut ClientState| match desk
+    let (mut registry, _, trio) = duo();
+    let mut state = visit(&mut registry, token("carol", 2, &["h:3"]));
+    let current = |registry: &mut TestRegistry, state: &mut ClientState| match registry
         .answer(state, Request::GetCluster(GetCluster::default()))
     {
         Reply::Members(list) => Ok(list.cluster()),
         Reply::Error(reason) => Err(reason.refusal()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(current(&mut desk, &mut state), Err(Some(Refusal::NoClusterGiven)));
-    let Reply::Create(duet) = desk.answer(&mut state, Request::Create(cluster("duet", 2, 2)))
+    assert_eq!(current(&mut registry, &mut state), Err(Some(Refusal::NoClusterGiven)));
+    let Reply::Create(duet) = registry.answer(&mut state, Request::Create(cluster("duet", 2, 2)))
     else {
         panic!()
     };
-    assert_eq!(current(&mut desk, &mut state), Ok(duet.id));
+    assert_eq!(current(&mut registry, &mut state), Ok(duet.id));
     // Looking at another cluster, or failing to join or create one, changes nothing.
     let look = GetCluster { cluster: trio.into(), which: None };
-    assert!(matches!(desk.answer(&mut state, Request::GetCluster(look)), Reply::Members(_)));
+    assert!(matches!(registry.answer(&mut state, Request::GetCluster(look)), Reply::Members(_)));
     for fails in [Request::Join(id(9).into()), Request::Create(cluster("nobody", 0, 1))] {
-        assert!(matches!(desk.answer(&mut state, fails), Reply::Error(_)));
+        assert!(matches!(registry.answer(&mut state, fails), Reply::Error(_)));
     }
-    assert_eq!(current(&mut desk, &mut state), Ok(duet.id));
-    assert!(matches!(desk.answer(&mut state, Request::Join(trio.into())), Reply::Join(_)));
-    assert_eq!(current(&mut desk, &mut state), Ok(trio));
+    assert_eq!(current(&mut registry, &mut state), Ok(duet.id));
+    assert!(matches!(registry.answer(&mut state, Request::Join(trio.into())), Reply::Join(_)));
+    assert_eq!(current(&mut registry, &mut state), Ok(trio));
 }
 
 #[test]
 fn members_are_told_to_anyone_known_in_the_order_they_joined() {
-    let (mut desk, [alice, bob], trio) = duo();
-    let mut onlooker = visit(&mut desk, token("onlooker", 2, &[]));
+    let (mut registry, [alice, bob], trio) = duo();
+    let mut onlooker = visit(&mut registry, token("onlooker", 2, &[]));
     let everyone =
         [served(&token("alice", 0, &["h:1"]), alice), served(&token("bob", 1, &["h:2"]), bob)];
     let cases = [
@@ -175,7 +175,7 @@ fn members_are_told_to_anyone_known_in_the_order_they_joined() {
     ];
     for (asked, told) in cases {
         let get = GetCluster { cluster: trio.into(), which: asked.map(MemberSet::from_bits) };
-        let Reply::Members(list) = desk.answer(&mut onlooker, Request::GetCluster(get)) else {
+        let Reply::Members(list) = registry.answer(&mut onlooker, Request::GetCluster(get)) else {
             panic!()
         };
         assert_eq!((list.cluster(), list.which().bits()), (trio, told));
@@ -187,14 +187,14 @@ fn members_are_told_to_anyone_known_in_the_order_they_joined() {
 
 #[test]
 fn joining_again_keeps_the_place_and_takes_the_new_token() {
-    let (mut desk, [alice, _], trio) = duo();
+    let (mut registry, [alice, _], trio) = duo();
     let again = |name, end_points| Token { id: Some(alice), ..token(name, 0, end_points) };
     let joined = Reply::Join(info(trio, &cluster("trio", 3, 1)));
     let mut join = |token: Token| {
-        let before = desk.changes.len();
-        let mut state = visit(&mut desk, token);
-        let reply = desk.answer(&mut state, Request::Join(trio.into()));
-        (reply, desk.changes[before..].to_vec())
+        let before = registry.changes.len();
+        let mut state = visit(&mut registry, token);
+        let reply = registry.answer(&mut state, Request::Join(trio.into()));
+        (reply, registry.changes[before..].to_vec())
     };
     let updated =
         |token: Token| Change::MemberUpdated { cluster: trio, index: at(0), member: token.into() };
@@ -215,21 +215,21 @@ fn joining_again_keeps_the_place_and_takes_the_new_token() {
 
 #[test]
 fn one_member_may_be_in_several_clusters_and_one_key_in_a_cluster_twice() {
-    let (mut desk, [alice, _], trio) = duo();
-    let mut state = visit(&mut desk, Token { id: Some(alice), ..token("alice", 0, &["h:1"]) });
-    desk.answer(&mut state, Request::Create(cluster("duet", 2, 1)));
-    let reply = desk.answer(&mut state, Request::Join(ClusterRef::CURRENT));
+    let (mut registry, [alice, _], trio) = duo();
+    let mut state = visit(&mut registry, Token { id: Some(alice), ..token("alice", 0, &["h:1"]) });
+    registry.answer(&mut state, Request::Create(cluster("duet", 2, 1)));
+    let reply = registry.answer(&mut state, Request::Join(ClusterRef::CURRENT));
     assert!(matches!(reply, Reply::Join(_)));
-    assert_eq!(desk.registry.cluster_named(&name("duet")).unwrap().members()[0].id, Some(alice));
-    let mut twin = visit(&mut desk, token("twin", 0, &["h:1"]));
-    assert!(matches!(desk.answer(&mut twin, Request::Join(trio.into())), Reply::Join(_)));
-    assert_eq!(desk.registry.cluster(&trio).unwrap().members().len(), 3);
+    assert_eq!(registry.rules.cluster_named(&name("duet")).unwrap().members()[0].id, Some(alice));
+    let mut twin = visit(&mut registry, token("twin", 0, &["h:1"]));
+    assert!(matches!(registry.answer(&mut twin, Request::Join(trio.into())), Reply::Join(_)));
+    assert_eq!(registry.rules.cluster(&trio).unwrap().members().len(), 3);
 }
 
 #[test]
 fn the_rules_of_one_cluster_hold_for_its_value_alone() {
-    let (desk, [alice, _], trio) = duo();
-    let duo = desk.registry.cluster(&trio).unwrap();
+    let (registry, [alice, _], trio) = duo();
+    let duo = registry.rules.cluster(&trio).unwrap();
     let carol: MemberEntry = served(&token("carol", 2, &["h:3"]), id(3)).into();
     let change = Change::MemberJoined { cluster: trio, index: at(2), member: carol.clone() };
     assert_eq!(duo.join(&carol), Ok(Joined { index: at(2), change: Some(change) }));
@@ -244,13 +244,13 @@ fn the_rules_of_one_cluster_hold_for_its_value_alone() {
 
 #[test]
 fn changes_and_snapshots_rebuild_the_registry() {
-    let (desk, _, _) = duo();
-    for changes in [desk.changes.clone(), desk.registry.changes()] {
+    let (registry, _, _) = duo();
+    for changes in [registry.changes.clone(), registry.rules.changes()] {
         let mut rebuilt = empty();
         for change in &changes {
             rebuilt.apply(change).unwrap();
         }
-        assert_eq!(rebuilt, desk.registry);
-        assert_eq!(rebuilt.changes(), desk.registry.changes());
+        assert_eq!(rebuilt, registry.rules);
+        assert_eq!(rebuilt.changes(), registry.rules.changes());
     }
 }

@@ -7,7 +7,7 @@ use xlreg::registry::{ApplyError, Change, Registry};
 use xlreg_testkit::pair::{TestRegistry, at, cluster, duo, id, info, served, token, visit};
 
 fn empty() -> Registry {
-    TestRegistry::usual().registry
+    TestRegistry::usual().rules
 }
 
 /// The change cannot be applied, and the registry is as it was.
@@ -25,61 +25,61 @@ fn created(text: &str, id: NodeId, create: Create) -> Change {
 
 #[test]
 fn an_id_is_taken_once() {
-    let (desk, [alice, _], trio) = duo();
+    let (registry, [alice, _], trio) = duo();
     let key = token("alice", 0, &[]).sig_key.fingerprint();
-    for taken in [alice, trio, desk.registry.credential().id] {
+    for taken in [alice, trio, registry.rules.credential().id] {
         let bound = Change::NodeBound { id: taken, key };
-        assert_eq!(does_not_apply(&desk.registry, &bound), ApplyError::IdTaken(taken));
+        assert_eq!(does_not_apply(&registry.rules, &bound), ApplyError::IdTaken(taken));
         let created = created("other", taken, cluster("other", 3, 1));
-        assert_eq!(does_not_apply(&desk.registry, &created), ApplyError::IdTaken(taken));
+        assert_eq!(does_not_apply(&registry.rules, &created), ApplyError::IdTaken(taken));
     }
 }
 
 #[test]
 fn a_cluster_name_is_taken_once() {
-    let (desk, _, _) = duo();
+    let (registry, _, _) = duo();
     let again = created("trio", id(9), cluster("trio", 3, 1));
     assert_eq!(
-        does_not_apply(&desk.registry, &again),
+        does_not_apply(&registry.rules, &again),
         ApplyError::NameTaken("trio".parse().unwrap())
     );
 }
 
 #[test]
 fn members_of_an_unknown_cluster_do_not_apply() {
-    let (desk, [alice, _], _) = duo();
+    let (registry, [alice, _], _) = duo();
     let token = served(&token("alice", 0, &["h:1"]), alice);
     let (cluster, index) = (id(9), at(0));
     let unknown = ApplyError::NoCluster(cluster);
     let joined = Change::MemberJoined { cluster, index, member: token.clone().into() };
-    assert_eq!(does_not_apply(&desk.registry, &joined), unknown);
+    assert_eq!(does_not_apply(&registry.rules, &joined), unknown);
     let updated = Change::MemberUpdated { cluster, index, member: token.into() };
-    assert_eq!(does_not_apply(&desk.registry, &updated), unknown);
+    assert_eq!(does_not_apply(&registry.rules, &updated), unknown);
 }
 
 #[test]
 fn a_member_at_another_index_than_the_next_does_not_apply() {
-    let (mut desk, _, cluster) = duo();
-    let carol = visit(&mut desk, token("carol", 2, &["h:3"])).member().unwrap().0;
+    let (mut registry, _, cluster) = duo();
+    let carol = visit(&mut registry, token("carol", 2, &["h:3"])).member().unwrap().0;
     let token = served(&token("carol", 2, &["h:3"]), carol);
     for index in [0, 1, 3, 63].map(at) {
         let joined = Change::MemberJoined { cluster, index, member: token.clone().into() };
         let wrong = ApplyError::Index { cluster, members: 2, index };
-        assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
+        assert_eq!(does_not_apply(&registry.rules, &joined), wrong);
     }
     for index in [64, 65, 256, u32::MAX] {
         assert_eq!(MemberIndex::new(index), None, "no member can have it");
     }
     let joined = Change::MemberJoined { cluster, index: at(2), member: token.clone().into() };
-    desk.registry.apply(&joined).unwrap();
+    registry.rules.apply(&joined).unwrap();
     // Now it is full.
     let joined = Change::MemberJoined { cluster, index: at(3), member: token.clone().into() };
     let wrong = ApplyError::Index { cluster, members: 3, index: at(3) };
-    assert_eq!(does_not_apply(&desk.registry, &joined), wrong);
+    assert_eq!(does_not_apply(&registry.rules, &joined), wrong);
     for index in [3, 63].map(at) {
         let updated = Change::MemberUpdated { cluster, index, member: token.clone().into() };
         let wrong = ApplyError::Index { cluster, members: 3, index };
-        assert_eq!(does_not_apply(&desk.registry, &updated), wrong);
+        assert_eq!(does_not_apply(&registry.rules, &updated), wrong);
     }
 }
 
@@ -98,9 +98,9 @@ fn replay<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Result<Registry,
 
 /// Alice is bound, the trio created, Alice has joined, Bob is bound, Bob has joined.
 fn five() -> Vec<Change> {
-    let (desk, _, _) = duo();
-    assert_eq!(desk.changes.len(), 5);
-    desk.changes
+    let (registry, _, _) = duo();
+    assert_eq!(registry.changes.len(), 5);
+    registry.changes
 }
 
 fn all_but(skipped: usize) -> Result<Registry, ApplyError> {
@@ -132,57 +132,57 @@ fn members_whose_binding_is_missing_do_not_apply() {
 
 #[test]
 fn a_member_that_is_not_bound_does_not_apply() {
-    let (desk, _, cluster) = duo();
+    let (registry, _, cluster) = duo();
     let token = served(&token("carol", 2, &["h:3"]), id(3));
     does_not_apply(
-        &desk.registry,
+        &registry.rules,
         &Change::MemberJoined { cluster, index: at(2), member: token.into() },
     );
 }
 
 #[test]
 fn a_member_without_an_id_does_not_apply() {
-    let (desk, _, cluster) = duo();
+    let (registry, _, cluster) = duo();
     let token = Token { signature: None, ..token("carol", 2, &["h:3"]) };
     does_not_apply(
-        &desk.registry,
+        &registry.rules,
         &Change::MemberJoined { cluster, index: at(2), member: token.into() },
     );
 }
 
 #[test]
 fn a_member_that_is_in_the_cluster_does_not_apply_again_at_another_index() {
-    let (desk, [alice, _], cluster) = duo();
+    let (registry, [alice, _], cluster) = duo();
     let token = served(&token("alice-2", 0, &["h:1"]), alice);
     does_not_apply(
-        &desk.registry,
+        &registry.rules,
         &Change::MemberJoined { cluster, index: at(2), member: token.into() },
     );
 }
 
 #[test]
 fn a_member_under_a_name_that_is_taken_does_not_apply() {
-    let (mut desk, [alice, _], cluster) = duo();
-    let carol = visit(&mut desk, token("alice", 2, &["h:3"])).member().unwrap().0;
+    let (mut registry, [alice, _], cluster) = duo();
+    let carol = visit(&mut registry, token("alice", 2, &["h:3"])).member().unwrap().0;
     let joined = served(&token("alice", 2, &["h:3"]), carol);
     let joined = Change::MemberJoined { cluster, index: at(2), member: joined.into() };
-    does_not_apply(&desk.registry, &joined);
+    does_not_apply(&registry.rules, &joined);
     let token = served(&token("bob", 0, &["h:1"]), alice);
     does_not_apply(
-        &desk.registry,
+        &registry.rules,
         &Change::MemberUpdated { cluster, index: at(0), member: token.into() },
     );
 }
 
 #[test]
 fn an_update_to_another_member_or_key_does_not_apply() {
-    let (mut desk, [alice, _], cluster) = duo();
-    let carol = visit(&mut desk, token("carol", 2, &["h:3"])).member().unwrap().0;
+    let (mut registry, [alice, _], cluster) = duo();
+    let carol = visit(&mut registry, token("carol", 2, &["h:3"])).member().unwrap().0;
     for token in
         [served(&token("carol", 2, &["h:3"]), carol), served(&token("alice", 2, &["h:1"]), alice)]
     {
         does_not_apply(
-            &desk.registry,
+            &registry.rules,
             &Change::MemberUpdated { cluster, index: at(0), member: token.into() },
         );
     }

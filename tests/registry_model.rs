@@ -115,8 +115,8 @@ fn request(model: &Model, step: &Step) -> Option<(Request, bool)> {
     })
 }
 
-fn rebuilt(desk: &TestRegistry, changes: &[xlreg::registry::Change]) -> Registry {
-    let mut registry = Registry::new(desk.registry.credential().clone(), LIMITS);
+fn rebuilt(registry: &TestRegistry, changes: &[xlreg::registry::Change]) -> Registry {
+    let mut registry = Registry::new(registry.rules.credential().clone(), LIMITS);
     changes.iter().for_each(|change| registry.apply(change).unwrap());
     registry
 }
@@ -133,8 +133,8 @@ proptest! {
     fn the_registry_does_what_the_model_does(
         steps in prop::collection::vec((0..CLIENTS, step()), 1..80),
     ) {
-        let mut desk = TestRegistry::new(DIALECTS[0], LIMITS);
-        let credential = desk.registry.credential().clone();
+        let mut registry = TestRegistry::new(DIALECTS[0], LIMITS);
+        let credential = registry.rules.credential().clone();
         let mut model = Model::new(credential, LIMITS, CLIENTS);
         let mut clients: [ClientState; CLIENTS] = Default::default();
         for (at, step) in steps {
@@ -143,19 +143,19 @@ proptest! {
                 model.hang_up(at);
                 continue;
             };
-            let before = (desk.registry.clone(), desk.changes.len(), format!("{:?}", clients[at]));
-            let reply = desk.answer(&mut clients[at], request.clone());
-            let changed = desk.changes.len() > before.1;
+            let before = (registry.rules.clone(), registry.changes.len(), format!("{:?}", clients[at]));
+            let reply = registry.answer(&mut clients[at], request.clone());
+            let changed = registry.changes.len() > before.1;
             let answered = Answered { reply: &reply, changed, forged, drawn: None };
             if model.judge(at, &request, &answered).is_none() {
-                let now = (desk.registry.clone(), desk.changes.len(), format!("{:?}", clients[at]));
+                let now = (registry.rules.clone(), registry.changes.len(), format!("{:?}", clients[at]));
                 prop_assert_eq!(now, before);
             } else {
-                prop_assert_eq!(desk.registry != before.0, changed);
+                prop_assert_eq!(registry.rules != before.0, changed);
             }
-            model.check(&desk.registry);
+            model.check(&registry.rules);
         }
-        prop_assert_eq!(&rebuilt(&desk, &desk.changes), &desk.registry);
-        prop_assert_eq!(&rebuilt(&desk, &desk.registry.changes()), &desk.registry);
+        prop_assert_eq!(&rebuilt(&registry, &registry.changes), &registry.rules);
+        prop_assert_eq!(&rebuilt(&registry, &registry.rules.changes()), &registry.rules);
     }
 }

@@ -10,8 +10,8 @@ use xlreg::session::{
 };
 use xlreg_testkit::pair::{self, Backend, TestRegistry, after, cluster, view};
 use xlreg_testkit::scenario::{
-    self, DIALECTS, Msg, NOW, NoRsa, Peer, ask_for, asking, bad, client_refuses, create, drain,
-    feed, is_over, member, next_request, registered, token,
+    self, DIALECTS, Msg, NOW, NoRsa, Peer, Scenario, ask_for, bad, client_refuses, create, drain,
+    feed, is_over, member, next_request, token,
 };
 use xlreg_testkit::{KEYS, Seeded};
 
@@ -33,8 +33,9 @@ fn at_most_one_large_reply_waits_however_many_are_asked_for() {
         full.enroll_member(pair::token(&format!("m{n}"), n, &["h:1"]), &cluster("full", 64, 1));
     }
     for dialect in DIALECTS {
-        let (mut desk, mut state, limits) = (full.clone(), ClientState::new(), Limits::server());
-        let (mut server, mut peer) = scenario::server(dialect, limits.clone());
+        let (mut registry, mut state, limits) =
+            (full.clone(), ClientState::new(), Limits::server());
+        let (mut server, mut peer) = Scenario::server(dialect).limits(limits.clone()).open();
         let get = Msg::op(Op::GetCluster).bytes(14, "full");
         let flight: Vec<Msg> = [member()].into_iter().chain(vec![get; 7]).collect();
         let flight: Vec<u8> =
@@ -53,7 +54,7 @@ fn at_most_one_large_reply_waits_however_many_are_asked_for() {
             for (id, request) in requests {
                 told.push(request.op());
                 let waiting = server.output().len();
-                server.reply(NOW, id, &desk.answer(&mut state, request)).unwrap();
+                server.reply(NOW, id, &registry.answer(&mut state, request)).unwrap();
                 largest = largest.max(server.output().len() - waiting);
                 assert!(server.output().len() <= limits.output + largest);
             }
@@ -82,14 +83,14 @@ fn without_a_record_limit_a_field_of_all_the_memory_there_is_is_refused() {
         for len in longest - 64..=u64::MAX {
             let over = len > longest;
             let limits = Limits { record: usize::MAX, ..Limits::server() };
-            let (mut server, mut peer) = scenario::server(dialect, limits.clone());
+            let (mut server, mut peer) = Scenario::server(dialect).limits(limits.clone()).open();
             assert!(server.recv_room() > usize::MAX / 2);
             feed(&mut server, &peer.seal_blocks(&declares(Op::RegCredRequest, len)));
             match over {
                 true => is_over(&mut server, &mut peer, &Error::BadRecord, None),
                 false => assert!(server.poll_event().unwrap().is_none(), "{len}"),
             }
-            let (mut client, mut peer) = scenario::client(dialect, limits);
+            let (mut client, mut peer) = Scenario::client(dialect).limits(limits).open();
             ask_for(&mut client, Op::Bye);
             feed(&mut client, &peer.seal_blocks(&declares(Op::Ack, len)));
             let expected = if over { Err(Error::BadRecord) } else { Ok(None) };
@@ -162,10 +163,13 @@ fn keeps_to_its_limit<M: Machine<Error = Error>>(
 // session waited for bytes that it did not take.
 #[test]
 fn a_record_limit_need_not_be_whole_blocks() {
-    let server = |dialect, record| scenario::server(dialect, Limits { record, ..Limits::server() });
+    let server = |dialect, record| {
+        Scenario::server(dialect).limits(Limits { record, ..Limits::server() }).open()
+    };
     keeps_to_its_limit(Op::RegCredRequest, server, |told| matches!(told, Ok(Some(_))));
     let client = |dialect, record| {
-        let (mut client, peer) = scenario::client(dialect, Limits { record, ..Limits::client() });
+        let (mut client, peer) =
+            Scenario::client(dialect).limits(Limits { record, ..Limits::client() }).open();
         ask_for(&mut client, Op::Bye);
         (client, peer)
     };
@@ -196,7 +200,8 @@ fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
     ];
     for dialect in DIALECTS {
         for (message, op, error, refusal) in &table {
-            let (new, known) = (scenario::server(dialect, Limits::server()), registered(dialect));
+            let (new, known) =
+                (Scenario::server(dialect).open(), Scenario::server(dialect).registered());
             let (wrong, right) = if *op == Op::Member { (known, new) } else { (new, known) };
             let late = (Error::WrongState(*op), Refusal::WrongState);
             for ((mut server, mut peer), error, refusal) in
@@ -214,7 +219,7 @@ fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
 fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
     let signed = |len: usize| Token { signature: Some(vec![7; len]), ..token() };
     let largest = (0..20_000).rev().find(|len| {
-        let (mut client, _) = scenario::client(Dialect::Prefixed, Limits::client());
+        let (mut client, _) = Scenario::client(Dialect::Prefixed).open();
         match client.register(NOW, signed(*len)) {
             Ok(_) => true,
             Err(CommandError::TooLarge { bytes, limit }) => bytes <= limit,
@@ -224,8 +229,8 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
     let largest = largest.unwrap();
     assert!(largest > 15_000);
     for dialect in DIALECTS {
-        let (mut client, _) = scenario::client(dialect, Limits::client());
-        let (mut control, _) = scenario::client(dialect, Limits::client());
+        let (mut client, _) = Scenario::client(dialect).open();
+        let (mut control, _) = Scenario::client(dialect).open();
         let before = view(&client);
         let unsigned = Token { signature: None, ..token() };
         assert_eq!(client.register(NOW, unsigned), Err(CommandError::Unsigned));
@@ -240,7 +245,7 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
         assert_eq!(client.bye(NOW), control.bye(NOW));
         assert_eq!(drain(&mut client), drain(&mut control));
         // A deployed registry reads 16 KiB at once.
-        let (mut client, _) = scenario::client(dialect, Limits::client());
+        let (mut client, _) = Scenario::client(dialect).open();
         client.register(NOW, signed(largest)).unwrap();
         assert!(drain(&mut client).len() <= 16 * 1024);
     }
@@ -264,7 +269,7 @@ fn a_cluster_that_cannot_be_is_not_taken_from_a_registry() {
         }
         for (dialect, size) in DIALECTS.into_iter().flat_map(|d| [(d, 1), (d, 64)]) {
             for end_points in [1, 2] {
-                let (mut client, mut peer) = asking(dialect, ask);
+                let (mut client, mut peer) = Scenario::client(dialect).asking(ask);
                 feed(&mut client, &peer.seal(&info(op, size, end_points)));
                 let told = client.poll_event();
                 assert!(matches!(told, Ok(Some(ClientEvent::Reply { .. }))), "{told:?}");
@@ -285,7 +290,7 @@ fn a_client_that_fails_has_nothing_more_to_say() {
             assert!(client.is_finished());
         };
         let waiting = || {
-            let (mut client, peer) = scenario::client(dialect, Limits::client());
+            let (mut client, peer) = Scenario::client(dialect).open();
             client.register(NOW, token()).unwrap();
             (client, peer)
         };
@@ -313,7 +318,7 @@ fn a_client_that_fails_has_nothing_more_to_say() {
 fn a_server_that_fails_still_sends_its_replies_and_then_the_error() {
     for dialect in DIALECTS {
         for answered_late in [false, true] {
-            let (mut server, mut peer) = registered(dialect);
+            let (mut server, mut peer) = Scenario::server(dialect).registered();
             let credential = Reply::RegCred(scenario::registry().credential().clone());
             let ask = Msg::op(Op::RegCredRequest).encode();
             let flight = [peer.seal(&ask), peer.seal(&ask), peer.seal(&member().encode())];

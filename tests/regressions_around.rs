@@ -21,7 +21,7 @@ use xlreg_testkit::pair::enrollment::{
     Odd, START, alice, alice_s_plan, enroll, enroll_member, tick,
 };
 use xlreg_testkit::pair::{self, Backend, Setup, TestRegistry, after, at, cluster, served};
-use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, NoRsa, drain, feed};
+use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, NoRsa, Scenario, drain, feed};
 use xlreg_testkit::{Seeded, identity, to_the_end};
 
 // Texts.
@@ -149,7 +149,7 @@ fn a_first_pause_of_nothing_grows_like_any_other() {
     let longest = plan.longest_pause;
     let setup = Setup::new(DIALECTS[0]);
     let mut polls = 0;
-    let mut backend = Odd(setup.desk(), |request: &Request, usual| {
+    let mut backend = Odd(setup.registry(), |request: &Request, usual| {
         polls += u32::from(request.op() == Op::GetCluster);
         assert!(polls < 40, "a flood");
         usual
@@ -254,7 +254,7 @@ fn saving_rewrites_what_has_changed_and_leaves_the_rest_alone() {
 struct Line {
     server: Session<Server>,
     state: ClientState,
-    desk: TestRegistry,
+    registry: TestRegistry,
     /// All that has come up.
     up: Vec<u8>,
     /// Bytes that a call moves at most.
@@ -280,7 +280,7 @@ impl Line {
         Self {
             server: Session::<Server>::new(NOW, config, Seeded::new(5)),
             state: ClientState::new(),
-            desk: TestRegistry::usual(),
+            registry: TestRegistry::usual(),
             up: Vec::new(),
             chunk: usize::MAX,
             interrupts: false,
@@ -307,7 +307,7 @@ impl Line {
                 }
                 (ServerEvent::Request { id, request }, _) => {
                     self.gone = self.last == Some(request.op());
-                    let reply = self.desk.answer(&mut self.state, request);
+                    let reply = self.registry.answer(&mut self.state, request);
                     self.server.reply(NOW, id, &reply).unwrap();
                 }
                 (other, _) => panic!("{other:?}"),
@@ -486,7 +486,7 @@ fn a_transport_is_not_armed_with_a_deadline_that_has_passed() {
     assert!(matches!(error, DriveError::Machine(error) if error == expected));
     // A registry whose last words nobody has taken in time.
     let limits = Limits { idle_time: shortest, ..Limits::server() };
-    let (mut server, mut peer) = scenario::server(Dialect::Prefixed, limits);
+    let (mut server, mut peer) = Scenario::server(Dialect::Prefixed).limits(limits).open();
     feed(&mut server, &peer.seal(&Msg::op(Op::Create).encode()));
     let mut driver = Driver::new(server, &mut line, clock);
     let error = driver.next_event().unwrap_err();

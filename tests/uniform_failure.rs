@@ -37,7 +37,7 @@ use xlreg::session::{
     Server, ServerConfig, ServerEvent, Session, TimerKind,
 };
 use xlreg_testkit::scenario::{
-    self, DIALECTS, Msg, NOW, NoRsa, Peer, asking, member, next_request, registered,
+    self, DIALECTS, Msg, NOW, NoRsa, Peer, Scenario, member, next_request,
 };
 use xlreg_testkit::{Seeded, captures, identity, providers};
 
@@ -325,8 +325,8 @@ fn server_gets(
     make: impl FnOnce(&mut Peer) -> Vec<u8>,
 ) -> (Session<Server>, Option<RequestId>) {
     let (mut server, mut peer) = match place {
-        Place::New => scenario::server(dialect, Limits::server()),
-        Place::Known | Place::Behind => registered(dialect),
+        Place::New => Scenario::server(dialect).open(),
+        Place::Known | Place::Behind => Scenario::server(dialect).registered(),
     };
     if !matches!(place, Place::Behind) {
         server.receive(NOW, &make(&mut peer));
@@ -360,7 +360,7 @@ fn client_gets(
     ask: Op,
     make: impl FnOnce(&mut Peer) -> Vec<u8>,
 ) -> Session<Client> {
-    let (mut client, mut peer) = asking(dialect, ask);
+    let (mut client, mut peer) = Scenario::client(dialect).asking(ask);
     client.receive(NOW, &make(&mut peer));
     client
 }

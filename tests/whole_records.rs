@@ -112,23 +112,23 @@ fn an_enrollment_whose_time_runs_out_finishes_the_record_that_was_begun() {
             let give_up_after = Some(Duration::from_secs(1));
             let plan = xlreg::enroll::Plan { give_up_after, ..alice_s_plan() };
             let setup = Setup::new(dialect);
-            let (mut wire, mut desk) = (enroll(&setup, plan, 1), setup.desk());
+            let (mut wire, mut registry) = (enroll(&setup, plan, 1), setup.registry());
             // The Hello goes out, and a part of the Member.
             wire.carry_up(usize::MAX);
-            wire.poll(&mut desk);
+            wire.poll(&mut registry);
             wire.carry_down(usize::MAX);
-            wire.poll(&mut desk);
+            wire.poll(&mut registry);
             assert_eq!(wire.carry_up(100), 100);
             let late = after(START, Duration::from_secs(1));
             match abandoned {
                 true => wire.client.abandon(late),
                 false => wire.advance(late),
             }
-            wire.poll(&mut desk);
+            wire.poll(&mut registry);
             assert_eq!(wire.client_saw.contains(&Err(EnrollError::GaveUp)), !abandoned);
             assert!(!wire.client.is_finished() && !wire.client.output().is_empty());
             assert_eq!(wire.client.poll_timeout().unwrap().1, TimerKind::Drain);
-            wire.settle(&mut desk);
+            wire.settle(&mut registry);
             assert!(wire.client.is_finished());
             assert_eq!(wire.server_saw.pop(), Some(Err(Error::Eof(EofAt::Idle))));
             let ops: Vec<_> = asked(&mut wire).iter().map(Request::op).collect();
@@ -249,7 +249,7 @@ fn a_server_before_1_5_0_is_told_apart_by_its_version() {
         let key = xlreg_testkit::pair::credential(DIALECTS[1]).comms_key;
         let config = ServerConfig { version, ..ServerConfig::new(&key) };
         wire.server = Session::<Server>::new(START, config, Seeded::new(9));
-        wire.settle(&mut setup.desk());
+        wire.settle(&mut setup.registry());
         let first = Enroll::FIRST_VERSION;
         let refused = Err(EnrollError::TooOld { version, first });
         assert_eq!(wire.client_saw.contains(&refused), old, "{version}");

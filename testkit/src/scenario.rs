@@ -1,6 +1,7 @@
 //! Sessions of either role that speak to a raw peer ([`Peer`]), which can send what the library
 //! itself never would; and the no-security RSA that makes them cheap.
 
+use std::marker::PhantomData;
 use std::sync::LazyLock;
 
 use xlreg::crypto::Open;
@@ -37,13 +38,105 @@ pub fn feed<M: Machine>(machine: &mut M, bytes: &[u8]) {
     assert_eq!(machine.receive(NOW, bytes), bytes.len(), "all of it is taken");
 }
 
-/// A registry's session that speaks to a raw client; open.
-pub fn server(dialect: Dialect, limits: Limits) -> (Session<Server>, Peer) {
-    let hello = peer::hello(dialect);
-    let config = ServerConfig { hello_len: hello.len(), version: Version::REFERENCE, limits };
-    let mut server = Session::<Server>::new(NOW, config, Seeded::new(5));
-    let reply = open_hello(&mut server, hello, &NoRsa);
-    (server, Peer::of_reply(dialect, hello, &reply))
+/// A session that a test wants in some state, with the raw other side that it has spoken to.
+///
+/// ```
+/// use xlreg::message::Op;
+/// use xlreg::session::{Dialect, Limits};
+/// use xlreg_testkit::scenario::Scenario;
+///
+/// let (server, peer) = Scenario::server(Dialect::Prefixed).registered();
+/// let limits = Limits { in_flight: 1, ..Limits::client() };
+/// let (client, peer) = Scenario::client(Dialect::Chained).limits(limits).asking(Op::Join);
+/// ```
+#[derive(Clone)]
+pub struct Scenario<R> {
+    dialect: Dialect,
+    limits: Limits,
+    role: PhantomData<R>,
+}
+
+impl<R> Scenario<R> {
+    /// The session has these limits instead of the usual ones.
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+}
+
+impl Scenario<Server> {
+    /// A registry's session.
+    pub fn server(dialect: Dialect) -> Self {
+        Self { dialect, limits: Limits::server(), role: PhantomData }
+    }
+
+    /// It waits for a Hello.
+    pub fn waiting(self) -> Session<Server> {
+        let hello_len = peer::hello(self.dialect).len();
+        let config = ServerConfig { hello_len, version: Version::REFERENCE, limits: self.limits };
+        Session::<Server>::new(NOW, config, Seeded::new(5))
+    }
+
+    /// The handshake is complete.
+    pub fn open(self) -> (Session<Server>, Peer) {
+        let (dialect, hello) = (self.dialect, peer::hello(self.dialect));
+        let mut server = self.waiting();
+        let reply = open_hello(&mut server, hello, &NoRsa);
+        (server, Peer::of_reply(dialect, hello, &reply))
+    }
+
+    /// The client has registered itself.
+    pub fn registered(self) -> (Session<Server>, Peer) {
+        let (mut server, mut peer) = self.open();
+        feed(&mut server, &peer.seal(&member().encode()));
+        let (id, request) = next_request(&mut server);
+        assert_eq!(request, Request::Member(token()));
+        let own = NodeId::from_bytes(&[1; 32]).unwrap();
+        let ok = Reply::MemberOk { id: own, attrs: MemberAttrs::NONE };
+        server.reply(NOW, id, &ok).unwrap();
+        assert_eq!(Msg::decode(&peer.open(&drain(&mut server))), member_ok());
+        (server, peer)
+    }
+}
+
+impl Scenario<Client> {
+    /// A client's session.
+    pub fn client(dialect: Dialect) -> Self {
+        Self { dialect, limits: Limits::client(), role: PhantomData }
+    }
+
+    /// It has a Hello to send.
+    pub fn waiting(self) -> Session<Client> {
+        let registry_key = identity("registry", 0).comms.public_key().clone();
+        let Self { dialect, limits, .. } = self;
+        let version = Version::ZERO;
+        let config = ClientConfig { registry_key, dialect, version, limits, provider: &NoRsa };
+        Session::<Client>::new(NOW, config, Seeded::new(7)).unwrap()
+    }
+
+    /// The handshake is complete.
+    pub fn open(self) -> (Session<Client>, Peer) {
+        let dialect = self.dialect;
+        let mut client = self.waiting();
+        let hello = drain(&mut client);
+        let (peer, reply) = Peer::answering(dialect, &hello, Version::REFERENCE);
+        feed(&mut client, &reply);
+        let connected = ClientEvent::Connected { dialect, version: Version::REFERENCE };
+        assert_eq!(client.poll_event(), Ok(Some(connected)));
+        (client, peer)
+    }
+
+    /// It has registered itself, where `ask` needs that, and has asked for this.
+    pub fn asking(self, ask: Op) -> (Session<Client>, Peer) {
+        let (mut client, mut peer) = self.open();
+        if !matches!(ask, Op::Member | Op::RegCredRequest | Op::Bye) {
+            client.register(NOW, token()).unwrap();
+            feed(&mut client, &peer.seal(&member_ok().encode()));
+            assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
+        }
+        ask_for(&mut client, ask);
+        drain(&mut client);
+        (client, peer)
+    }
 }
 
 /// Takes a server through a Hello and returns its HelloReply.
@@ -52,20 +145,6 @@ pub fn open_hello(server: &mut Session<Server>, hello: &[u8], key: &dyn Open) ->
     let Ok(Some(ServerEvent::Hello(sealed))) = server.poll_event() else { panic!("no Hello") };
     server.open_hello(NOW, sealed.open(key, &mut Seeded::new(6))).unwrap();
     drain(server)
-}
-
-/// A client's session that speaks to a raw registry; open.
-pub fn client(dialect: Dialect, limits: Limits) -> (Session<Client>, Peer) {
-    let registry_key = identity("registry", 0).comms.public_key().clone();
-    let version = Version::ZERO;
-    let config = ClientConfig { registry_key, dialect, version, limits, provider: &NoRsa };
-    let mut client = Session::<Client>::new(NOW, config, Seeded::new(7)).unwrap();
-    let hello = drain(&mut client);
-    let (peer, reply) = Peer::answering(dialect, &hello, Version::REFERENCE);
-    feed(&mut client, &reply);
-    let connected = ClientEvent::Connected { dialect, version: Version::REFERENCE };
-    assert_eq!(client.poll_event(), Ok(Some(connected)));
-    (client, peer)
 }
 
 /// A token that verifies; signed once.
@@ -91,19 +170,6 @@ pub fn next_request(server: &mut Session<Server>) -> (RequestId, Request) {
         Ok(Some(ServerEvent::Request { id, request })) => (id, request),
         other => panic!("{other:?}"),
     }
-}
-
-/// A server whose client has registered itself.
-pub fn registered(dialect: Dialect) -> (Session<Server>, Peer) {
-    let (mut server, mut peer) = server(dialect, Limits::server());
-    feed(&mut server, &peer.seal(&member().encode()));
-    let (id, request) = next_request(&mut server);
-    assert_eq!(request, Request::Member(token()));
-    let ok =
-        Reply::MemberOk { id: NodeId::from_bytes(&[1; 32]).unwrap(), attrs: MemberAttrs::NONE };
-    server.reply(NOW, id, &ok).unwrap();
-    assert_eq!(Msg::decode(&peer.open(&drain(&mut server))), member_ok());
-    (server, peer)
 }
 
 /// The session has failed with this error for good, has told its peer this or nothing, and hears no
@@ -135,7 +201,9 @@ pub fn is_over(
 pub fn server_refuses(message: &[u8], error: &Error, told: Option<Refusal>) {
     for dialect in DIALECTS {
         for (phase, (mut server, mut peer)) in
-            [server(dialect, Limits::server()), registered(dialect)].into_iter().enumerate()
+            [Scenario::server(dialect).open(), Scenario::server(dialect).registered()]
+                .into_iter()
+                .enumerate()
         {
             feed(&mut server, &peer.seal(message));
             match too_early_or_late(message, error, phase == 1) {
@@ -166,6 +234,7 @@ fn too_early_or_late(message: &[u8], error: &Error, registered: bool) -> Option<
     .then_some(op)
 }
 
+/// A registry that knows nobody, with room enough.
 pub fn registry() -> Registry {
     Registry::new(pair::credential(Dialect::Prefixed), RegistryLimits::default())
 }
@@ -173,7 +242,7 @@ pub fn registry() -> Registry {
 /// What a raw client is told by a registry behind a session, message by message.
 pub fn conversation(dialect: Dialect, messages: &[Msg]) -> (Session<Server>, Vec<Msg>) {
     let (mut registry, mut state, mut rng) = (registry(), ClientState::new(), Seeded::new(8));
-    let (mut server, mut peer) = server(dialect, Limits::server());
+    let (mut server, mut peer) = Scenario::server(dialect).open();
     let told = messages.iter().map(|message| {
         feed(&mut server, &peer.seal(&message.encode()));
         let (id, request) = next_request(&mut server);
@@ -216,24 +285,11 @@ pub fn ask_for(client: &mut Session<Client>, ask: Op) {
     command(client, NOW, request).unwrap();
 }
 
-/// A client that has asked for this.
-pub fn asking(dialect: Dialect, ask: Op) -> (Session<Client>, Peer) {
-    let (mut client, mut peer) = client(dialect, Limits::client());
-    if !matches!(ask, Op::Member | Op::RegCredRequest | Op::Bye) {
-        client.register(NOW, token()).unwrap();
-        feed(&mut client, &peer.seal(&member_ok().encode()));
-        assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
-    }
-    ask_for(&mut client, ask);
-    drain(&mut client);
-    (client, peer)
-}
-
 /// A client that waits for the answer to `ask` and gets these bytes is over with this error, and
 /// says nothing.
 pub fn client_refuses(ask: Op, message: &[u8], error: &Error) {
     for dialect in DIALECTS {
-        let (mut client, mut peer) = asking(dialect, ask);
+        let (mut client, mut peer) = Scenario::client(dialect).asking(ask);
         feed(&mut client, &peer.seal(message));
         assert_eq!(client.poll_event().as_ref(), Err(error));
         assert_eq!((client.output(), client.is_finished()), (&[][..], true));

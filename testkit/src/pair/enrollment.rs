@@ -68,13 +68,13 @@ pub fn joined(wire: &Wire<Enroll>) -> &Roster {
 
 /// A cluster with Alice in it, and what she saw of that.
 pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, TestRegistry) {
-    let mut desk = setup.desk();
+    let mut registry = setup.registry();
     let mut wire = enroll(setup, plan, 1);
-    wire.settle(&mut desk);
-    let cluster = *desk.registry.clusters().next().unwrap().info();
+    wire.settle(&mut registry);
+    let cluster = *registry.rules.clusters().next().unwrap().info();
     assert_eq!(cluster, info(cluster.id, &trio()));
     let (id, token) = wire.state.member().unwrap();
-    let version = desk.registry.credential().version;
+    let version = registry.rules.credential().version;
     let expected = [
         EnrollEvent::Connected { dialect: setup.dialect, version },
         EnrollEvent::Registered { id, attrs: token.attrs },
@@ -84,12 +84,12 @@ pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, TestRegistry) {
     ];
     assert_eq!(std::mem::take(&mut wire.client_saw), expected.map(Ok));
     assert_eq!(joined(&wire).self_index(), Some(at(0)));
-    (wire, desk)
+    (wire, registry)
 }
 
-pub fn enroll_member(desk: &mut TestRegistry, name: &str, n: usize) -> Token {
+pub fn enroll_member(registry: &mut TestRegistry, name: &str, n: usize) -> Token {
     let token = token(name, n, &["h:9"]);
-    let id = desk.enroll_member(token.clone(), &trio());
+    let id = registry.enroll_member(token.clone(), &trio());
     served(&token, id)
 }
 

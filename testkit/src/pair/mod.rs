@@ -53,7 +53,7 @@ pub struct Setup {
     pub chunk: usize,
     pub client: Limits,
     pub server: Limits,
-    pub registry: RegistryLimits,
+    pub registry_limits: RegistryLimits,
 }
 
 impl Setup {
@@ -63,7 +63,7 @@ impl Setup {
             chunk: usize::MAX,
             client: Limits::client(),
             server: Limits::server(),
-            registry: RegistryLimits::default(),
+            registry_limits: RegistryLimits::default(),
         }
     }
 
@@ -73,8 +73,8 @@ impl Setup {
         ClientConfig { limits: self.client.clone(), ..config }
     }
 
-    pub fn desk(&self) -> TestRegistry {
-        TestRegistry::new(self.dialect, self.registry)
+    pub fn registry(&self) -> TestRegistry {
+        TestRegistry::new(self.dialect, self.registry_limits)
     }
 
     /// A wire whose client is made by `client`.
@@ -109,24 +109,24 @@ impl Setup {
     }
 
     pub fn pair(&self) -> Pair {
-        self.pair_at(self.desk())
+        self.pair_at(self.registry())
     }
 
     /// A new connection to a registry that has seen others.
-    pub fn pair_at(&self, desk: TestRegistry) -> Pair {
+    pub fn pair_at(&self, registry: TestRegistry) -> Pair {
         let now = Instant::from_micros(1_000_000);
         let client =
             |config| Session::<Client>::new(now, config, Seeded::new(CLIENT_SEED)).unwrap();
-        Pair { wire: self.wire(now, client), desk }
+        Pair { wire: self.wire(now, client), registry }
     }
 
     /// A pair whose handshake is done; what has been seen of it is checked and forgotten.
     pub fn open(&self) -> Pair {
-        self.open_at(self.desk())
+        self.open_at(self.registry())
     }
 
-    pub fn open_at(&self, desk: TestRegistry) -> Pair {
-        let mut pair = self.pair_at(desk);
+    pub fn open_at(&self, registry: TestRegistry) -> Pair {
+        let mut pair = self.pair_at(registry);
         pair.settle();
         pair.expect([Ok(connected(self.dialect))], [Ok(Seen::Hello)]);
         pair
@@ -362,7 +362,7 @@ where
 /// One client's session and a registry's, with the registry behind it.
 pub struct Pair {
     pub wire: Wire<Session<Client>>,
-    pub desk: TestRegistry,
+    pub registry: TestRegistry,
 }
 
 impl Deref for Pair {
@@ -382,7 +382,7 @@ impl DerefMut for Pair {
 impl Pair {
     /// Carries, polls and answers until nothing moves any more.
     pub fn settle(&mut self) {
-        self.wire.settle(&mut self.desk);
+        self.wire.settle(&mut self.registry);
     }
 
     /// Lets both directions go on, and settles.
@@ -393,11 +393,11 @@ impl Pair {
     }
 
     pub fn poll(&mut self) -> bool {
-        self.wire.poll(&mut self.desk)
+        self.wire.poll(&mut self.registry)
     }
 
     pub fn answer(&mut self) {
-        self.wire.answer(&mut self.desk);
+        self.wire.answer(&mut self.registry);
     }
 
     /// Gives the client's command for a request.

@@ -20,7 +20,7 @@ pub trait Backend {
 /// A registry, its generator, and every change it has made.
 #[derive(Clone)]
 pub struct TestRegistry {
-    pub registry: Registry,
+    pub rules: Registry,
     pub rng: Seeded,
     pub changes: Vec<Change>,
 }
@@ -28,7 +28,7 @@ pub struct TestRegistry {
 impl TestRegistry {
     pub fn new(dialect: Dialect, limits: RegistryLimits) -> Self {
         Self {
-            registry: Registry::new(credential(dialect), limits),
+            rules: Registry::new(credential(dialect), limits),
             rng: Seeded::new(REGISTRY_SEED),
             changes: Vec::new(),
         }
@@ -53,7 +53,7 @@ impl TestRegistry {
 
 impl Backend for TestRegistry {
     fn answer(&mut self, state: &mut ClientState, request: Request) -> Reply {
-        let outcome = self.registry.handle(state, request, &mut self.rng);
+        let outcome = self.rules.handle(state, request, &mut self.rng);
         self.changes.extend(outcome.change);
         outcome.reply
     }
@@ -117,18 +117,18 @@ pub fn id(n: u8) -> NodeId {
 
 /// A trio with Alice and Bob in it.
 pub fn duo() -> (TestRegistry, [NodeId; 2], NodeId) {
-    let mut desk = TestRegistry::usual();
+    let mut registry = TestRegistry::usual();
     let trio = cluster("trio", 3, 1);
-    let alice = desk.enroll_member(token("alice", 0, &["h:1"]), &trio);
-    let bob = desk.enroll_member(token("bob", 1, &["h:2"]), &trio);
-    let trio = desk.registry.clusters().next().unwrap().info().id;
-    (desk, [alice, bob], trio)
+    let alice = registry.enroll_member(token("alice", 0, &["h:1"]), &trio);
+    let bob = registry.enroll_member(token("bob", 1, &["h:2"]), &trio);
+    let trio = registry.rules.clusters().next().unwrap().info().id;
+    (registry, [alice, bob], trio)
 }
 
 /// A state who has said who it is.
-pub fn visit(desk: &mut TestRegistry, token: Token) -> ClientState {
+pub fn visit(registry: &mut TestRegistry, token: Token) -> ClientState {
     let mut state = ClientState::new();
-    let reply = desk.answer(&mut state, Request::Member(token));
+    let reply = registry.answer(&mut state, Request::Member(token));
     assert!(matches!(reply, Reply::MemberOk { .. }), "{reply:?}");
     state
 }
