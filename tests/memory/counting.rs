@@ -5,8 +5,6 @@
 //! the trait is. A block that grows is counted as the old one and the new one together, which is
 //! what it takes if it moves.
 
-#![allow(dead_code, reason = "each test crate uses its own part of this")]
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

@@ -5,9 +5,9 @@ use xlreg::message::{ClusterInfo, MemberIndex};
 use xlreg::registry::{Change, Registry, RegistryLimits};
 use xlreg::session::Dialect;
 
-use crate::Row;
 use crate::counting::{counted, live, start};
 use crate::largest::largest_token;
+use crate::sessions::Row;
 use xlreg_testkit::{KEYS, pair};
 
 fn node_id(n: usize) -> NodeId {

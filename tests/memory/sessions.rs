@@ -5,8 +5,8 @@
 //! and so are the events that it hands out; the bytes a test feeds it are not. RSA allocates inside
 //! its provider, so sessions are measured with a provider that does none, and RSA by itself.
 
-use counting::{counted, live, peak, start};
-use largest::{
+use crate::counting::{counted, live, peak, start};
+use crate::largest::{
     largest_key, largest_member, largest_members, largest_members_message, largest_token,
 };
 use rand_core::CryptoRng;
@@ -21,13 +21,6 @@ use xlreg::session::{
 };
 use xlreg_testkit::scenario::{DIALECTS, Msg, NOW, Peer, feed};
 use xlreg_testkit::{KEYS, Seeded, identity, pair};
-
-#[path = "memory/counting.rs"]
-mod counting;
-#[path = "memory/largest.rs"]
-mod largest;
-#[path = "memory/state.rs"]
-mod state;
 
 /// The modulus of a comms key of 2048 bits, in bytes: as long are Hellos.
 const MODULUS: usize = 256;
@@ -284,7 +277,7 @@ fn asked_for_members(dialect: Dialect) -> (Box<Session<Server>>, Peer, RequestId
 }
 
 /// A row of the table: what is measured, in which dialect.
-type Row = (&'static str, fn(Dialect) -> usize);
+pub type Row = (&'static str, fn(Dialect) -> usize);
 
 const REGISTRY: &[Row] = &[
     ("registry: new", |_| {
@@ -495,7 +488,7 @@ const RSA: &[Row] = &[
 
 /// The rows under "## Memory" in docs/bounds.md: what, prefixed, chained, and at most.
 fn documented() -> Vec<(&'static str, [usize; 3])> {
-    let (_, section) = include_str!("../docs/bounds.md").split_once("\n## Memory\n").unwrap();
+    let (_, section) = include_str!("../../docs/bounds.md").split_once("\n## Memory\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let row = |row: &'static str| {
@@ -560,7 +553,7 @@ fn rsa_takes_no_more_than_is_documented() {
 
 #[test]
 fn a_registry_s_state_takes_no_more_than_is_documented() {
-    is_as_documented(state::ROWS, "state: ");
+    is_as_documented(crate::state::ROWS, "state: ");
 }
 
 /// Were it not so, every figure would be too small.

@@ -1,7 +1,7 @@
 //! How often a message allocates once a session has warmed up: twice at most, where it carries no
 //! tokens.
 
-use counting::{calls, counted, start};
+use crate::counting::{calls, counted, start};
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{
     ClusterInfo, ClusterRef, GetCluster, MemberEntry, MemberList, MemberSet, Op, Reply, Request,
@@ -9,9 +9,6 @@ use xlreg::message::{
 use xlreg::session::{ClientEvent, Dialect, Server, ServerEvent, Session};
 use xlreg_testkit::pair::{self, cluster, command};
 use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, Scenario, drain, feed, members, served};
-
-#[path = "memory/counting.rs"]
-mod counting;
 
 /// The most for a message without tokens.
 const MOST: usize = 2;

@@ -4,14 +4,11 @@
 //! What a test can see of wiping is the heap: an allocator looks at every block that is freed. What
 //! it cannot see is in docs/bounds.md, "What is wiped".
 
-#[path = "secrets/watching.rs"]
-mod watching;
-
 use std::fmt::Debug;
 
+use crate::watching::freed_with;
 use base64ct::{Base64Unpadded, Encoding};
 use rand_core::{CryptoRng, Rng};
-use watching::freed_with;
 use xlreg::adapter::blocking::{Clock, Driver, Untimed};
 use xlreg::crypto::{Open, OpenError, PublicComponents, RustCrypto, Seal, SealError, Secret};
 use xlreg::enroll::{Enroll, Plan};
@@ -362,7 +359,7 @@ fn ciphers_and_private_keys_wipe_themselves() {
     wiped::<rsa::PrivateKey>();
     wiped::<zeroize::Zeroizing<[u8; 32]>>();
     // And not because somebody else of this build asks for it.
-    let manifest = include_str!("../Cargo.toml");
+    let manifest = include_str!("../../Cargo.toml");
     for cipher in ["aes = ", "cbc = "] {
         let line = manifest.lines().find(|line| line.starts_with(cipher)).unwrap();
         assert!(line.contains("\"zeroize\""), "{line}");

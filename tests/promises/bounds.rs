@@ -19,7 +19,7 @@ use xlreg_testkit::scenario::{
     next_request, token,
 };
 
-const TABLE: &str = include_str!("../docs/bounds.md");
+const TABLE: &str = include_str!("../../docs/bounds.md");
 
 /// The rows of every table of bounds: all cells of those that name a test.
 fn rows() -> Vec<Vec<&'static str>> {

@@ -17,11 +17,8 @@
 //! may not stand is answered with an Error that says why (PROTOCOL 2, 4.1). docs/bounds.md, "What a
 //! peer can tell", says what that is worth to whom.
 
-#[path = "uniform_failure/counted.rs"]
 mod counted;
-#[path = "uniform_failure/hellos.rs"]
 mod hellos;
-#[path = "uniform_failure/records.rs"]
 mod records;
 
 use std::fmt::Debug;

@@ -1,0 +1,11 @@
+//! Peers that break the rules, and somebody on the path: what a session says of it, and to whom.
+
+mod bad_input;
+mod bad_limits;
+mod bad_records;
+mod bad_tokens;
+mod exact_replies;
+mod man_in_the_middle;
+mod regressions;
+mod regressions_around;
+mod uniform_failure;

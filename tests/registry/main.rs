@@ -1,0 +1,5 @@
+//! The registry's rules without a session.
+
+mod apply;
+mod model;
+mod rules;
