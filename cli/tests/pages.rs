@@ -5,15 +5,15 @@
 //! curl are what this file makes of them.
 
 mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use common::{Daemon, binary, command, http};
+use common::{Daemon, binary, command};
 use tempfile::{TempDir, tempdir};
+use xlreg_testkit::http;
 
 /// What the pages have as an address to listen at and an address to tell clients, each at its port.
 const LISTENING: [&str; 3] = ["0.0.0.0", "127.0.0.1", "registry.example"];

@@ -12,6 +12,8 @@
 //! | [`model`] | the rules of a registry, as lists that are looked through |
 //! | [`deployed`] | a deployed server, and what ends it |
 //! | [`seeds`] | the scripts that fuzzers begin with |
+//! | [`client`], [`facts`] | a client over TCP that goes step by step; whether what it was told stays true |
+//! | [`http`], [`wait`] | what a daemon shows of itself; waiting for it |
 //! | [`mutants`], [`spellings`] | other spellings of a message, and of a secret |
 //!
 //! Unit tests inside `src/` of the library can not use this: they would see two copies of each
@@ -21,9 +23,15 @@
 #[cfg(feature = "std")]
 pub mod captures;
 #[cfg(feature = "std")]
+pub mod client;
+#[cfg(feature = "std")]
 pub mod deployed;
 #[cfg(feature = "std")]
 mod drive;
+#[cfg(feature = "std")]
+pub mod facts;
+#[cfg(feature = "std")]
+pub mod http;
 #[cfg(feature = "std")]
 pub mod keys;
 #[cfg(feature = "std")]
@@ -45,6 +53,8 @@ pub mod seeds;
 pub mod spellings;
 #[cfg(feature = "std")]
 mod tool;
+#[cfg(feature = "std")]
+pub mod wait;
 
 #[cfg(feature = "std")]
 pub use drive::to_the_end;

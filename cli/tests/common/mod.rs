@@ -1,12 +1,10 @@
-//! What the tests of the daemon share: the real binary, a client that goes step by step, keys that
-//! need not be generated.
+//! What the tests of the command share: the real binary, a daemon that runs, a place to run commands
+//! in.
 
 #![allow(dead_code, reason = "each test crate uses its own part of this")]
 
-mod bare;
-pub mod client;
-pub mod facts;
-pub mod http;
+pub mod made_up;
+pub mod place;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -19,11 +17,8 @@ use std::time::{Duration, Instant};
 use xlreg::credential::Credential;
 use xlreg::identity::NodeId;
 
-pub use bare::binary;
-pub use xlreg_testkit::{KEYS, Seeded, identity};
-
-/// Whatever takes longer hangs: generous, because the machine may be busy.
-pub const HANG: Duration = Duration::from_secs(60);
+use xlreg_testkit::wait::{HANG, until};
+use xlreg_testkit::{KEYS, identity};
 
 /// Whether everything is to be done in full size.
 pub fn full() -> bool {
@@ -36,15 +31,6 @@ pub fn furnish(dir: &Path) {
     let mut registry = identity("xlReg", KEYS.comms.len() - 1);
     registry.id = Some(NodeId::from_bytes(&[0x5e; 32]).unwrap());
     registry.save(dir).unwrap();
-}
-
-/// Asks again and again until it is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + HANG;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        thread::sleep(Duration::from_micros(100));
-    }
 }
 
 /// A running `xlreg serve`; killed when dropped.
@@ -70,7 +56,12 @@ pub struct Failed {
 impl Daemon {
     /// Starts one with these flags on a port of its own.
     pub fn start(dir: &Path, flags: &[&str]) -> Self {
-        let mut command = serve(dir, &["--listen", "127.0.0.1:0"]);
+        Self::start_at("127.0.0.1:0", dir, flags)
+    }
+
+    /// Starts one with these flags that listens there.
+    pub fn start_at(address: &str, dir: &Path, flags: &[&str]) -> Self {
+        let mut command = serve(dir, &["--listen", address]);
         command.args(flags);
         Self::launch(command, dir, 1).unwrap_or_else(|failed| panic!("{failed:?}"))
     }
@@ -182,6 +173,22 @@ impl Drop for Daemon {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The real binary, in surroundings of its own: what the developer has set for `xlreg` does not
+/// reach it, and what it keeps for its user does not reach the developer. A test that lets it keep
+/// something for its user says where.
+pub fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xlreg"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("XLREG_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG").env_remove("NO_COLOR");
+    // Nothing can be made there.
+    command.env("XDG_STATE_HOME", "/dev/null/none");
+    command
 }
 
 /// The binary with these arguments, its output caught.

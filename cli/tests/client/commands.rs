@@ -1,8 +1,6 @@
 //! Every command as people and scripts see it: the real binary against a real registry, its output
 //! pinned by snapshots.
 
-mod support;
-
 use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
@@ -10,8 +8,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use support::deployed::{Manners, serve_as_deployed, short_registry};
-use support::{Place, code, json, skipped, stderr, stdout, xlreg};
+use crate::common::command as xlreg;
+use crate::common::made_up::{Manners, serve_as_deployed, short_registry};
+use crate::common::place::{Place, code, json, skipped, stderr, stdout};
 
 #[test]
 fn register_gives_a_node_an_id_and_the_same_one_again() {

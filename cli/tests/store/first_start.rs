@@ -3,27 +3,25 @@
 //!
 //! `XLREG_FULL=1` walks every image, `XLREG_SEED` chooses which otherwise.
 
-mod common;
-#[path = "support/power_cut/mod.rs"]
-mod power_cut;
-
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use common::{Daemon, Seeded, command, full, serve};
-use power_cut::{Image, Recording, Tree, record, walk};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 use xlreg::credential::Credential;
+use xlreg_testkit::Seeded;
+
+use crate::common::{Daemon, command, full, serve};
+use crate::power_cut::{Image, Recording, Tree, record, walk};
 
 /// Images of each walk, besides those that keep all or nothing of what was not flushed.
 const MOST: usize = 100;
 
 /// Whether `strace` is here; loud where it is not.
 fn can_walk() -> bool {
-    if power_cut::is_here() {
+    if crate::power_cut::is_here() {
         return true;
     }
     let required =

@@ -4,12 +4,11 @@
 
 #![cfg(target_os = "linux")]
 
-mod support;
-
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use support::{Place, code, json, skipped, stderr, stdout, xlreg};
+use crate::common::command as xlreg;
+use crate::common::place::{Place, code, json, skipped, stderr, stdout};
 
 /// Every command and subcommand, as `xlreg help` lists them.
 fn commands() -> Vec<String> {

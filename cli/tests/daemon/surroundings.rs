@@ -3,8 +3,6 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::{Read, Write, pipe};
 use std::net::TcpStream;
@@ -13,10 +11,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use common::client::{Way, token};
-use common::http::Samples;
-use common::{Daemon, HANG, Seeded, furnish, identity, serve, signal, until};
 use tempfile::{TempDir, tempdir};
+use xlreg_testkit::client::{Way, token};
+use xlreg_testkit::http::Samples;
+use xlreg_testkit::wait::{HANG, until};
+use xlreg_testkit::{Seeded, identity};
+
+use crate::common::{Daemon, furnish, serve, signal};
 
 /// A furnished directory.
 fn directory() -> TempDir {

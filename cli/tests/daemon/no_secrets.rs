@@ -7,15 +7,12 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{HANG, Seeded, binary, identity, serve, until};
 use rand_core::Rng;
 use tempfile::tempdir;
 use xlreg::credential::Credential;
@@ -23,6 +20,10 @@ use xlreg::identity::{Identity, MemberAttrs, Name};
 use xlreg::message::{ClusterRef, Create, GetCluster};
 use xlreg::session::{Client, ClientConfig, ClientEvent, Dialect, Instant, Session, State};
 use xlreg_testkit::spellings::{spellings, without_blanks};
+use xlreg_testkit::wait::{HANG, until};
+use xlreg_testkit::{Seeded, identity};
+
+use crate::common::{binary, serve};
 
 /// Everything private of an identity: the numbers of both keys, and the lines of their PEM.
 fn private(identity: &Identity) -> Vec<String> {

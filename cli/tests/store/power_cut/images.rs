@@ -7,7 +7,7 @@ use rand_core::Rng;
 
 use super::disk::{Disk, Op, Tree};
 use super::strace::Recording;
-use crate::common::Seeded;
+use xlreg_testkit::Seeded;
 
 /// Subsets tried at random, at each point.
 const RANDOM_SUBSETS: usize = 3;

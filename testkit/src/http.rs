@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::HANG;
+use crate::wait::HANG;
 
 /// The answer's status line, head and body; all empty if it was hung up on.
 pub struct Answer {

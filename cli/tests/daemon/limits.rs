@@ -2,20 +2,21 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-use common::client::{Client, Failure, Way, token};
-use common::http::Samples;
-use common::{Daemon, HANG, KEYS, Seeded, furnish, identity, serve, until};
 use rand_core::Rng;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use tempfile::{TempDir, tempdir};
 use xlreg::message::{ClusterRef, Refusal};
 use xlreg::session::Dialect;
+use xlreg_testkit::client::{Client, Failure, Way, token};
+use xlreg_testkit::http::Samples;
+use xlreg_testkit::wait::{HANG, until};
+use xlreg_testkit::{KEYS, Seeded, identity};
+
+use crate::common::{Daemon, furnish, serve};
 
 /// A daemon in a directory of its own, and the way to it.
 fn start(flags: &[&str]) -> (TempDir, Daemon, Way) {

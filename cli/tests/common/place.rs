@@ -1,62 +1,19 @@
-//! What tests of the real binary share: running it, a registry that runs, output pinned by
-//! snapshots.
-
-#![allow(dead_code, reason = "each test crate uses its own part of this")]
-
-#[path = "../common/bare.rs"]
-mod bare;
-pub mod deployed;
-pub mod schema;
+//! A directory to run commands in, what they say, and snapshots that pin it.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The binary with these arguments, its output caught.
-pub fn xlreg(args: &[&str]) -> Command {
-    let mut command = bare::binary();
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A running registry; stopped when dropped.
-pub struct Registry {
-    process: Child,
-}
-
-impl Registry {
-    /// Starts one in a directory and waits for the line that says where it listens.
-    pub fn start(dir: &Path) -> Self {
-        Self::start_at("127.0.0.1:0", dir)
-    }
-
-    /// Starts one that listens there.
-    pub fn start_at(address: &str, dir: &Path) -> Self {
-        let mut command = xlreg(&["serve", "--listen", address, "--dir"]);
-        // Nobody reads its log.
-        let mut process = command.arg(dir).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.starts_with("listening on "), "{line}");
-        Self { process }
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use super::Daemon;
 
 /// A directory to run commands in.
 pub struct Place {
     pub temp: TempDir,
-    registry: Option<Registry>,
+    registry: Option<Daemon>,
 }
 
 impl Place {
@@ -68,7 +25,7 @@ impl Place {
     /// With a registry, and its regCred.dat.
     pub fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
-        let registry = Registry::start(&temp.path().join("registry"));
+        let registry = Daemon::start(&temp.path().join("registry"), &[]);
         fs::copy(temp.path().join("registry/regCred.dat"), temp.path().join("regCred.dat"))
             .unwrap();
         Self { temp, registry: Some(registry) }
@@ -84,7 +41,7 @@ impl Place {
         let credential = fs::read_to_string(self.path("regCred.dat")).unwrap();
         let credential: xlreg::credential::Credential = credential.parse().unwrap();
         let address = credential.end_points[0].as_str();
-        self.registry = Some(Registry::start_at(address, &self.path("registry")));
+        self.registry = Some(Daemon::start_at(address, &self.path("registry"), &[]));
     }
 
     pub fn path(&self, file: &str) -> PathBuf {
@@ -94,7 +51,7 @@ impl Place {
     /// The binary with these arguments in the directory, where it also keeps what it keeps for its
     /// user.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = xlreg(args);
+        let mut command = super::command(args);
         command.current_dir(self.temp.path()).env("XDG_STATE_HOME", self.path("state"));
         command
     }

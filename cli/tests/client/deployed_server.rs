@@ -1,21 +1,17 @@
 //! No command ends a deployed server by itself, however it ends and whenever the server is
 //! restarted: the real binary against the tests' model of one.
 
-#![allow(clippy::duplicate_mod, reason = "both kinds of tests clear the environment by one file")]
-
-mod common;
-#[path = "support/front.rs"]
 mod front;
-mod support;
-
 use std::fs;
 use std::process::{Command, Output};
 
-use common::{KEYS, Seeded, identity};
 use front::Front;
-use support::{Place, code, json, stderr, stdout, xlreg};
 use xlreg::identity::{EndPoint, MemberAttrs, NodeId, Version};
 use xlreg_testkit::deployed::{Cause, Fault, Member, Ways};
+use xlreg_testkit::{KEYS, Seeded, identity};
+
+use crate::common::command as xlreg;
+use crate::common::place::{Place, code, json, stderr, stdout};
 
 const VERSIONS: [Version; 2] = [Version::new(1, 9, 24, 0), Version::new(1, 8, 4, 0)];
 
@@ -469,7 +465,7 @@ fn a_signal_ends_a_command_and_not_the_server() {
         let line = format!("{} --create 3 --registry regCred.dat", join("trio"));
         let args: Vec<_> = line.split(' ').collect();
         let child = scene.command(&args).spawn().unwrap();
-        common::until("it waits", || scene.ops().len() > 6);
+        xlreg_testkit::wait::until("it waits", || scene.ops().len() > 6);
         let kill = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
         assert!(kill.unwrap().success());
         let output = child.wait_with_output().unwrap();

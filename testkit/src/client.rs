@@ -10,7 +10,8 @@ use xlreg::session::{
     Client as Role, ClientConfig, ClientEvent, CommandError, Dialect, Instant, RequestId, Session,
 };
 
-use super::{HANG, Seeded};
+use crate::Seeded;
+use crate::wait::HANG;
 
 /// How a step fails.
 #[derive(Clone, Debug, PartialEq, Eq)]

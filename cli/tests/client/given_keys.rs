@@ -1,11 +1,10 @@
 //! Keys that somebody gives, in `--dir` and in `--node`: used in the form they have, left as they
 //! are, and named for what they are where they can't be used.
 
-mod support;
-
 use std::fs;
 
-use support::{Place, Registry, code, json, stderr, stdout};
+use crate::common::Daemon;
+use crate::common::place::{Place, code, json, stderr, stdout};
 
 fn vector(name: &str) -> String {
     let folder = xlreg_testkit::captures::folder().join("keys");
@@ -32,7 +31,7 @@ fn a_registry_and_a_node_use_the_keys_that_they_are_given() {
     give(&place, "registry", "rsa.pkcs1", "rsa.openssh");
     fs::write(place.path("registry/id"), "07".repeat(32)).unwrap();
     {
-        let _registry = Registry::start(&place.path("registry"));
+        let _registry = Daemon::start(&place.path("registry"), &[]);
         fs::copy(place.path("registry/regCred.dat"), place.path("regCred.dat")).unwrap();
         let public = vector("rsa.public.openssh");
         let credential = fs::read_to_string(place.path("regCred.dat")).unwrap();

@@ -3,13 +3,12 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::path::Path;
 
-use common::{Daemon, Failed, furnish, serve};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
+
+use crate::common::{Daemon, Failed, furnish, serve};
 
 fn directory() -> TempDir {
     let temp = tempdir().unwrap();

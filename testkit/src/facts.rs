@@ -8,8 +8,8 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::Refusal;
 
-use super::client::{Failure, Way, token};
-use super::{KEYS, Seeded, identity};
+use crate::client::{Failure, Way, token};
+use crate::{KEYS, Seeded, identity};
 
 /// One thing that the registry acknowledged.
 #[derive(Clone, Debug)]

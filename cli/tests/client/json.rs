@@ -1,7 +1,7 @@
 //! What programs read: every command's JSON as `docs/json-schema.json` says, progress as one object
 //! a line, and waiting for members without being one.
 
-mod support;
+mod schema;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,14 +9,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
 
+use schema::Schema;
 use serde_json::Value;
-use support::schema::Schema;
-use support::{Place, code, json, stderr};
+use xlreg_testkit::wait::HANG;
 
-/// Whatever takes longer hangs.
-const HANG: Duration = Duration::from_secs(60);
+use crate::common::place::{Place, code, json, stderr};
+
 const JOIN: &str = "join alpha --registry regCred.dat";
 
 fn joins(name: &str, more: &str) -> String {

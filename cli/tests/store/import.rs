@@ -3,15 +3,14 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Daemon, Failed, furnish, serve};
 use tempfile::tempdir;
 use xlreg::credential::Credential;
+
+use crate::common::{Daemon, Failed, furnish, serve};
 
 const DEPLOYED: [&str; 2] = ["1.8.4", "1.9.24"];
 

@@ -1,34 +1,25 @@
 //! What waits for a network tries again, until its time is over or the user wants it to end.
 
-mod support;
-
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use support::deployed::{member_ok, serve_one, short_registry};
-use support::{Place, code, json, stderr, stdout, xlreg};
 use xlreg::credential::Credential;
 use xlreg::identity::ClusterAttrs;
 use xlreg::message::{ClusterInfo, Refusal, Reply, Request};
 
-/// Whatever takes longer hangs: generous, because the machine may be busy.
-const HANG: Duration = Duration::from_secs(60);
+use xlreg_testkit::wait::until;
+
+use crate::common::command as xlreg;
+use crate::common::made_up::{member_ok, serve_one, short_registry};
+use crate::common::place::{Place, code, json, stderr, stdout};
 
 fn spawn(place: &Place, line: &str) -> Child {
     let args: Vec<_> = line.split(' ').collect();
     place.command(&args).spawn().unwrap()
-}
-
-/// Asks again and again until it is so.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + HANG;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-    }
 }
 
 /// A registry that is known but does not run.

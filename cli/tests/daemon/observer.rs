@@ -3,15 +3,16 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
-use common::client::Way;
-use common::http::{ask, get, request};
-use common::{Daemon, HANG, Seeded, furnish, until};
 use tempfile::{TempDir, tempdir};
+use xlreg_testkit::Seeded;
+use xlreg_testkit::client::Way;
+use xlreg_testkit::http::{ask, get, request};
+use xlreg_testkit::wait::{HANG, until};
+
+use crate::common::{Daemon, furnish};
 
 /// A daemon, and where it shows itself.
 fn start() -> (TempDir, Daemon, String) {

@@ -1,17 +1,16 @@
 //! The directories of registries and nodes, as the people meet them who run both: something is
 //! missing from one, it is another's, it is in use, it can only be read, its volume is lost.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Daemon, Failed, command, serve};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
+
+use crate::common::{Daemon, Failed, command, serve};
 
 const STORE: [&str; 2] = ["registry.redb", "registry.redb.commits"];
 const PARTS: [&str; 4] = ["comms_key.pem", "sig_key.pem", "name", "id"];

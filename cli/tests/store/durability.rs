@@ -1,23 +1,24 @@
 //! What the daemon acknowledged stays true: killed at any moment, stopped under load, over a
 //! damaged store.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::client::{Way, token};
-use common::facts::{Fact, Writing, check};
-use common::{Daemon, Failed, Seeded, full, furnish, identity, serve, until};
 use rand_core::Rng;
 use tempfile::tempdir;
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, Name, NodeId};
 use xlreg::message::{ClusterRef, Refusal};
+use xlreg_testkit::client::{Way, token};
+use xlreg_testkit::facts::{Fact, Writing, check};
 use xlreg_testkit::rng::number;
+use xlreg_testkit::wait::until;
+use xlreg_testkit::{Seeded, identity};
+
+use crate::common::{Daemon, Failed, full, furnish, serve};
 
 /// The writers come faster than a client with good manners.
 const RATE: [&str; 2] = ["--hello-rate", "100000"];

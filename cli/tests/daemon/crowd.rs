@@ -2,8 +2,6 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,13 +9,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::client::{Client, Way, token};
-use common::{Daemon, HANG, KEYS, Seeded, full, furnish, identity, until};
 use socket2::{Domain, Socket, Type};
 use tempfile::tempdir;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::enroll::{Enroll, Plan, Roster};
 use xlreg::message::{ClusterRef, Create};
+use xlreg_testkit::client::{Client, Way, token};
+use xlreg_testkit::wait::{HANG, until};
+use xlreg_testkit::{KEYS, Seeded, identity};
+
+use crate::common::{Daemon, full, furnish};
 
 #[test]
 fn sixty_four_members_agree() {

@@ -6,8 +6,6 @@
 
 #![cfg(unix)]
 
-mod common;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,14 +13,17 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Instant;
 use std::{fs, thread};
 
-use common::client::{Way, token};
-use common::{Daemon, HANG, Seeded, command, identity, lines};
 use serde_json::Value;
 use tempfile::tempdir;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::enroll::{Enroll, Plan, Roster};
 use xlreg::identity::Identity;
 use xlreg::message::Create;
+use xlreg_testkit::client::{Way, token};
+use xlreg_testkit::wait::HANG;
+use xlreg_testkit::{Seeded, identity};
+
+use crate::common::{Daemon, command, lines};
 
 const TARGET: &str = "thumbv7em-none-eabihf";
 const EMULATOR: &str = "qemu-system-arm";

@@ -1,9 +1,6 @@
 //! The real binary over real TCP: a registry, members that join, and what they are told when they
 //! may not.
 
-#[path = "common/bare.rs"]
-mod bare;
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -11,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 fn xlreg(args: &[&str]) -> Command {
-    let mut command = bare::binary();
+    let mut command = crate::common::binary();
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -92,7 +92,9 @@ impl Schema {
             let needed =
                 ["CI", "XLREG_REQUIRE_TOOLS"].iter().any(|it| std::env::var_os(it).is_some());
             assert!(!needed, "python3-jsonschema must be here");
-            super::skipped("the JSON schema by Python's jsonschema, which is not there");
+            crate::common::place::skipped(
+                "the JSON schema by Python's jsonschema, which is not there",
+            );
             return;
         }
         let mut documents = Vec::new();

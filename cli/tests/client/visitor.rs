@@ -3,22 +3,22 @@
 
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::http::Samples;
-use common::{Daemon, KEYS, Seeded, command, furnish};
 use tempfile::{TempDir, tempdir};
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, MemberAttrs, Name, Token, Version};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, Instant, Server, ServerConfig, ServerEvent, Session,
 };
+use xlreg_testkit::http::Samples;
+use xlreg_testkit::{KEYS, Seeded};
+
+use crate::common::{Daemon, command, furnish};
 
 const CREATE: &str = "create alpha --size 3";
 const MEMBERS: &str = "members alpha";

@@ -1,0 +1,10 @@
+//! What `xlreg serve` keeps: first starts, power cuts, damage, directories, files of other servers.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod directories;
+mod durability;
+mod first_start;
+mod import;
+mod power_cut;
