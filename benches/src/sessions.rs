@@ -2,12 +2,13 @@
 
 use xlreg::credential::Credential;
 use xlreg::identity::{NodeId, Token, Version};
-use xlreg::message::{ClusterRef, GetCluster, MemberEntry, MemberList, MemberSet, Reply};
+use xlreg::message::{ClusterRef, GetCluster, MemberEntry, MemberList, MemberSet, Op, Reply};
 use xlreg::session::{
     Client, ClientConfig, ClientEvent, Instant, Limits, RequestId, Server, ServerConfig,
     ServerEvent, Session,
 };
 use xlreg_testkit::NoRsa;
+use xlreg_testkit::peer::Msg;
 
 use crate::{Seeded, credential, identity, served, token};
 
@@ -117,29 +118,13 @@ impl Sessions {
         }
     }
 
-    /// The message of the reply, as prost writes it.
+    /// The message of the reply, field by field.
     fn plain(&self) -> Vec<u8> {
         let Reply::Members(list) = &self.list else { panic!("no members") };
-        let mut message = vec![0x08, 10, 0x6a, 32];
-        message.extend_from_slice(list.cluster().as_bytes());
-        message.extend_from_slice(&[0xa0, 0x01]);
-        let mut bits = list.which().bits();
-        while bits >= 0x80 {
-            message.push(bits as u8 | 0x80);
-            bits >>= 7;
-        }
-        message.push(bits as u8);
-        for (_, token) in list.iter() {
-            let token = xlreg::message::encode_token(token);
-            message.extend_from_slice(&[
-                0xaa,
-                0x01,
-                token.len() as u8 | 0x80,
-                (token.len() >> 7) as u8,
-            ]);
-            message.extend_from_slice(&token);
-        }
-        message
+        let head = Msg::op(Op::ClusterMembers).bytes(13, list.cluster().as_bytes());
+        let head = head.varint(20, list.which().bits());
+        let tokens = list.iter().map(|(_, token)| Msg::token(token));
+        tokens.fold(head, |list, token| list.msg(21, &token)).encode()
     }
 
     /// The ClusterMembers that the registry sends, in the clear.

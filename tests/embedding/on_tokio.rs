@@ -25,7 +25,7 @@ use xlreg::session::{
 };
 use xlreg_testkit::{KEYS, Seeded, identity};
 
-fn credential() -> Credential {
+pub fn credential() -> Credential {
     Credential {
         name: "registry".parse().unwrap(),
         id: NodeId::random(&mut Seeded::new(1)),

@@ -13,8 +13,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio::task::unconstrained;
 use xlreg::adapter::tokio::{Clock, Driver};
-use xlreg::credential::Credential;
-use xlreg::identity::{MemberAttrs, NodeId, Version};
+use xlreg::identity::MemberAttrs;
 use xlreg::message::{ClusterRef, Create, GetCluster, Reply, Request};
 use xlreg::registry::{ClientState, Registry, RegistryLimits};
 use xlreg::serve::{Handler, serve};
@@ -24,21 +23,12 @@ use xlreg::session::{
 };
 use xlreg_testkit::{KEYS, Seeded, identity};
 
+use crate::on_tokio::credential;
+
 /// What docs/bounds.md promises.
 const EVENTS: usize = 8;
 const BYTES: usize = 64 * 1024;
 const TRANSFERS: usize = 64;
-
-fn credential() -> Credential {
-    Credential {
-        name: "registry".parse().unwrap(),
-        id: NodeId::random(&mut Seeded::new(1)),
-        comms_key: KEYS.comms[0].public_key().clone(),
-        sig_key: KEYS.sig[0].public_key().clone(),
-        end_points: vec!["127.0.0.1:1".parse().unwrap()],
-        version: Version::REFERENCE,
-    }
-}
 
 /// A registry that is always ready to answer, and counts what it is asked.
 struct Ready {
