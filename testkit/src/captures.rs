@@ -12,6 +12,7 @@ use xlreg::session::Dialect;
 
 use crate::peer::{Msg, Value};
 
+/// One captured run: a deployed server, and the clients that spoke to it.
 pub struct Capture {
     pub file: &'static str,
     pub dialect: Dialect,
@@ -21,6 +22,7 @@ pub struct Capture {
     pub sessions: Vec<Captured>,
 }
 
+/// What a node or a server holds.
 pub struct KeyPairs {
     pub comms: CommsKeyPair,
     pub sig: SigKeyPair,
@@ -36,6 +38,7 @@ pub struct Captured {
     pub steps: Vec<Step>,
 }
 
+/// One message of a session, as it went over the wire and in the clear.
 pub struct Step {
     pub from_client: bool,
     pub kind: String,
@@ -56,6 +59,7 @@ pub fn all() -> [Capture; 2] {
     [load("prefixed-1.9.24.json"), load("chained-1.8.4.json")]
 }
 
+/// The bytes that this text spells.
 pub fn hex(text: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(digit).collect()

@@ -28,6 +28,7 @@ impl Failure {
         *self == Self::Refused(refusal.as_str().into())
     }
 
+    /// Whether the connection was lost, or never was.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))
     }
@@ -41,10 +42,12 @@ pub struct Way {
 }
 
 impl Way {
+    /// To this address, with what the credential says.
     pub fn new(address: &str, credential: &Credential) -> Self {
         Self { address: address.parse().unwrap(), config: ClientConfig::new(credential) }
     }
 
+    /// In this dialect, whatever the credential says.
     pub fn in_dialect(mut self, dialect: Dialect) -> Self {
         self.config.dialect = dialect;
         self
@@ -91,6 +94,7 @@ pub struct Client {
 type Command = Result<RequestId, CommandError>;
 
 impl Client {
+    /// Registers this member; its ID is the answer.
     pub fn member(&mut self, token: &Token) -> Result<NodeId, Failure> {
         match self.ask(|session, now| session.register(now, token.clone()))? {
             Reply::MemberOk { id, .. } => Ok(id),
@@ -98,6 +102,7 @@ impl Client {
         }
     }
 
+    /// Creates a cluster, or finds the one of this name.
     pub fn create(&mut self, name: &str, max_size: u32) -> Result<ClusterInfo, Failure> {
         let name = name.parse().unwrap();
         let create = Create { name, max_size, attrs: Default::default(), end_point_count: 1 };
@@ -107,6 +112,7 @@ impl Client {
         }
     }
 
+    /// Joins a cluster.
     pub fn join(&mut self, cluster: impl Into<ClusterRef>) -> Result<ClusterInfo, Failure> {
         let cluster = cluster.into();
         match self.ask(|session, now| session.join(now, cluster))? {
@@ -115,6 +121,7 @@ impl Client {
         }
     }
 
+    /// All members of a cluster, with their indices.
     pub fn members(&mut self, cluster: NodeId) -> Result<Vec<(u32, Token)>, Failure> {
         let get = GetCluster { cluster: cluster.into(), which: None };
         match self.ask(|session, now| session.get_members(now, get))? {
@@ -125,6 +132,7 @@ impl Client {
         }
     }
 
+    /// Takes leave.
     pub fn bye(mut self) -> Result<(), Failure> {
         match self.ask(|session, now| session.bye(now))? {
             Reply::Ack => Ok(()),

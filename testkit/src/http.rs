@@ -28,6 +28,7 @@ pub fn ask(address: &str, request: &[u8]) -> Answer {
     Answer { status: status.into(), head: head.into(), body: body.into() }
 }
 
+/// Gets one path, on a connection of its own.
 pub fn get(address: &str, path: &str) -> Answer {
     request(address, "GET", path, "")
 }
@@ -44,6 +45,7 @@ pub fn request(address: &str, method: &str, path: &str, headers: &str) -> Answer
 pub struct Samples(pub String);
 
 impl Samples {
+    /// What is told at this address now.
     pub fn of(address: &str) -> Self {
         Self(get(address, "/metrics").body)
     }

@@ -19,6 +19,7 @@ use crate::pair::{self, command};
 pub use crate::peer::{Msg, Peer, Value, pad, varint};
 use crate::{Seeded, identity, peer};
 
+/// The time that stands still in every scenario.
 pub const NOW: Instant = Instant::EPOCH;
 
 /// All output, consumed.
@@ -156,10 +157,12 @@ pub fn token() -> Token {
     TOKEN.clone()
 }
 
+/// The Member message of [`token`].
 pub fn member() -> Msg {
     Msg::op(Op::Member).msg(11, &Msg::token(&token()))
 }
 
+/// The answer to it.
 pub fn member_ok() -> Msg {
     Msg::op(Op::MemberOk).bytes(9, [1; 32]).varint(10, 0)
 }
@@ -254,10 +257,12 @@ pub fn conversation(dialect: Dialect, messages: &[Msg]) -> (Session<Server>, Vec
     (server, told)
 }
 
+/// A Create of three members with one end point each.
 pub fn create() -> Msg {
     Msg::op(Op::Create).bytes(14, "c").varint(15, 3).varint(16, 0).varint(17, 1)
 }
 
+/// A token as a cluster serves it, with an ID of this byte.
 pub fn served(id: u8) -> Msg {
     Msg::token(&Token {
         id: Some(NodeId::from_bytes(&[id; 32]).unwrap()),
@@ -266,6 +271,7 @@ pub fn served(id: u8) -> Msg {
     })
 }
 
+/// A ClusterMembers with these tokens, which says that they are the members with these bits.
 pub fn members(which: u64, tokens: &[Msg]) -> Msg {
     let list = Msg::op(Op::ClusterMembers).bytes(13, [9; 32]).varint(20, which);
     tokens.iter().fold(list, |list, token| list.msg(21, token))
@@ -299,6 +305,7 @@ pub fn client_refuses(ask: Op, message: &[u8], error: &Error) {
     }
 }
 
+/// The error of a session that got such a message.
 pub fn bad(error: MessageError) -> Error {
     Error::BadMessage(error)
 }

@@ -28,6 +28,7 @@ pub struct Ways {
 }
 
 impl Ways {
+    /// The usual ways of this version.
     pub fn of(version: Version) -> Self {
         Self { version, descriptors: 1000, busy_at_create: None, unlucky: true, fault: None }
     }
@@ -102,6 +103,7 @@ impl DeployedServer {
         }
     }
 
+    /// What it speaks.
     pub fn dialect(&self) -> Dialect {
         match self.ways.version < Version::new(1, 9, 0, 0) {
             true => Dialect::Chained,
@@ -109,6 +111,7 @@ impl DeployedServer {
         }
     }
 
+    /// Whether the process has ended and was not started again.
     pub fn is_dead(&self) -> bool {
         self.is_dead
     }
@@ -118,6 +121,7 @@ impl DeployedServer {
         self.accepted
     }
 
+    /// Which process it is, counted from 0.
     pub fn life(&self) -> usize {
         self.life
     }
@@ -149,6 +153,7 @@ impl DeployedServer {
         self.log.iter().map(|(_, op)| *op).collect()
     }
 
+    /// The first cluster of which this is true.
     pub fn cluster(&mut self, is_it: impl Fn(&Cluster) -> bool) -> Option<&mut Cluster> {
         self.clusters.iter_mut().find(|cluster| is_it(cluster))
     }

@@ -33,6 +33,7 @@ impl OpenSshFile<'_> {
         Self { cipher, kdf, options, keys: 1, public, checks: [7; 2], private, padding, behind }
     }
 
+    /// The file, without PEM around it.
     pub fn bytes(&self) -> Vec<u8> {
         let checks = self.checks.map(u32::to_be_bytes).concat();
         let section = [&checks[..], &self.private, &self.padding].concat();

@@ -29,6 +29,7 @@ pub struct Keys {
     pub sig: Vec<SigKeyPair>,
 }
 
+/// The key pairs of the captures, read once.
 pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     let mut keys = Keys { comms: Vec::new(), sig: Vec::new() };
     for capture in captures::all() {

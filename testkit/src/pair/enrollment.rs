@@ -11,16 +11,20 @@ use xlreg::session::{Instant, TimerKind};
 use super::{Backend, Seen, Setup, TestRegistry, Wire, at, cluster, info, served, token};
 use crate::Seeded;
 
+/// When every enrollment begins.
 pub const START: Instant = Instant::from_micros(1_000_000);
 
+/// An enrollment by this plan, wired to a registry.
 pub fn enroll(setup: &Setup, plan: Plan, seed: u64) -> Wire<Enroll> {
     setup.wire(START, |config| Enroll::new(START, config, plan, Seeded::new(seed)).unwrap())
 }
 
+/// The cluster that Alice creates.
 pub fn trio() -> Create {
     cluster("trio", 3, 1)
 }
 
+/// Her token.
 pub fn alice() -> Token {
     token("alice", 0, &["h:1"])
 }
@@ -62,6 +66,7 @@ pub fn polls(wire: &mut Wire<Enroll>) -> Vec<u64> {
     which.collect()
 }
 
+/// The roster of an enrollment that has joined.
 pub fn joined(wire: &Wire<Enroll>) -> &Roster {
     wire.client.roster().expect("not joined")
 }
@@ -87,6 +92,7 @@ pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, TestRegistry) {
     (wire, registry)
 }
 
+/// Somebody else joins the trio; the token as it is served.
 pub fn enroll_member(registry: &mut TestRegistry, name: &str, n: usize) -> Token {
     let token = token(name, n, &["h:9"]);
     let id = registry.enroll_member(token.clone(), &trio());

@@ -27,6 +27,7 @@ use crate::Seeded;
 use crate::peer::cbc::encrypt;
 use crate::peer::pad;
 
+/// Every dialect that the library speaks.
 pub const DIALECTS: [Dialect; 2] = [Dialect::Prefixed, Dialect::Chained];
 
 /// Seeds of the two sessions.
@@ -57,6 +58,7 @@ pub struct Setup {
 }
 
 impl Setup {
+    /// The usual limits, and all bytes carried at once.
     pub fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
@@ -67,12 +69,14 @@ impl Setup {
         }
     }
 
+    /// What a client of the registry is made with.
     pub fn client_config(&self) -> ClientConfig {
         let config = ClientConfig::new(&credential(self.dialect));
         assert_eq!(config.dialect, self.dialect);
         ClientConfig { limits: self.client.clone(), ..config }
     }
 
+    /// The registry behind the session, empty.
     pub fn registry(&self) -> TestRegistry {
         TestRegistry::new(self.dialect, self.registry_limits)
     }
@@ -108,6 +112,7 @@ impl Setup {
         }
     }
 
+    /// A new connection to a new registry.
     pub fn pair(&self) -> Pair {
         self.pair_at(self.registry())
     }
@@ -125,6 +130,7 @@ impl Setup {
         self.open_at(self.registry())
     }
 
+    /// The same with a registry that has seen others.
     pub fn open_at(&self, registry: TestRegistry) -> Pair {
         let mut pair = self.pair_at(registry);
         pair.settle();
@@ -133,14 +139,17 @@ impl Setup {
     }
 }
 
+/// What a client sees when the handshake is done.
 pub fn connected(dialect: Dialect) -> ClientEvent {
     ClientEvent::Connected { dialect, version: credential(dialect).version }
 }
 
+/// What a client sees of a reply.
 pub fn replied(request: RequestId, reply: Reply) -> Result<ClientEvent, Error> {
     Ok(ClientEvent::Reply { request, reply })
 }
 
+/// What a client sees of a refusal.
 pub fn refused(request: Option<RequestId>, refusal: Refusal) -> Result<ClientEvent, Error> {
     Ok(ClientEvent::Refused { request, reason: refusal.into() })
 }
@@ -392,10 +401,12 @@ impl Pair {
         self.settle();
     }
 
+    /// Lets both sides tell all they have to tell, and answers. Returns whether there was anything.
     pub fn poll(&mut self) -> bool {
         self.wire.poll(&mut self.registry)
     }
 
+    /// Answers the oldest request that is not answered.
     pub fn answer(&mut self) {
         self.wire.answer(&mut self.registry);
     }

@@ -14,6 +14,7 @@ const REGISTRY_SEED: u64 = 0x4E61;
 
 /// What answers the requests of a server session.
 pub trait Backend {
+    /// The reply to a request of this client.
     fn answer(&mut self, state: &mut ClientState, request: Request) -> Reply;
 }
 
@@ -26,6 +27,7 @@ pub struct TestRegistry {
 }
 
 impl TestRegistry {
+    /// An empty registry that speaks this dialect.
     pub fn new(dialect: Dialect, limits: RegistryLimits) -> Self {
         Self {
             rules: Registry::new(credential(dialect), limits),
@@ -91,6 +93,7 @@ pub fn served(token: &Token, id: NodeId) -> Token {
     Token { id: Some(id), signature: None, ..token.clone() }
 }
 
+/// The proposal of a cluster.
 pub fn cluster(name: &str, max_size: u32, end_point_count: u32) -> Create {
     Create { name: name.parse().unwrap(), max_size, attrs: ClusterAttrs::NONE, end_point_count }
 }

@@ -17,14 +17,17 @@ pub enum Value {
 pub struct Msg(pub Vec<(u32, Value)>);
 
 impl Msg {
+    /// Without any field.
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// With this operation.
     pub fn op(op: Op) -> Self {
         Self::new().varint(1, op.tag() as u64)
     }
 
+    /// An Error with the text of this refusal.
     pub fn error(refusal: Refusal) -> Self {
         Self::op(Op::Error).bytes(23, refusal.as_str())
     }
@@ -45,19 +48,23 @@ impl Msg {
         }
     }
 
+    /// With one field more.
     pub fn field(mut self, number: u32, value: Value) -> Self {
         self.0.push((number, value));
         self
     }
 
+    /// With a number more.
     pub fn varint(self, number: u32, value: u64) -> Self {
         self.field(number, Value::Varint(value))
     }
 
+    /// With bytes or a text more.
     pub fn bytes(self, number: u32, value: impl AsRef<[u8]>) -> Self {
         self.field(number, Value::Bytes(value.as_ref().into()))
     }
 
+    /// With a message inside more.
     pub fn msg(self, number: u32, value: &Self) -> Self {
         self.bytes(number, value.encode())
     }
@@ -84,10 +91,12 @@ impl Msg {
         self.set(number, change(Self::decode(&bytes)).encode())
     }
 
+    /// The first field of this number; panics where there is none.
     pub fn get(&self, number: u32) -> &Value {
         &self.0.iter().find(|(n, _)| *n == number).expect("the field is there").1
     }
 
+    /// The message as bytes, in the order of its fields.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (number, value) in &self.0 {
@@ -153,6 +162,7 @@ fn next_varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// The shortest varint of a number.
 pub fn varint(mut value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     while value >= 0x80 {

@@ -9,6 +9,7 @@ use rand_core::{TryCryptoRng, TryRng};
 pub struct Script(VecDeque<u8>);
 
 impl Script {
+    /// Hands out these bytes, in order.
     pub fn new(bytes: impl IntoIterator<Item = u8>) -> Self {
         Self(bytes.into_iter().collect())
     }

@@ -10,6 +10,7 @@ use rand_core::{TryCryptoRng, TryRng};
 pub struct Seeded(pub u64);
 
 impl Seeded {
+    /// A generator of this seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
