@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 /// Storage of an empty queue that is kept for the next message; more is given back.
 const KEPT: usize = 2048;
 
-/// A queue of bytes.
+/// A queue of bytes. `start` is never beyond the end of `bytes`.
 #[derive(Default)]
 pub struct Buffer {
     bytes: Vec<u8>,
@@ -14,11 +14,12 @@ pub struct Buffer {
 
 impl Buffer {
     pub(super) fn as_slice(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
+        self.bytes.split_at(self.taken()).1
     }
 
     pub(super) fn as_mut_slice(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.start..).unwrap_or_default()
+        let taken = self.taken();
+        self.bytes.split_at_mut(taken).1
     }
 
     pub(super) fn len(&self) -> usize {
@@ -38,15 +39,17 @@ impl Buffer {
     pub(super) fn tail(&mut self) -> &mut Vec<u8> {
         // Moving what is left to the front keeps the storage as large as what is queued, not as
         // what has passed.
-        if self.start > 0 {
-            self.bytes.drain(..self.start.min(self.bytes.len()));
+        let taken = self.taken();
+        if taken > 0 {
+            self.bytes.drain(..taken);
             self.start = 0;
         }
         &mut self.bytes
     }
 
-    /// Takes `n` bytes, or what there is, from the front.
+    /// Takes `n` bytes, or all that there are, from the front.
     pub(super) fn consume(&mut self, n: usize) {
+        // The end of the queue is the most there is to take: a caller may say "all of it".
         self.start = self.start.saturating_add(n).min(self.bytes.len());
         if self.is_empty() {
             self.clear();
@@ -57,6 +60,7 @@ impl Buffer {
     pub(super) fn truncate(&mut self, n: usize) {
         match n {
             0 => self.clear(),
+            // More than there are: nothing is dropped.
             _ => self.bytes.truncate(self.start.saturating_add(n)),
         }
     }
@@ -68,5 +72,11 @@ impl Buffer {
         if self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
         }
+    }
+
+    /// How many bytes of the storage have been taken.
+    fn taken(&self) -> usize {
+        debug_assert!(self.start <= self.bytes.len(), "more was taken than there was");
+        self.start.min(self.bytes.len())
     }
 }

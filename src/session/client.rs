@@ -13,19 +13,20 @@ use core::fmt;
 
 use rand_core::CryptoRng;
 
-use super::engine::Engine;
+use super::engine::{Core, Engine, Open, Then, Writer};
 use super::error::{CommandError, EofAt, Error};
-use super::handshake::{ClientHello, Dialect};
+use super::handshake::{self, Channel, Dialect, SealedHello};
 use super::limits::Limits;
+use super::outbox::Outbox;
 use super::phase::Phase;
 use super::role::Behaviour;
-use super::time::{Instant, TimerKind};
+use super::time::Instant;
 use super::{RequestId, Role, Session};
 use crate::credential::Credential;
 use crate::crypto::{RustCrypto, Seal, SealError};
 use crate::identity::{PublicKey, Token, Version};
 use crate::message::{
-    ClusterRef, Create, Decoded, GetCluster, Op, Reason, Reply, Request, encode_request,
+    ClusterRef, Create, Decoded, GetCluster, Op, Reason, Refusal, Reply, Request, encode_request,
 };
 
 /// The largest request, in bytes: with its IV and padding it fits the 16 KiB that deployed servers
@@ -114,58 +115,16 @@ pub enum ClientEvent {
 ///   short ends the server, too: leave a session that is not over by [`abandon`](Session::abandon).
 ///
 /// [`Enroll`](crate::enroll::Enroll) keeps to all of this by itself.
-pub struct Client {
-    /// The secrets of the handshake, until it is complete.
-    hello: Option<ClientHello>,
+pub struct Client(());
+
+/// What a client keeps while its session is open.
+pub struct Conversation {
     phase: Phase,
     /// Requests without an answer, oldest first, and when they were made.
     outstanding: VecDeque<(RequestId, Op, Instant)>,
     next_id: u64,
     /// When the last reply came.
     last_reply: Instant,
-    unsent: Unsent,
-}
-
-/// How the output divides into records. The Hello counts as one.
-#[derive(Default)]
-struct Unsent {
-    /// Bytes left of the record that is written next.
-    front: usize,
-    /// Whether a part of it has been written.
-    begun: bool,
-    /// The lengths of the records after it.
-    later: VecDeque<usize>,
-}
-
-impl Unsent {
-    /// A record of so many bytes has been queued.
-    fn push(&mut self, len: usize) {
-        match self.front {
-            0 => self.front = len,
-            _ => self.later.push_back(len),
-        }
-    }
-
-    /// So many bytes have been written.
-    fn consume(&mut self, mut written: usize) {
-        while written > 0 && self.front > 0 {
-            if let Some(left) = self.front.checked_sub(written).filter(|left| *left > 0) {
-                (self.front, self.begun) = (left, true);
-                return;
-            }
-            written = written.saturating_sub(self.front);
-            (self.front, self.begun) = (self.later.pop_front().unwrap_or(0), false);
-        }
-    }
-
-    /// Forgets all records but one that has been begun; how many bytes of it are left.
-    fn keep_begun(&mut self) -> usize {
-        self.later = VecDeque::new();
-        if !self.begun {
-            self.front = 0;
-        }
-        self.front
-    }
 }
 
 impl Role for Client {}
@@ -184,35 +143,16 @@ impl Session<Client> {
         config: ClientConfig,
         rng: impl CryptoRng + Send + 'static,
     ) -> Result<Self, SealError> {
-        let mut engine = Engine::new(now, config.limits, Box::new(rng));
-        let hello = ClientHello::seal(
-            config.dialect,
-            config.version,
-            &config.registry_key,
-            config.provider,
-            &mut *engine.rng,
-            engine.output.tail(),
-        )?;
-        let mut unsent = Unsent::default();
-        unsent.push(engine.output.len());
-        let role = Client {
-            hello: Some(hello),
-            phase: Phase::Anonymous,
-            outstanding: VecDeque::new(),
-            next_id: 0,
-            last_reply: now,
-            unsent,
-        };
-        Ok(Self { engine, role })
+        let (mut rng, mut output) = (Box::new(rng), Outbox::by_record());
+        let handshake = output.append(|out| handshake::start(&config, out, &mut *rng))?;
+        Ok(Self { engine: Engine::new(now, config.limits, rng, output, handshake) })
     }
 
     /// Ends the session here and now. What is queued is dropped, but a record that has been begun
     /// is kept to its end: one that is cut short ends a deployed server (PROTOCOL 6). So write
     /// what is left in [`output`](Self::output), then close.
     pub fn abandon(&mut self, now: Instant) {
-        self.engine.advance(now);
-        self.role.drop_unsent(&mut self.engine);
-        self.engine.finish();
+        self.engine.abandon(now);
     }
 
     /// Says who the client is. The token must be signed. Answered by [`Reply::MemberOk`].
@@ -277,9 +217,10 @@ impl Session<Client> {
 
     fn request(&mut self, now: Instant, request: &Request) -> Result<RequestId, CommandError> {
         let op = request.op();
-        self.engine.require_open()?;
-        let phase = self.role.phase.after(op).ok_or(CommandError::WrongState(op))?;
-        if self.role.outstanding.len() >= self.engine.limits.in_flight {
+        let (core, open) = self.engine.require_open()?;
+        let Open { channel, conversation } = open;
+        let phase = conversation.phase.after(op).ok_or(CommandError::WrongState(op))?;
+        if conversation.outstanding.len() >= core.limits.in_flight {
             return Err(CommandError::TooManyInFlight);
         }
         if matches!(request, Request::Member(token) if token.signature.is_none()) {
@@ -290,113 +231,102 @@ impl Session<Client> {
         if message.len() > MAX_REQUEST {
             return Err(CommandError::TooLarge { bytes: message.len(), limit: MAX_REQUEST });
         }
-        self.engine.advance(now);
-        let before = self.engine.output.len();
-        self.engine.send(message.len(), |out| out.extend_from_slice(&message));
-        self.role.unsent.push(self.engine.output.len().saturating_sub(before));
-        let id = RequestId::next(&mut self.role.next_id);
-        self.role.phase = phase;
-        self.role.outstanding.push_back((id, op, self.engine.now));
+        // Nothing is refused from here on, so the state may change.
+        let id = RequestId::next(&mut conversation.next_id).ok_or(CommandError::Closed)?;
+        core.advance(now);
+        conversation.phase = phase;
+        conversation.outstanding.push_back((id, op, core.now));
+        debug_assert!(conversation.outstanding.len() <= core.limits.in_flight, "as many as allowed");
+        Writer { core, channel }.send(message.len(), |out| out.extend_from_slice(&message));
         Ok(id)
     }
 }
 
-impl Client {
-    /// Drops all output but the rest of a record that has been begun.
-    fn drop_unsent(&mut self, engine: &mut Engine) {
-        self.hello = None;
-        engine.output.truncate(self.unsent.keep_begun());
+/// Takes the reply that has come: the answer to the oldest request, or a refusal.
+fn accept(
+    core: &Core,
+    conversation: &mut Conversation,
+    reply: Reply,
+) -> Result<(ClientEvent, Then), Error> {
+    let due = conversation.outstanding.front().map(|(id, op, _)| (*id, op.answer()));
+    if let Reply::Error(reason) = reply {
+        let request = due.map(|(id, _)| id);
+        return Ok((ClientEvent::Refused { request, reason }, Then::End));
     }
-
-    fn accept_hello_reply(
-        &mut self,
-        hello: ClientHello,
-        engine: &mut Engine,
-    ) -> Result<Option<ClientEvent>, Error> {
-        let len = hello.reply_len();
-        let Some(reply) = engine.input.as_slice().get(..len) else {
-            self.hello = Some(hello);
-            return Ok(None);
-        };
-        let established = hello.accept(reply).ok_or(Error::Handshake)?;
-        let (dialect, version) = (established.dialect, established.peer_version);
-        engine.input.consume(len);
-        engine.establish(established);
-        Ok(Some(ClientEvent::Connected { dialect, version }))
-    }
-
-    fn accept_reply(&mut self, engine: &mut Engine, reply: Reply) -> Result<ClientEvent, Error> {
-        let due = self.outstanding.front().map(|(id, op, _)| (*id, op.answer()));
-        if let Reply::Error(reason) = reply {
-            engine.finish();
-            return Ok(ClientEvent::Refused { request: due.map(|(id, _)| id), reason });
+    match due {
+        Some((request, Some(expected))) if expected == reply.op() => {
+            conversation.outstanding.pop_front();
+            debug_assert!(core.now >= conversation.last_reply, "time does not go back");
+            conversation.last_reply = core.now;
+            let then = if reply == Reply::Ack { Then::End } else { Then::GoOn };
+            Ok((ClientEvent::Reply { request, reply }, then))
         }
-        match due {
-            Some((request, Some(expected))) if expected == reply.op() => {
-                self.outstanding.pop_front();
-                self.last_reply = engine.now;
-                if reply == Reply::Ack {
-                    engine.finish();
-                }
-                Ok(ClientEvent::Reply { request, reply })
-            }
-            _ => Err(Error::UnexpectedReply {
-                expected: due.and_then(|(_, answer)| answer),
-                got: reply.op(),
-            }),
-        }
+        _ => Err(Error::UnexpectedReply {
+            expected: due.and_then(|(_, answer)| answer),
+            got: reply.op(),
+        }),
     }
 }
 
 impl Behaviour for Client {
     type Event = ClientEvent;
+    type Conversation = Conversation;
 
-    fn step(&mut self, engine: &mut Engine) -> Result<Option<ClientEvent>, Error> {
-        if let Some(hello) = self.hello.take() {
-            return self.accept_hello_reply(hello, engine);
+    // It has no use for requests that are still to go out, nor for hearing of an error.
+    const DROPS_OUTPUT: bool = true;
+
+    fn on_hello(_: SealedHello) -> Result<ClientEvent, Error> {
+        debug_assert!(false, "a client is sent no Hello");
+        Err(Error::Internal("a Hello came to a client"))
+    }
+
+    fn begin(core: &Core, channel: &Channel) -> (Conversation, Option<ClientEvent>) {
+        let conversation = Conversation {
+            phase: Phase::Anonymous,
+            outstanding: VecDeque::new(),
+            next_id: 0,
+            last_reply: core.now,
+        };
+        let Channel { dialect, peer_version: version, .. } = *channel;
+        (conversation, Some(ClientEvent::Connected { dialect, version }))
+    }
+
+    fn poll(core: &mut Core, open: &mut Open<Self>) -> Result<(Option<ClientEvent>, Then), Error> {
+        let limits = &core.limits.message;
+        let decode = |bytes: &[u8]| Decoded::new(bytes, limits)?.into_reply(limits);
+        let polled = open.channel.records.poll(&mut core.input, decode);
+        match polled.map_err(|_| Error::BadRecord)?.transpose()? {
+            None => Ok((None, Then::GoOn)),
+            Some(reply) => {
+                let (event, then) = accept(core, &mut open.conversation, reply)?;
+                Ok((Some(event), then))
+            }
         }
-        let channel = engine.channel.as_mut().ok_or(Error::Internal("no channel"))?;
-        let limits = &engine.limits.message;
-        let reply = channel
-            .reader
-            .poll(&mut engine.input, |bytes| Decoded::new(bytes, limits)?.into_reply(limits))
-            .map_err(|_| Error::BadRecord)?;
-        match reply.transpose()? {
-            None => Ok(None),
-            Some(reply) => self.accept_reply(engine, reply).map(Some),
-        }
     }
 
-    fn room(&self, engine: &Engine) -> usize {
-        // Nothing may follow a HelloReply unasked, so exactly as much is taken.
-        engine.room(self.hello.as_ref().map_or(0, ClientHello::reply_len))
+    fn is_reading(_: &Core, _: &Conversation) -> bool {
+        true
     }
 
-    fn deadline(&self, engine: &Engine) -> Option<(Instant, TimerKind)> {
-        if self.hello.is_some() {
-            return Some(engine.hello_deadline());
-        }
-        let (_, _, asked) = self.outstanding.front()?;
-        Some(engine.idle_deadline(self.last_reply.max(*asked)))
+    fn deadline(core: &Core, conversation: &Conversation) -> Option<Instant> {
+        let (_, _, asked) = conversation.outstanding.front()?;
+        Some(core.idle_deadline(conversation.last_reply.max(*asked)))
     }
 
-    fn eof(&self, engine: &Engine) -> Option<Error> {
-        let between = if self.outstanding.is_empty() { EofAt::Idle } else { EofAt::Reply };
-        Some(Error::Eof(engine.eof_at(between)))
+    fn eof(core: &Core, open: &Open<Self>) -> Option<Error> {
+        let between = match open.conversation.outstanding.is_empty() {
+            true => EofAt::Idle,
+            false => EofAt::Reply,
+        };
+        Some(core.eof_at(&open.channel, between))
     }
 
-    /// A registry is told nothing: it has no use for it, nor for requests that are still to go out.
-    fn alert(&mut self, engine: &mut Engine, _: &Error) {
-        self.drop_unsent(engine);
+    /// A registry is told nothing of an error.
+    fn alert(_: &Error) -> Option<Refusal> {
+        None
     }
 
-    fn output<'a>(&self, engine: &'a Engine) -> &'a [u8] {
-        let all = engine.output.as_slice();
-        all.get(..self.unsent.front).unwrap_or(all)
-    }
-
-    fn consume_output(&mut self, engine: &mut Engine, n: usize) {
-        self.unsent.consume(n.min(engine.output.len()));
-        engine.output.consume(n);
+    fn refuse(_: &mut Core, _: &mut Open<Self>, _: Reason) {
+        debug_assert!(false, "a client refuses nothing");
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod handshake;
 mod limits;
 mod machine;
+mod outbox;
 mod phase;
 #[cfg(feature = "internals")]
 pub(crate) mod raw;
@@ -60,8 +61,7 @@ use engine::Engine;
 /// Output stays until it is consumed, so a write that is cut short or a future that is dropped
 /// loses nothing.
 pub struct Session<R: Role> {
-    engine: Engine,
-    role: R,
+    engine: Engine<R>,
 }
 
 /// How far a session has come.
@@ -85,11 +85,12 @@ impl RequestId {
         self.0
     }
 
-    /// This request's ID; the one after it is left in the counter.
-    fn next(counter: &mut u64) -> Self {
+    /// This request's ID; the one after it is left in the counter. `None` if there are no more.
+    fn next(counter: &mut u64) -> Option<Self> {
         let id = *counter;
-        *counter = id.saturating_add(1);
-        Self(id)
+        debug_assert!(id < u64::MAX, "no session makes so many requests");
+        *counter = id.checked_add(1)?;
+        Some(Self(id))
     }
 }
 
@@ -99,163 +100,144 @@ pub trait Role: role::Behaviour {}
 mod role {
     //! What tells the roles apart. In a private module, so that there are only two.
 
-    use super::{Engine, Error, Instant, TimerKind};
+    use super::engine::{Core, Open, Then};
+    use super::handshake::{Channel, SealedHello};
+    use super::{Error, Instant};
+    use crate::message::{Reason, Refusal};
 
-    pub trait Behaviour {
+    pub trait Behaviour: Sized {
         /// What a session of this role tells its caller.
         type Event;
 
-        /// Parses and steps at most one message.
-        fn step(&mut self, engine: &mut Engine) -> Result<Option<Self::Event>, Error>;
+        /// What it keeps while it is open.
+        type Conversation;
 
-        /// Bytes of input that have a use now.
-        fn room(&self, engine: &Engine) -> usize;
+        /// Whether an error makes the output worthless that is not begun.
+        const DROPS_OUTPUT: bool;
 
-        /// By when the peer must have done its part, if it is its turn.
-        fn deadline(&self, engine: &Engine) -> Option<(Instant, TimerKind)>;
+        /// In the handshake: a Hello is to be opened.
+        fn on_hello(hello: SealedHello) -> Result<Self::Event, Error>;
 
-        /// What the end of the input means where no whole message is left; `None` if it can wait.
-        fn eof(&self, engine: &Engine) -> Option<Error>;
+        /// The handshake is complete.
+        fn begin(core: &Core, channel: &Channel) -> (Self::Conversation, Option<Self::Event>);
 
-        /// Queues what the peer is told of a failure.
-        fn alert(&mut self, engine: &mut Engine, error: &Error);
+        /// Open: parses and steps at most one message.
+        fn poll(
+            core: &mut Core,
+            open: &mut Open<Self>,
+        ) -> Result<(Option<Self::Event>, Then), Error>;
 
-        /// What is to be written next.
-        fn output<'a>(&self, engine: &'a Engine) -> &'a [u8] {
-            engine.output.as_slice()
-        }
+        /// Open: whether input has a use now.
+        fn is_reading(core: &Core, conversation: &Self::Conversation) -> bool;
 
-        /// So many bytes of the output have been written.
-        fn consume_output(&mut self, engine: &mut Engine, n: usize) {
-            engine.output.consume(n);
-        }
+        /// Open: by when the peer must have done its part, if it is its turn.
+        fn deadline(core: &Core, conversation: &Self::Conversation) -> Option<Instant>;
+
+        /// Open: what the end of the input means where no whole message is left; `None` if it can
+        /// wait.
+        fn eof(core: &Core, open: &Open<Self>) -> Option<Error>;
+
+        /// What the peer is told of an error, if anything.
+        fn alert(error: &Error) -> Option<Refusal>;
+
+        /// Open: queues a refusal. Nothing is answered after it.
+        fn refuse(core: &mut Core, open: &mut Open<Self>, reason: Reason);
     }
 }
 
 impl<R: Role> Session<R> {
-    /// Takes bytes from the peer, up to [`recv_room`](Self::recv_room), and says how many it took.
-    /// Only stores them: call [`poll_event`](Self::poll_event) next.
+    // Inputs: they store, and never fail.
+
+    /// Input: takes bytes from the peer, up to [`recv_room`](Self::recv_room), and says how many it
+    /// took. Only stores them: call [`poll_event`](Self::poll_event) next.
     pub fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
-        self.engine.advance(now);
-        let taken = bytes.len().min(self.recv_room());
-        self.engine.input.push(bytes.get(..taken).unwrap_or_default());
-        taken
+        self.engine.receive(now, bytes)
     }
 
-    /// The peer will send no more. What it has sent is still worked on.
+    /// Input: the peer will send no more. What it has sent is still worked on.
     pub fn receive_eof(&mut self, now: Instant) {
-        self.engine.advance(now);
-        self.engine.eof = true;
+        self.engine.receive_eof(now);
     }
 
-    /// Time has passed. Call it when [`poll_timeout`](Self::poll_timeout) says so; early, late or
-    /// twice does no harm.
+    /// Input: time has passed. Call it when [`poll_timeout`](Self::poll_timeout) says so; early,
+    /// late or twice does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.engine.advance(now);
     }
 
-    /// The next thing the caller should know; `None` if more input, output or time is needed first.
-    /// Parses and steps at most one message, so the session never runs ahead of its caller.
+    // Outputs: what the caller is to do.
+
+    /// Output: the next thing the caller should know; `None` if more input, output or time is
+    /// needed first. Parses and steps at most one message, so the session never runs ahead of its
+    /// caller.
     ///
     /// # Errors
     ///
     /// [`Error`] ends the session and is returned from then on. Output that is left should still be
-    /// written: it may hold replies to earlier requests, and what the peer is told of the
-    /// error.
+    /// written: it may hold replies to earlier requests, and what the peer is told of the error.
     pub fn poll_event(&mut self) -> Result<Option<R::Event>, Error> {
-        if let Some(error) = self.engine.failure() {
-            return Err(error.clone());
-        }
-        if self.engine.is_closed() {
-            return Ok(None);
-        }
-        match self.role.step(&mut self.engine) {
-            Ok(None) => match self.stalled() {
-                Some(error) => Err(self.fail(error)),
-                None => Ok(None),
-            },
-            Ok(event) => Ok(event),
-            Err(error) => Err(self.fail(error)),
-        }
+        self.engine.poll_event()
     }
 
-    /// Why nothing more will come, if nothing will.
-    fn stalled(&self) -> Option<Error> {
-        if self.engine.eof
-            && let Some(error) = self.role.eof(&self.engine)
-        {
-            return Some(error);
-        }
-        let (deadline, kind) = self.role.deadline(&self.engine)?;
-        (self.engine.now >= deadline).then_some(Error::Timeout(kind))
-    }
-
-    fn fail(&mut self, error: Error) -> Error {
-        self.role.alert(&mut self.engine, &error);
-        self.engine.fail(error.clone());
-        error
-    }
-
-    /// Bytes to write to the peer, oldest first. They stay until
+    /// Output: bytes to write to the peer, oldest first. They stay until
     /// [`consume_output`](Self::consume_output) says that they are written.
     ///
     /// A client's are one record, or what is left of it, and the next record comes when it is
-    /// consumed: deployed servers take what one read gives for one record, and end where it is
-    /// less (PROTOCOL 6). So write them with one call, without delay.
+    /// consumed: deployed servers take what one read gives for one record, and end where it is less
+    /// (PROTOCOL 6). So write them with one call, without delay.
     pub fn output(&self) -> &[u8] {
-        self.role.output(&self.engine)
+        self.engine.core.output.next()
     }
 
     /// All output there is, however it divides into records.
     #[cfg(feature = "internals")]
     pub(crate) fn all_output(&self) -> &[u8] {
-        self.engine.output.as_slice()
+        self.engine.core.output.all()
     }
 
-    /// So many bytes of [`output`](Self::output) have been written. There may be events again after
-    /// this: a session with much output waiting takes no requests.
+    /// Output: `n` bytes of [`output`](Self::output) have been written. There may be events again
+    /// after this: a session with much output waiting takes no requests.
     pub fn consume_output(&mut self, n: usize) {
-        self.role.consume_output(&mut self.engine, n);
+        self.engine.consume_output(n);
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), and what for; `None` if nothing is
-    /// due.
+    /// Output: when to call [`handle_timeout`](Self::handle_timeout), and what for; `None` if
+    /// nothing is due.
     pub fn poll_timeout(&self) -> Option<(Instant, TimerKind)> {
-        if self.engine.is_closed() {
-            self.engine.drain_deadline()
-        } else {
-            self.role.deadline(&self.engine)
-        }
+        self.engine.poll_timeout()
     }
 
-    /// How many bytes [`receive`](Self::receive) takes now. While it is 0 there is no point in
-    /// reading.
+    // Getters: they look. Commands are with the roles: `Session<Client>`, `Session<Server>`.
+
+    /// Getter: how many bytes [`receive`](Self::receive) takes now. While it is 0 there is no point
+    /// in reading.
     pub fn recv_room(&self) -> usize {
-        self.role.room(&self.engine)
+        self.engine.room()
     }
 
-    /// How far the session has come.
+    /// Getter: how far the session has come.
     pub const fn state(&self) -> State {
-        match (self.engine.is_closed(), &self.engine.channel) {
+        match (self.engine.is_closed(), self.engine.channel()) {
             (true, _) => State::Closed,
             (false, Some(_)) => State::Open,
             (false, None) => State::Handshake,
         }
     }
 
-    /// Whether the session is over and all its output is written: time to close the connection.
-    pub fn is_finished(&self) -> bool {
-        self.engine.is_closed() && self.engine.output.is_empty()
+    /// Getter: whether the session is closed and all its output is written: time to close the
+    /// connection.
+    pub const fn is_finished(&self) -> bool {
+        self.engine.is_finished()
     }
 
-    /// The dialect spoken; `None` unless the session is open.
+    /// Getter: the dialect spoken; `None` unless the session is open.
     pub fn dialect(&self) -> Option<Dialect> {
-        self.engine.channel.as_ref().map(|channel| channel.dialect)
+        self.engine.channel().map(|channel| channel.dialect)
     }
 
-    /// The version the peer gave in the handshake; `None` unless the session is open.
+    /// Getter: the version the peer gave in the handshake; `None` unless the session is open.
     pub fn peer_version(&self) -> Option<Version> {
-        self.engine.channel.as_ref().map(|channel| channel.peer_version)
+        self.engine.channel().map(|channel| channel.peer_version)
     }
 }
 
@@ -264,8 +246,8 @@ impl<R: Role> fmt::Debug for Session<R> {
         f.debug_struct("Session")
             .field("state", &self.state())
             .field("dialect", &self.dialect())
-            .field("buffered", &self.engine.input.len())
-            .field("output", &self.engine.output.len())
+            .field("buffered", &self.engine.core.input.len())
+            .field("output", &self.engine.core.output.len())
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 )]
 
 use super::cipher::BLOCK;
-use super::record::{Found, Walk};
+use super::record::walk::{Found, Walk};
 
 /// What the record rule says of this plaintext: the lengths of message and record; `None` if more
 /// is needed. It asks for so many blocks in all, and `step` says how many it gets; there is always

@@ -16,16 +16,19 @@ use alloc::collections::VecDeque;
 
 use rand_core::CryptoRng;
 
-use super::engine::Engine;
+use super::engine::{Core, Engine, Open, Then, Writer};
 use super::error::{CommandError, EofAt, Error};
-use super::handshake::{OpenedHello, SealedHello};
+use super::handshake::{Channel, Listen, OpenedHello, SealedHello};
 use super::limits::Limits;
+use super::outbox::Outbox;
 use super::phase::Phase;
 use super::role::Behaviour;
-use super::time::{Instant, TimerKind};
+use super::time::Instant;
 use super::{RequestId, Role, Session};
 use crate::identity::{PublicKey, Version};
-use crate::message::{Decoded, MessageLimits, Op, Reason, Reply, Request, encode_reply, room_for};
+use crate::message::{
+    Decoded, MessageLimits, Op, Reason, Refusal, Reply, Request, encode_reply, room_for,
+};
 
 /// How a registry receives.
 #[derive(Clone, Debug)]
@@ -68,28 +71,25 @@ pub enum ServerEvent {
 }
 
 /// The role of the registry.
-pub struct Server {
-    handshake: Handshake,
-    hello_len: usize,
-    version: Version,
+pub struct Server(());
+
+/// What a registry keeps while a session is open.
+pub struct Conversation {
     phase: Phase,
     /// Requests without an answer, oldest first.
     unanswered: VecDeque<(RequestId, Op)>,
     next_id: u64,
     /// When it last became the client's turn.
     turn: Instant,
-    /// What is wrong with the next message; told when those before it are answered.
-    deferred: Option<Error>,
+    intake: Intake,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Handshake {
-    /// The Hello is not all there.
-    Awaited,
-    /// The caller has it.
-    Opening,
-    /// There are records now.
-    Complete,
+/// Whether requests are taken.
+enum Intake {
+    /// They are.
+    Reading,
+    /// The next message is wrong in this way. It is told when those before it are answered.
+    Spoilt(Error),
 }
 
 impl Role for Server {}
@@ -100,19 +100,8 @@ impl Session<Server> {
     /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws,
     /// same inputs, same bytes.
     pub fn new(now: Instant, config: ServerConfig, rng: impl CryptoRng + Send + 'static) -> Self {
-        Self {
-            engine: Engine::new(now, config.limits, Box::new(rng)),
-            role: Server {
-                handshake: Handshake::Awaited,
-                hello_len: config.hello_len,
-                version: config.version,
-                phase: Phase::Anonymous,
-                unanswered: VecDeque::new(),
-                next_id: 0,
-                turn: now,
-                deferred: None,
-            },
-        }
+        let (limits, listen) = (config.limits.clone(), Box::new(Listen::new(config)));
+        Self { engine: Engine::new(now, limits, Box::new(rng), Outbox::undivided(), listen) }
     }
 
     /// Goes on with the Hello of [`ServerEvent::Hello`], opened. The HelloReply is queued; if the
@@ -124,24 +113,7 @@ impl Session<Server> {
     /// [`CommandError::NoHello`] if none is waited for, [`CommandError::Closed`]; nothing has
     /// changed then.
     pub fn open_hello(&mut self, now: Instant, opened: OpenedHello) -> Result<(), CommandError> {
-        if self.engine.is_closed() {
-            return Err(CommandError::Closed);
-        }
-        if self.role.handshake != Handshake::Opening {
-            return Err(CommandError::NoHello);
-        }
-        self.engine.advance(now);
-        self.role.handshake = Handshake::Complete;
-        self.role.turn = self.engine.now;
-        match opened.into_answerable() {
-            None => self.role.deferred = Some(Error::Handshake),
-            Some(hello) => {
-                let Engine { rng, output, .. } = &mut self.engine;
-                let established = hello.answer(self.role.version, &mut **rng, output.tail());
-                self.engine.establish(established);
-            }
-        }
-        Ok(())
+        self.engine.open_hello(now, opened)
     }
 
     /// Answers the oldest request that has no answer. [`Reply::Error`] refuses it, and
@@ -158,8 +130,9 @@ impl Session<Server> {
         id: RequestId,
         reply: &Reply,
     ) -> Result<(), CommandError> {
-        self.engine.require_open()?;
-        let (next, op) = *self.role.unanswered.front().ok_or(CommandError::NotNext)?;
+        let (core, open) = self.engine.require_open()?;
+        let Open { channel, conversation } = open;
+        let (next, op) = *conversation.unanswered.front().ok_or(CommandError::NotNext)?;
         if next != id {
             return Err(CommandError::NotNext);
         }
@@ -169,11 +142,13 @@ impl Session<Server> {
         if op.answer() != Some(reply.op()) {
             return Err(CommandError::WrongReply { request: op, got: reply.op() });
         }
-        self.engine.advance(now);
-        self.engine.send(room_for(reply), |out| encode_reply(reply, out));
-        self.role.unanswered.pop_front();
-        self.role.turn = self.engine.now;
+        // Nothing is declined from here on, so the state may change.
+        core.advance(now);
+        conversation.unanswered.pop_front();
+        conversation.turn = core.now;
+        Writer { core, channel }.send(room_for(reply), |out| encode_reply(reply, out));
         if *reply == Reply::Ack {
+            debug_assert_eq!(conversation.phase, Phase::Leaving, "an Ack answers a Bye");
             self.engine.finish();
         }
         Ok(())
@@ -190,59 +165,44 @@ impl Session<Server> {
         if self.engine.is_closed() {
             return Err(CommandError::Closed);
         }
-        let (bytes, limit) = (reason.as_str().len(), self.engine.limits.message.text_len);
+        let (bytes, limit) = (reason.as_str().len(), self.engine.core.limits.message.text_len);
         if bytes > limit {
             return Err(CommandError::ReasonTooLong { bytes, limit });
         }
         self.engine.advance(now);
-        self.role.refuse(&mut self.engine, reason.clone());
+        self.engine.refuse(reason.clone());
         self.engine.finish();
         Ok(())
     }
 }
 
-impl Server {
-    fn refuse(&mut self, engine: &mut Engine, reason: Reason) {
-        let reply = Reply::Error(reason);
-        engine.send(room_for(&reply), |out| encode_reply(&reply, out));
-        self.unanswered.clear();
+/// The next request, if it is all there.
+fn next_request(core: &mut Core, open: &mut Open<Server>) -> Result<Option<ServerEvent>, Error> {
+    let Open { channel, conversation } = open;
+    let (limits, phase) = (&core.limits.message, conversation.phase);
+    let polled = channel.records.poll(&mut core.input, |bytes| decode(bytes, limits, phase));
+    let decoded = polled.map_err(|_| Error::BadRecord)?.transpose()?;
+    let Some((request, phase)) = decoded else { return Ok(None) };
+    let limit = core.limits.requests;
+    if conversation.next_id >= u64::from(limit) {
+        return Err(Error::TooManyRequests { limit });
     }
+    let id = RequestId::next(&mut conversation.next_id);
+    let id = id.ok_or(Error::Internal("more requests than can be counted"))?;
+    conversation.phase = phase;
+    conversation.unanswered.push_back((id, request.op()));
+    debug_assert!(conversation.unanswered.len() <= core.limits.in_flight, "as many as allowed");
+    Ok(Some(ServerEvent::Request { id, request }))
+}
 
-    fn take_hello(&mut self, engine: &mut Engine) -> Option<ServerEvent> {
-        let hello = SealedHello::new(engine.input.as_slice().get(..self.hello_len)?);
-        engine.input.consume(self.hello_len);
-        self.handshake = Handshake::Opening;
-        Some(ServerEvent::Hello(hello))
-    }
-
-    fn next_request(&mut self, engine: &mut Engine) -> Result<Option<ServerEvent>, Error> {
-        let channel = engine.channel.as_mut().ok_or(Error::Internal("no channel"))?;
-        let limits = &engine.limits.message;
-        let phase = self.phase;
-        let request = channel
-            .reader
-            .poll(&mut engine.input, |bytes| decode(bytes, limits, phase))
-            .map_err(|_| Error::BadRecord)?;
-        let Some((request, phase)) = request.transpose()? else { return Ok(None) };
-        let op = request.op();
-        let limit = engine.limits.requests;
-        if self.next_id >= u64::from(limit) {
-            return Err(Error::TooManyRequests { limit });
-        }
-        let id = RequestId::next(&mut self.next_id);
-        self.phase = phase;
-        self.unanswered.push_back((id, op));
-        Ok(Some(ServerEvent::Request { id, request }))
-    }
-
-    /// Whether no further request is looked at for now. A GetCluster is the one request whose reply
-    /// can be large, so there is never more than one of them without an answer.
-    fn is_busy(&self, engine: &Engine) -> bool {
-        self.unanswered.len() >= engine.limits.in_flight
-            || self.unanswered.back().is_some_and(|(_, op)| *op == Op::GetCluster)
-            || self.phase == Phase::Leaving
-            || engine.is_congested()
-    }
+/// Whether no further request is looked at for now. A GetCluster is the one request whose reply can
+/// be large, so there is never more than one of them without an answer.
+fn is_busy(core: &Core, conversation: &Conversation) -> bool {
+    let Conversation { unanswered, phase, .. } = conversation;
+    unanswered.len() >= core.limits.in_flight
+        || unanswered.back().is_some_and(|(_, op)| *op == Op::GetCluster)
+        || *phase == Phase::Leaving
+        || core.is_congested()
 }
 
 /// A request, and the phase after it. When it may come is checked before what it says.
@@ -259,55 +219,65 @@ fn decode(bytes: &[u8], limits: &MessageLimits, phase: Phase) -> Result<(Request
 
 impl Behaviour for Server {
     type Event = ServerEvent;
+    type Conversation = Conversation;
 
-    fn step(&mut self, engine: &mut Engine) -> Result<Option<ServerEvent>, Error> {
-        match self.handshake {
-            Handshake::Awaited => return Ok(self.take_hello(engine)),
-            Handshake::Opening => return Ok(None),
-            Handshake::Complete => {}
-        }
-        if self.deferred.is_none() && !self.is_busy(engine) {
-            match self.next_request(engine) {
+    // Replies to earlier requests, and the Error that tells of the failure, still go out.
+    const DROPS_OUTPUT: bool = false;
+
+    fn on_hello(hello: SealedHello) -> Result<ServerEvent, Error> {
+        Ok(ServerEvent::Hello(hello))
+    }
+
+    fn begin(core: &Core, _: &Channel) -> (Conversation, Option<ServerEvent>) {
+        let conversation = Conversation {
+            phase: Phase::Anonymous,
+            unanswered: VecDeque::new(),
+            next_id: 0,
+            turn: core.now,
+            intake: Intake::Reading,
+        };
+        (conversation, None)
+    }
+
+    fn poll(core: &mut Core, open: &mut Open<Self>) -> Result<(Option<ServerEvent>, Then), Error> {
+        if Self::is_reading(core, &open.conversation) {
+            match next_request(core, open) {
                 Ok(None) => {}
-                Ok(event) => return Ok(event),
-                Err(error) => self.deferred = Some(error),
+                Ok(event) => return Ok((event, Then::GoOn)),
+                Err(error) => open.conversation.intake = Intake::Spoilt(error),
             }
         }
-        match self.deferred.take_if(|_| self.unanswered.is_empty()) {
-            Some(error) => Err(error),
-            None => Ok(None),
+        let Conversation { intake, unanswered, .. } = &open.conversation;
+        match intake {
+            Intake::Spoilt(error) if unanswered.is_empty() => Err(error.clone()),
+            Intake::Spoilt(_) | Intake::Reading => Ok((None, Then::GoOn)),
         }
     }
 
-    fn room(&self, engine: &Engine) -> usize {
-        match self.handshake {
-            Handshake::Awaited => engine.room(self.hello_len),
-            // The client cannot know the session key yet, so what it could send now would be no
-            // use.
-            Handshake::Opening => 0,
-            Handshake::Complete if self.deferred.is_some() || self.is_busy(engine) => 0,
-            Handshake::Complete => engine.room(0),
-        }
+    fn is_reading(core: &Core, conversation: &Conversation) -> bool {
+        matches!(conversation.intake, Intake::Reading) && !is_busy(core, conversation)
     }
 
-    fn deadline(&self, engine: &Engine) -> Option<(Instant, TimerKind)> {
-        match self.handshake {
-            Handshake::Awaited | Handshake::Opening => Some(engine.hello_deadline()),
-            // While the caller owes a reply it is not the client's turn.
-            Handshake::Complete if !self.unanswered.is_empty() => None,
-            Handshake::Complete => Some(engine.idle_deadline(self.turn)),
-        }
+    fn deadline(core: &Core, conversation: &Conversation) -> Option<Instant> {
+        // While the caller owes a reply it is not the client's turn.
+        conversation.unanswered.is_empty().then(|| core.idle_deadline(conversation.turn))
     }
 
-    fn eof(&self, engine: &Engine) -> Option<Error> {
+    fn eof(core: &Core, open: &Open<Self>) -> Option<Error> {
         // A client that has closed its half may still read the replies it is owed.
-        let waits = !self.unanswered.is_empty() || self.is_busy(engine);
-        (!waits).then(|| Error::Eof(engine.eof_at(EofAt::Idle)))
+        let waits =
+            !open.conversation.unanswered.is_empty() || is_busy(core, &open.conversation);
+        (!waits).then(|| core.eof_at(&open.channel, EofAt::Idle))
     }
 
-    fn alert(&mut self, engine: &mut Engine, error: &Error) {
-        if let Some(refusal) = error.alert() {
-            self.refuse(engine, refusal.into());
-        }
+    fn alert(error: &Error) -> Option<Refusal> {
+        error.alert()
+    }
+
+    fn refuse(core: &mut Core, open: &mut Open<Self>, reason: Reason) {
+        let Open { channel, conversation } = open;
+        let reply = Reply::Error(reason);
+        conversation.unanswered.clear();
+        Writer { core, channel }.send(room_for(&reply), |out| encode_reply(&reply, out));
     }
 }

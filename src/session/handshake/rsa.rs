@@ -1,0 +1,212 @@
+//! The handshake of the deployed dialects, both sides (PROTOCOL 3).
+//!
+//! 1. The client draws a one-shot key and seals it, with its version, to the registry's comms key:
+//!    the Hello ([`RsaClient::seal`]). Its length is that of the key's modulus.
+//! 2. The registry opens it: [`SealedHello::open`], the one expensive step, which the session
+//!    leaves to its caller. The length of the plaintext tells the dialect ([`parse`]).
+//! 3. The registry draws the session key and sends it under the one-shot key: the HelloReply.
+//! 4. The client checks it. Both have the session key now.
+
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use super::{
+    Channel, Handshake, OpenedHello, Progress, SealedHello, Wire, chained, prefixed,
+};
+use crate::crypto::SealError;
+use crate::identity::Version;
+use crate::session::cipher::Key;
+use crate::session::client::ClientConfig;
+use crate::session::error::{CommandError, Error};
+use crate::session::server::ServerConfig;
+
+/// Bytes that are wiped when dropped.
+pub(super) type Plain = Zeroizing<Vec<u8>>;
+
+/// What a deployed dialect puts into its Hello and its HelloReply.
+pub(super) trait Form: Sync {
+    /// The length of a HelloReply, in bytes.
+    fn reply_len(&self) -> usize;
+
+    /// Draws the one-shot secrets, in the order of PROTOCOL 3.3, and writes them and the client's
+    /// version as the plaintext of a Hello.
+    fn draw_hello(&self, version: Version, rng: &mut dyn CryptoRng) -> (OneShot, Plain);
+
+    /// Reads the plaintext of a Hello; `None` if it is not one of this dialect.
+    fn parse_hello(&self, plain: &[u8]) -> Option<(OneShot, Version)>;
+
+    /// Draws the session key, in the order of PROTOCOL 3.3, and appends the HelloReply.
+    fn answer(&self, hello: Hello, version: Version, wire: Wire<'_>) -> Channel;
+
+    /// Reads a HelloReply of just [`reply_len`](Self::reply_len) bytes; `None` if it is not one.
+    /// Messages have up to `limit` bytes from here on.
+    fn accept(&self, secrets: &OneShot, reply: &[u8], limit: usize) -> Option<Channel>;
+}
+
+/// The forms there are.
+const FORMS: [&dyn Form; 2] = [&prefixed::Prefixed, &chained::Chained];
+
+/// The secrets of one handshake.
+pub(super) struct OneShot {
+    /// The IV of the HelloReply; zero in the prefixed dialect, whose Hello has none.
+    pub(super) iv1: [u8; 16],
+    pub(super) key1: Key,
+    pub(super) salt1: [u8; 8],
+}
+
+/// A Hello that was opened.
+pub(super) struct Hello {
+    form: &'static dyn Form,
+    pub(super) secrets: OneShot,
+    pub(super) version: Version,
+}
+
+/// What a Hello says: the dialect shows in its length (PROTOCOL 3).
+pub(super) fn parse(plain: &[u8]) -> Option<Hello> {
+    FORMS.into_iter().find_map(|form| {
+        let (secrets, version) = form.parse_hello(plain)?;
+        Some(Hello { form, secrets, version })
+    })
+}
+
+/// A client's side, from Hello to HelloReply.
+pub(in crate::session) struct RsaClient {
+    form: &'static dyn Form,
+    secrets: OneShot,
+}
+
+impl RsaClient {
+    /// Appends the Hello.
+    pub(super) fn seal(
+        form: &'static dyn Form,
+        config: &ClientConfig,
+        output: &mut Vec<u8>,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, SealError> {
+        let (secrets, plain) = form.draw_hello(config.version, rng);
+        let key = config.registry_key.components();
+        output.extend_from_slice(&config.provider.seal(key, &plain, rng)?);
+        Ok(Self { form, secrets })
+    }
+}
+
+impl Handshake for RsaClient {
+    fn room(&self) -> usize {
+        // Nothing may follow a HelloReply unasked, so just its length is taken.
+        self.form.reply_len()
+    }
+
+    fn advance(&mut self, wire: Wire<'_>) -> Result<Progress, Error> {
+        let len = self.form.reply_len();
+        let Some(reply) = wire.input.as_slice().get(..len) else { return Ok(Progress::Waiting) };
+        let channel = self.form.accept(&self.secrets, reply, wire.limit);
+        wire.input.consume(len);
+        channel.map(Progress::Complete).ok_or(Error::Handshake)
+    }
+}
+
+/// A registry's side.
+pub(super) struct RsaServer {
+    hello_len: usize,
+    version: Version,
+    step: Step,
+}
+
+/// How far a registry's side has come.
+enum Step {
+    /// The Hello is not all there.
+    Awaited,
+    /// The caller has it.
+    Opening,
+    /// It could not be opened.
+    Refused,
+    /// The HelloReply is queued.
+    Answered,
+}
+
+impl RsaServer {
+    pub(super) const fn new(config: &ServerConfig) -> Self {
+        Self { hello_len: config.hello_len, version: config.version, step: Step::Awaited }
+    }
+}
+
+impl Handshake for RsaServer {
+    fn room(&self) -> usize {
+        match self.step {
+            Step::Awaited => self.hello_len,
+            // The client cannot know the session key yet, so what it could send now would be no
+            // use.
+            Step::Opening | Step::Refused | Step::Answered => 0,
+        }
+    }
+
+    fn advance(&mut self, wire: Wire<'_>) -> Result<Progress, Error> {
+        match self.step {
+            Step::Awaited => {
+                let input = wire.input.as_slice();
+                let Some(hello) = input.get(..self.hello_len) else { return Ok(Progress::Waiting) };
+                let hello = SealedHello::new(hello);
+                wire.input.consume(self.hello_len);
+                self.step = Step::Opening;
+                Ok(Progress::Hello(hello))
+            }
+            Step::Opening => Ok(Progress::Waiting),
+            Step::Refused => Err(Error::Handshake),
+            Step::Answered => {
+                debug_assert!(false, "a handshake that is complete is not asked again");
+                Err(Error::Internal("the handshake is complete"))
+            }
+        }
+    }
+
+    fn open(&mut self, opened: OpenedHello, wire: Wire<'_>) -> Result<Progress, CommandError> {
+        if !matches!(self.step, Step::Opening) {
+            return Err(CommandError::NoHello);
+        }
+        Ok(match opened.into_hello() {
+            // The client is told nothing; `advance` says so to the caller.
+            None => {
+                self.step = Step::Refused;
+                Progress::Waiting
+            }
+            Some(hello) => {
+                self.step = Step::Answered;
+                Progress::Complete(hello.form.answer(hello, self.version, wire))
+            }
+        })
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+pub(in crate::session) mod raw {
+    //! Hellos by their parts, for a peer that is driven by hand.
+
+    use alloc::vec::Vec;
+
+    use rand_core::CryptoRng;
+
+    use super::{Form, chained, parse, prefixed};
+    use crate::identity::Version;
+    use crate::session::Dialect;
+    use crate::session::cipher::Key;
+
+    pub(in crate::session) fn draw_hello(
+        dialect: Dialect,
+        version: Version,
+        rng: &mut dyn CryptoRng,
+    ) -> ([u8; 16], Key, Vec<u8>) {
+        let (secrets, plain) = match dialect {
+            Dialect::Prefixed => prefixed::Prefixed.draw_hello(version, rng),
+            _ => chained::Chained.draw_hello(version, rng),
+        };
+        (secrets.iv1, secrets.key1, plain.to_vec())
+    }
+
+    pub(in crate::session) fn parse_hello(hello: &[u8]) -> Option<(Dialect, [u8; 16], Key, [u8; 8])> {
+        let hello = parse(hello)?;
+        let dialect = if hello.secrets.iv1 == [0; 16] { Dialect::Prefixed } else { Dialect::Chained };
+        Some((dialect, hello.secrets.iv1, hello.secrets.key1, hello.secrets.salt1))
+    }
+}

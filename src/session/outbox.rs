@@ -1,0 +1,150 @@
+//! What is to be written, and how it divides into records.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::buffer::Buffer;
+
+/// The output of one side. A server's is one run of bytes. A client's is told one record at a time,
+/// because deployed servers take what one read gives for one record (PROTOCOL 6).
+pub(super) struct Outbox {
+    bytes: Buffer,
+    division: Division,
+}
+
+/// How the output divides.
+enum Division {
+    /// It does not matter.
+    None,
+    /// Into these records. A handshake message counts as one.
+    Records(Records),
+}
+
+/// The lengths of the records that are not written yet.
+#[derive(Default)]
+struct Records {
+    /// Bytes left of the record that is written next; 0 if there is none.
+    front: usize,
+    /// Whether a part of it has been written.
+    begun: bool,
+    /// The lengths of the records after it.
+    later: VecDeque<usize>,
+}
+
+impl Records {
+    fn push(&mut self, len: usize) {
+        match self.front {
+            0 => self.front = len,
+            _ => self.later.push_back(len),
+        }
+    }
+
+    fn consume(&mut self, mut written: usize) {
+        while written > 0 && self.front > 0 {
+            match self.front.checked_sub(written) {
+                None | Some(0) => {
+                    written = written.abs_diff(self.front);
+                    self.begun = false;
+                    // An empty record is never queued, so 0 means that there is none.
+                    self.front = self.later.pop_front().unwrap_or(0);
+                }
+                Some(left) => {
+                    (self.front, self.begun) = (left, true);
+                    return;
+                }
+            }
+        }
+        debug_assert!(written == 0, "more was written than was queued");
+    }
+
+    /// Forgets all records but one that has been begun.
+    fn keep_begun(&mut self) {
+        self.later = VecDeque::new();
+        if !self.begun {
+            self.front = 0;
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.later.iter().fold(self.front, |sum, len| sum.saturating_add(*len))
+    }
+}
+
+impl Outbox {
+    /// An outbox whose output may be cut anywhere.
+    pub(super) fn undivided() -> Self {
+        Self { bytes: Buffer::default(), division: Division::None }
+    }
+
+    /// An outbox that tells one record at a time.
+    pub(super) fn by_record() -> Self {
+        Self { bytes: Buffer::default(), division: Division::Records(Records::default()) }
+    }
+
+    /// Queues one record, or nothing, as `write` appends it.
+    pub(super) fn append<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let tail = self.bytes.tail();
+        let before = tail.len();
+        let written = write(tail);
+        debug_assert!(tail.len() >= before, "what is queued stays");
+        let added = tail.len().saturating_sub(before);
+        if let (Division::Records(records), 1..) = (&mut self.division, added) {
+            records.push(added);
+            debug_assert_eq!(records.len(), self.bytes.len(), "each byte is of one record");
+        }
+        written
+    }
+
+    /// What is to be written next.
+    pub(super) fn next(&self) -> &[u8] {
+        let all = self.bytes.as_slice();
+        match &self.division {
+            Division::None => all,
+            Division::Records(records) => all.split_at(records.front.min(all.len())).0,
+        }
+    }
+
+    /// All of it, however it divides.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn all(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// Drops `n` bytes, or all that there are, which have been written.
+    pub(super) fn consume(&mut self, n: usize) {
+        let written = n.min(self.bytes.len());
+        if let Division::Records(records) = &mut self.division {
+            records.consume(written);
+            debug_assert_eq!(records.len(), self.bytes.len().abs_diff(written), "of one record");
+        }
+        self.bytes.consume(written);
+    }
+
+    /// Drops all but the rest of a record that has been begun: one that is cut short ends a
+    /// deployed server (PROTOCOL 6).
+    pub(super) fn drop_unbegun(&mut self) {
+        match &mut self.division {
+            Division::None => self.bytes.clear(),
+            Division::Records(records) => {
+                records.keep_begun();
+                self.bytes.truncate(records.front);
+            }
+        }
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        if let Division::Records(records) = &mut self.division {
+            *records = Records::default();
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}

@@ -1,0 +1,80 @@
+//! The records of the dialect `prefixed`: a fresh IV before each (PROTOCOL 4).
+
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+
+use super::cbc::{self, CbcReader};
+use super::{BadRecord, RecordLayer, reserve};
+use crate::session::buffer::Buffer;
+use crate::session::cipher::{self, BLOCK, Block, Key};
+
+/// Both directions.
+pub(in crate::session) struct Prefixed {
+    reader: CbcReader,
+    place: Place,
+    key: Key,
+}
+
+/// Where the input starts.
+enum Place {
+    /// Before the IV of a record.
+    Iv,
+    /// In a record; the next block of ciphertext chains to this one.
+    Record(Block),
+}
+
+impl Prefixed {
+    /// Records under the session key, with messages of up to `limit` bytes.
+    pub(in crate::session) fn new(key2: Key, limit: usize) -> Self {
+        let key = cipher::key(&key2);
+        Self { reader: CbcReader::new(key2, limit), place: Place::Iv, key }
+    }
+}
+
+impl RecordLayer for Prefixed {
+    fn room(&self) -> usize {
+        self.reader.room()
+    }
+
+    fn at_boundary(&self, input: &Buffer) -> bool {
+        self.reader.at_boundary(input) && matches!(self.place, Place::Iv)
+    }
+
+    fn read(
+        &mut self,
+        input: &mut Buffer,
+        deliver: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool, BadRecord> {
+        let mut chain = match self.place {
+            Place::Record(chain) => chain,
+            Place::Iv => {
+                let Some(iv) = input.as_slice().first_chunk::<BLOCK>() else { return Ok(false) };
+                let iv = *iv;
+                input.consume(BLOCK);
+                iv
+            }
+        };
+        let delivered = self.reader.read(input, &mut chain, deliver)?;
+        self.place = if delivered { Place::Iv } else { Place::Record(chain) };
+        Ok(delivered)
+    }
+
+    fn write(
+        &mut self,
+        rng: &mut dyn CryptoRng,
+        out: &mut Vec<u8>,
+        room: usize,
+        encode: &mut dyn FnMut(&mut Vec<u8>),
+    ) {
+        // A hint: a message that is larger grows the storage by itself.
+        reserve(out, room.saturating_add(2 * BLOCK));
+        // PROTOCOL 3.3: one IV per message, drawn when it is sent.
+        let mut iv = [0; BLOCK];
+        rng.fill_bytes(&mut iv);
+        out.extend_from_slice(&iv);
+        let start = out.len();
+        encode(out);
+        cbc::seal(&self.key, &iv, out, start);
+    }
+}
