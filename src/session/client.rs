@@ -236,7 +236,10 @@ impl Session<Client> {
         core.advance(now);
         conversation.phase = phase;
         conversation.outstanding.push_back((id, op, core.now));
-        debug_assert!(conversation.outstanding.len() <= core.limits.in_flight, "as many as allowed");
+        debug_assert!(
+            conversation.outstanding.len() <= core.limits.in_flight,
+            "as many as allowed"
+        );
         Writer { core, channel }.send(message.len(), |out| out.extend_from_slice(&message));
         Ok(id)
     }

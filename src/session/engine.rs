@@ -238,10 +238,7 @@ impl<R: Behaviour> Engine<R> {
     }
 
     /// The stage Handshake: one step of it.
-    fn poll_handshake(
-        core: &mut Core,
-        handshake: &mut dyn Handshake,
-    ) -> Result<Next<R>, Error> {
+    fn poll_handshake(core: &mut Core, handshake: &mut dyn Handshake) -> Result<Next<R>, Error> {
         Ok(match core.with_wire(|wire| handshake.advance(wire))? {
             Progress::Waiting => Next::Stay(None),
             Progress::Hello(hello) => Next::Stay(Some(R::on_hello(hello)?)),

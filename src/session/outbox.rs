@@ -105,7 +105,7 @@ impl Outbox {
     }
 
     /// All of it, however it divides.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(feature = "internals")]
     pub(super) fn all(&self) -> &[u8] {
         self.bytes.as_slice()
     }

@@ -265,8 +265,7 @@ impl Behaviour for Server {
 
     fn eof(core: &Core, open: &Open<Self>) -> Option<Error> {
         // A client that has closed its half may still read the replies it is owed.
-        let waits =
-            !open.conversation.unanswered.is_empty() || is_busy(core, &open.conversation);
+        let waits = !open.conversation.unanswered.is_empty() || is_busy(core, &open.conversation);
         (!waits).then(|| core.eof_at(&open.channel, EofAt::Idle))
     }
 

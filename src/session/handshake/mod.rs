@@ -23,8 +23,6 @@ use rand_core::CryptoRng;
 pub use dialect::{Dialect, UnknownDialect};
 pub use hello::{OpenedHello, SealedHello};
 
-#[cfg(any(test, fuzzing))]
-pub(super) use rsa::raw::{draw_hello, parse_hello};
 use rsa::{RsaClient, RsaServer};
 
 use super::buffer::Buffer;

@@ -12,9 +12,7 @@ use alloc::vec::Vec;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{
-    Channel, Handshake, OpenedHello, Progress, SealedHello, Wire, chained, prefixed,
-};
+use super::{Channel, Handshake, OpenedHello, Progress, SealedHello, Wire, chained, prefixed};
 use crate::crypto::SealError;
 use crate::identity::Version;
 use crate::session::cipher::Key;
@@ -176,37 +174,5 @@ impl Handshake for RsaServer {
                 Progress::Complete(hello.form.answer(hello, self.version, wire))
             }
         })
-    }
-}
-
-#[cfg(any(test, fuzzing))]
-pub(in crate::session) mod raw {
-    //! Hellos by their parts, for a peer that is driven by hand.
-
-    use alloc::vec::Vec;
-
-    use rand_core::CryptoRng;
-
-    use super::{Form, chained, parse, prefixed};
-    use crate::identity::Version;
-    use crate::session::Dialect;
-    use crate::session::cipher::Key;
-
-    pub(in crate::session) fn draw_hello(
-        dialect: Dialect,
-        version: Version,
-        rng: &mut dyn CryptoRng,
-    ) -> ([u8; 16], Key, Vec<u8>) {
-        let (secrets, plain) = match dialect {
-            Dialect::Prefixed => prefixed::Prefixed.draw_hello(version, rng),
-            _ => chained::Chained.draw_hello(version, rng),
-        };
-        (secrets.iv1, secrets.key1, plain.to_vec())
-    }
-
-    pub(in crate::session) fn parse_hello(hello: &[u8]) -> Option<(Dialect, [u8; 16], Key, [u8; 8])> {
-        let hello = parse(hello)?;
-        let dialect = if hello.secrets.iv1 == [0; 16] { Dialect::Prefixed } else { Dialect::Chained };
-        Some((dialect, hello.secrets.iv1, hello.secrets.key1, hello.secrets.salt1))
     }
 }
