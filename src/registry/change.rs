@@ -65,6 +65,9 @@ pub enum ApplyError {
     /// The rules do not allow it.
     #[error("the rules refuse it: {0}")]
     Refused(Refusal),
+    /// More changes, or members, than can be counted.
+    #[error("there are more changes than can be counted")]
+    TooMany,
     /// Joining gives the member another index, or another kind of change.
     #[error("the cluster {cluster} has {members} members, which does not fit index {index}")]
     Index {

@@ -79,9 +79,9 @@ impl Cluster {
     ///
     /// The [`Refusal`] to send if it may not.
     pub fn join(&self, member: &MemberEntry) -> Result<Joined, Refusal> {
-        let end_points = u32::try_from(member.end_points.len()).unwrap_or(u32::MAX);
-        if end_points < self.info.end_point_count {
-            return Err(match self.info.end_point_count {
+        let wanted = self.info.end_point_count;
+        if u32::try_from(member.end_points.len()).is_ok_and(|count| count < wanted) {
+            return Err(match wanted {
                 1 => Refusal::NoEnd,
                 _ => Refusal::TooFewEnds,
             });
@@ -119,7 +119,9 @@ impl Cluster {
         let mut members = Vec::with_capacity(self.members.len());
         let wanted = self.entries().filter(|(index, _)| which.contains(*index));
         members.extend(wanted.map(|(_, member)| member.clone()));
-        MemberList::of(self.info.id, which, members).map_err(|_| Refusal::Unavailable)
+        let list = MemberList::of(self.info.id, which, members);
+        debug_assert!(list.is_ok(), "each member has an ID");
+        list.map_err(|_| Refusal::Unavailable)
     }
 
     /// The empty cluster of a [`Change::ClusterCreated`].
@@ -154,8 +156,12 @@ impl Cluster {
                 return Err(ApplyError::Index { cluster, members, index: *index });
             }
             (true, Some(known)) => *known = member.clone(),
-            (true, None) => self.members.push(member.clone()),
+            (true, None) => {
+                debug_assert_eq!(self.members.len(), usize::from(*index), "indexes have no gap");
+                self.members.push(member.clone());
+            }
         }
+        debug_assert!(self.members.len() <= usize::from(MAX_CLUSTER_SIZE), "a place for each");
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use sha2::digest::consts::U16;
 use sha2::{Digest, Sha256};
 
 use super::Cluster;
@@ -16,8 +17,8 @@ use crate::identity::{Name, NodeId};
 type NameKey = [u8; 16];
 
 fn key(name: &Name) -> NameKey {
-    let digest: [u8; 32] = Sha256::digest(name.as_str()).into();
-    digest.first_chunk().copied().unwrap_or_default()
+    let (key, _) = Sha256::digest(name.as_str()).split::<U16>();
+    key.into()
 }
 
 /// The clusters of a registry. Two are equal if they hold the same clusters, in whatever order.
@@ -56,6 +57,8 @@ impl Clusters {
 
     /// Takes in a cluster whose ID and name are not in use.
     pub(super) fn insert(&mut self, cluster: Cluster) {
+        debug_assert!(!self.contains(&cluster.info().id), "an ID is of one cluster");
+        debug_assert!(self.named(cluster.name()).is_none(), "a name is of one cluster");
         let place = self.all.len();
         self.ids.insert(cluster.info().id, place);
         self.names.insert(key(cluster.name()), place);

@@ -236,10 +236,11 @@ impl Model {
 
     /// Panics unless the registry counts as many as the model, and no more than allowed.
     pub fn check_counts(&self, registry: &Registry) {
+        let size = registry.size();
         let counts = [
-            (registry.node_count(), self.nodes.len(), self.limits.nodes),
-            (registry.clusters().len(), self.clusters.len(), self.limits.clusters),
-            (registry.membership_count(), self.memberships(), self.limits.memberships),
+            (size.nodes, self.nodes.len(), self.limits.nodes),
+            (size.clusters, self.clusters.len(), self.limits.clusters),
+            (size.memberships, self.memberships(), self.limits.memberships),
         ];
         for (count, model, limit) in counts {
             assert_eq!(count, model);
@@ -272,5 +273,5 @@ pub fn check_bounds(registry: &Registry) {
         }
         members += tokens.len();
     }
-    assert_eq!(registry.membership_count(), members);
+    assert_eq!(registry.size().memberships, members);
 }

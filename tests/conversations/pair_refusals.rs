@@ -220,7 +220,7 @@ fn one_request_too_many_is_refused() {
         );
         pair.assert_over();
         assert_eq!(
-            (pair.registry.rules.node_count(), pair.registry.rules.clusters().len()),
+            (pair.registry.rules.size().nodes, pair.registry.rules.clusters().len()),
             (1, 0)
         );
     }

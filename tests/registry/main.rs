@@ -3,3 +3,4 @@
 mod apply;
 mod model;
 mod rules;
+mod views;

@@ -11,9 +11,9 @@ use xlreg::registry::{ClientState, Registry, RegistryLimits};
 use xlreg_testkit::model::{Answered, Model};
 use xlreg_testkit::pair::{Backend, DIALECTS, TestRegistry, cluster, token};
 
-const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3, memberships: 5 };
+pub(super) const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3, memberships: 5 };
 const CLUSTERS: [&str; 5] = ["a", "b", "c", "d", "e"];
-const CLIENTS: usize = 6;
+pub(super) const CLIENTS: usize = 6;
 
 /// Signed tokens: 4 keys, 4 names, 0 to 2 ends.
 static TOKENS: LazyLock<Vec<Token>> = LazyLock::new(|| {
@@ -26,14 +26,14 @@ static TOKENS: LazyLock<Vec<Token>> = LazyLock::new(|| {
 /// Which ID a request names: none, the `n`-th that the registry has issued or taken, or one it has
 /// never seen.
 #[derive(Clone, Copy, Debug)]
-enum Pick {
+pub(super) enum Pick {
     None,
     Known(usize),
     Unknown(u8),
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// The client hangs up, and another takes the place.
     Leave,
     Member {
@@ -64,7 +64,7 @@ fn pick() -> impl Strategy<Value = Pick> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     let name = 0..CLUSTERS.len();
     let forged = prop::bool::weighted(0.05);
     prop_oneof![
@@ -90,7 +90,7 @@ fn picked(model: &Model, pick: Pick) -> Option<NodeId> {
 }
 
 /// What the model makes of a step; `None` where the client just leaves.
-fn request(model: &Model, step: &Step) -> Option<(Request, bool)> {
+pub(super) fn request(model: &Model, step: &Step) -> Option<(Request, bool)> {
     let named = |name: &Option<usize>| name.map(|name| CLUSTERS[name].parse().unwrap());
     Some(match step {
         Step::Leave => return None,

@@ -5,10 +5,12 @@ use xlreg::identity::{MemberAttrs, NodeId, Token};
 use xlreg::message::{
     ClusterRef, GetCluster, MemberEntry, MemberIndex, MemberSet, Refusal, Reply, Request,
 };
-use xlreg::registry::{Change, CheckedRequest, ClientState, Cluster, Joined, Registry};
+use xlreg::registry::{
+    Change, CheckedRequest, ClientState, Cluster, Joined, Registry, RegistryLimits,
+};
 use xlreg_testkit::Seeded;
 use xlreg_testkit::pair::{
-    Backend, TestRegistry, at, cluster, duo, id, info, served, token, visit,
+    Backend, DIALECTS, TestRegistry, at, cluster, duo, id, info, served, token, visit,
 };
 
 fn empty() -> Registry {
@@ -22,7 +24,7 @@ fn name<N: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> N {
 #[test]
 fn a_registry_starts_with_nothing() {
     let registry = empty();
-    assert_eq!((registry.node_count(), registry.clusters().len()), (0, 0));
+    assert_eq!((registry.size().nodes, registry.clusters().len()), (0, 0));
     assert_eq!(registry.changes(), []);
     assert_eq!(registry.cluster(&id(1)), None);
     assert_eq!(registry.cluster_named(&name("trio")), None);
@@ -54,7 +56,7 @@ fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
         assert_eq!(visit(&mut registry, renamed).member().unwrap().0, own);
         let key = token("alice", 0, &[]).sig_key.fingerprint();
         assert_eq!(registry.changes, [Change::NodeBound { id: own, key }]);
-        assert_eq!(registry.rules.node_count(), 1);
+        assert_eq!(registry.rules.size().nodes, 1);
     }
 }
 
@@ -253,4 +255,22 @@ fn changes_and_snapshots_rebuild_the_registry() {
         assert_eq!(rebuilt, registry.rules);
         assert_eq!(rebuilt.changes(), registry.rules.changes());
     }
+}
+
+#[test]
+fn a_registry_that_has_no_room_for_members_lets_those_that_it_has_join_again() {
+    let limits = RegistryLimits { memberships: 1, ..RegistryLimits::default() };
+    let mut registry = TestRegistry::new(DIALECTS[0], limits);
+    let trio = cluster("trio", 3, 1);
+    registry.enroll_member(token("alice", 0, &["h:1"]), &trio);
+    let id = registry.rules.clusters().next().unwrap().members()[0].id;
+    // Alice has moved, and says so.
+    let mut moved = Token { id, ..token("alice", 0, &["h:2"]) };
+    moved.sign(&xlreg_testkit::KEYS.sig[0], &mut Seeded::new(1)).unwrap();
+    let mut state = visit(&mut registry, moved);
+    let join = Request::Join(trio.name.clone().into());
+    assert!(matches!(registry.answer(&mut state, join.clone()), Reply::Join(_)));
+    let mut bob = visit(&mut registry, token("bob", 1, &["h:1"]));
+    let full = Reply::Error(Refusal::RegistryFull.into());
+    assert_eq!(registry.answer(&mut bob, join), full);
 }

@@ -15,7 +15,7 @@ use xlreg::session::Dialect;
 
 use super::exposition::Format;
 use crate::output::stderr;
-use crate::store::Size;
+use xlreg::registry::Size;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use xlreg::message::Reply;
 use xlreg::registry::{Change, CheckedRequest, ClientState, Registry};
 
-use super::{Log, Size, Store, StoreError};
+use super::{Log, Store, StoreError};
 use crate::random;
 
 /// Changes in one commit. Enough for every connection there can be at a time; bounded so that one
@@ -120,13 +120,8 @@ impl Store for Local {
         }
     }
 
-    fn size(&self) -> Size {
-        let State { registry, .. } = &*self.state();
-        Size {
-            nodes: registry.node_count(),
-            clusters: registry.clusters().len(),
-            memberships: registry.membership_count(),
-        }
+    fn size(&self) -> xlreg::registry::Size {
+        self.state().registry.size()
     }
 }
 

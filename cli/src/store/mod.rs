@@ -13,7 +13,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use xlreg::message::Reply;
-use xlreg::registry::{ApplyError, Change, CheckedRequest, ClientState};
+use xlreg::registry::{ApplyError, Change, CheckedRequest, ClientState, Size};
 
 pub use self::redb::{Redb, WitnessTrust};
 pub use local::Local;
@@ -34,17 +34,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much is known.
     fn size(&self) -> Size;
-}
-
-/// How much a registry knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Nodes known.
-    pub nodes: usize,
-    /// Clusters.
-    pub clusters: usize,
-    /// Members of all clusters together.
-    pub memberships: usize,
 }
 
 /// Makes changes durable, in order.

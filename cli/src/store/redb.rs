@@ -492,8 +492,8 @@ mod tests {
         let store = Redb::open(&path, &mut registry, WitnessTrust::Needed).unwrap();
         println!("{members} members, {bytes} bytes: opened in {:?}", started.elapsed());
         drop(store);
-        assert_eq!(registry.node_count(), members as usize);
-        assert_eq!(registry.membership_count(), members as usize);
+        assert_eq!(registry.size().nodes, members as usize);
+        assert_eq!(registry.size().memberships, members as usize);
         assert_eq!(registry.clusters().len(), (members / OF_A_CLUSTER) as usize);
         let last = registry.cluster(&id(1, (members - 1) / OF_A_CLUSTER)).unwrap();
         assert_eq!(last.members().last().unwrap().id, Some(id(2, members - 1)));

@@ -1,0 +1,216 @@
+//! A registry in memory.
+//!
+//! Look-ups by ID and name go through ordered maps: their cost grows with the logarithm of the
+//! registry, and no peer can choose IDs or names that collide.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use rand_core::CryptoRng;
+
+use super::client_state::{CheckedRequest, ClientState};
+use super::clusters::Clusters;
+use super::rules::{Decision, decide};
+use super::{ApplyError, Change, Cluster, RegistryLimits, Size, View};
+use crate::credential::Credential;
+use crate::crypto::RustCrypto;
+use crate::identity::{Fingerprint, Name, NodeId};
+use crate::message::{Refusal, Reply, Request};
+
+/// Who is known and which clusters there are. Two are equal if they know the same.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    credential: Credential,
+    limits: RegistryLimits,
+    /// Every node ID ever accepted or issued, and the sig key it is bound to.
+    nodes: BTreeMap<NodeId, Fingerprint>,
+    clusters: Clusters,
+    /// Members of all clusters together.
+    memberships: usize,
+    revision: u64,
+}
+
+impl PartialEq for Registry {
+    fn eq(&self, other: &Self) -> bool {
+        // Memberships follow from the clusters; the revision is history.
+        self.credential == other.credential
+            && self.limits == other.limits
+            && self.nodes == other.nodes
+            && self.clusters == other.clusters
+    }
+}
+
+impl Eq for Registry {}
+
+/// A request that was decided and applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the change must be durable before the reply goes out"]
+pub struct Outcome {
+    /// What the client is told, once all changes up to [`revision`](Self::revision) are durable.
+    pub reply: Reply,
+    /// What this request has changed, if anything.
+    pub change: Option<Change>,
+    /// [`Registry::revision`] after it. A reply may tell of changes that other sessions made just
+    /// before: those too must be durable before it goes out.
+    pub revision: u64,
+}
+
+impl Registry {
+    /// An empty registry with this credential.
+    pub fn new(credential: Credential, limits: RegistryLimits) -> Self {
+        Self {
+            credential,
+            limits,
+            nodes: BTreeMap::new(),
+            clusters: Clusters::default(),
+            memberships: 0,
+            revision: 0,
+        }
+    }
+
+    /// How many changes have been applied since the registry was made.
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Who the registry is.
+    pub const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// How much it knows.
+    pub fn size(&self) -> Size {
+        let (nodes, clusters) = (self.nodes.len(), self.clusters.len());
+        Size { nodes, clusters, memberships: self.memberships }
+    }
+
+    /// Every cluster, in the order they were created.
+    pub fn clusters(&self) -> impl ExactSizeIterator<Item = &Cluster> {
+        self.clusters.iter()
+    }
+
+    /// The cluster with this ID.
+    pub fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
+        self.clusters.get(id)
+    }
+
+    /// The cluster with this name.
+    pub fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
+        self.clusters.named(name)
+    }
+
+    /// Decides a request and applies its change, checking a Member's signature with the default
+    /// provider. How many ends a token has and how large its keys are has been bounded by the
+    /// session that the request comes from ([`MessageLimits`](crate::message::MessageLimits));
+    /// here it is taken as it is.
+    ///
+    /// `rng` is for new IDs; it should not be a session's own.
+    pub fn handle(
+        &mut self,
+        state: &mut ClientState,
+        request: Request,
+        rng: &mut dyn CryptoRng,
+    ) -> Outcome {
+        match CheckedRequest::new(request, &RustCrypto) {
+            Ok(request) => self.handle_checked(state, request, rng),
+            Err(refusal) => self.outcome(Decision::refused(refusal)),
+        }
+    }
+
+    /// Decides a request whose signature has been checked, and applies its change.
+    pub fn handle_checked(
+        &mut self,
+        state: &mut ClientState,
+        request: CheckedRequest,
+        rng: &mut dyn CryptoRng,
+    ) -> Outcome {
+        let Decision { reply, change } = decide(self, state, request, rng);
+        if let Some(change) = &change
+            && let Err(error) = self.apply(change)
+        {
+            // Nothing has changed.
+            debug_assert!(false, "what was decided on this state applies to it: {error}");
+            return self.outcome(Decision::refused(Refusal::Unavailable));
+        }
+        self.outcome(Decision { reply, change })
+    }
+
+    fn outcome(&self, decision: Decision) -> Outcome {
+        let Decision { reply, change } = decision;
+        Outcome { reply, change, revision: self.revision }
+    }
+
+    /// Applies one change. Changes replayed in the order they were made rebuild the registry
+    /// exactly.
+    ///
+    /// # Errors
+    ///
+    /// [`ApplyError`] if the change does not follow from this state; nothing has changed then.
+    pub fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
+        let revision = self.revision.checked_add(1).ok_or(ApplyError::TooMany)?;
+        match change {
+            Change::NodeBound { id, key } => {
+                if self.is_taken(id) {
+                    return Err(ApplyError::IdTaken(*id));
+                }
+                self.nodes.insert(*id, *key);
+            }
+            Change::ClusterCreated { name, info } => {
+                if self.is_taken(&info.id) {
+                    return Err(ApplyError::IdTaken(info.id));
+                }
+                if self.clusters.named(name).is_some() {
+                    return Err(ApplyError::NameTaken(name.clone()));
+                }
+                self.clusters.insert(Cluster::restore(name.clone(), *info)?);
+            }
+            Change::MemberJoined { cluster, member, .. }
+            | Change::MemberUpdated { cluster, member, .. } => {
+                let added = usize::from(matches!(change, Change::MemberJoined { .. }));
+                let memberships = self.memberships.checked_add(added);
+                let memberships = memberships.ok_or(ApplyError::TooMany)?;
+                let id = member.id.ok_or(ApplyError::NotBound)?;
+                if self.nodes.get(&id) != Some(&member.sig_key.fingerprint()) {
+                    return Err(ApplyError::NotBound);
+                }
+                let known = self.clusters.get_mut(cluster);
+                known.ok_or(ApplyError::NoCluster(*cluster))?.apply(change)?;
+                self.memberships = memberships;
+            }
+        }
+        self.revision = revision;
+        Ok(())
+    }
+
+    /// Changes that rebuild this registry from an empty one: a snapshot.
+    pub fn changes(&self) -> Vec<Change> {
+        let nodes = self.nodes.iter().map(|(id, key)| Change::NodeBound { id: *id, key: *key });
+        nodes.chain(self.clusters.iter().flat_map(Cluster::changes)).collect()
+    }
+}
+
+impl View for Registry {
+    fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    fn limits(&self) -> &RegistryLimits {
+        &self.limits
+    }
+
+    fn size(&self) -> Size {
+        Self::size(self)
+    }
+
+    fn node(&self, id: &NodeId) -> Option<Fingerprint> {
+        self.nodes.get(id).copied()
+    }
+
+    fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
+        self.clusters.get(id)
+    }
+
+    fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
+        self.clusters.named(name)
+    }
+}

@@ -1,0 +1,157 @@
+//! The rules over other views than a registry in memory: they decide the same.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use xlreg::credential::Credential;
+use xlreg::crypto::RustCrypto;
+use xlreg::identity::{Fingerprint, Name, NodeId};
+use xlreg::registry::{
+    Change, CheckedRequest, ClientState, Cluster, Registry, RegistryLimits, Size, View, decide,
+};
+use xlreg_testkit::model::{Answered, Model};
+use xlreg_testkit::pair::{Backend, DIALECTS, TestRegistry};
+
+use super::model::{CLIENTS, LIMITS, request, step};
+
+/// What the changes say, as rows that anybody could keep.
+#[derive(Clone, Default)]
+struct Rows {
+    nodes: HashMap<NodeId, Fingerprint>,
+    clusters: HashMap<NodeId, Cluster>,
+}
+
+impl Rows {
+    fn write(&mut self, change: &Change, below: Option<&Cluster>) {
+        match change {
+            Change::NodeBound { id, key } => {
+                assert_eq!(self.nodes.insert(*id, *key), None);
+            }
+            Change::ClusterCreated { name, info } => {
+                let cluster = Cluster::restore(name.clone(), *info).unwrap();
+                assert_eq!(self.clusters.insert(info.id, cluster), None);
+            }
+            Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. } => {
+                let row = self.clusters.entry(*cluster).or_insert_with(|| below.unwrap().clone());
+                row.apply(change).unwrap();
+            }
+            _ => panic!("a change of another kind: {change:?}"),
+        }
+    }
+
+    fn named(&self, name: &Name) -> Option<&Cluster> {
+        self.clusters.values().find(|cluster| cluster.name() == name)
+    }
+}
+
+/// A view of nothing but rows.
+struct Fetched<'a>(&'a Credential, &'a Rows);
+
+impl View for Fetched<'_> {
+    fn credential(&self) -> &Credential {
+        self.0
+    }
+    fn limits(&self) -> &RegistryLimits {
+        &LIMITS
+    }
+    fn size(&self) -> Size {
+        let Rows { nodes, clusters } = self.1;
+        let memberships = clusters.values().map(|cluster| cluster.members().len()).sum();
+        Size { nodes: nodes.len(), clusters: clusters.len(), memberships }
+    }
+    fn node(&self, id: &NodeId) -> Option<Fingerprint> {
+        self.1.nodes.get(id).copied()
+    }
+    fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
+        self.1.clusters.get(id)
+    }
+    fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
+        self.1.named(name)
+    }
+}
+
+/// What is durable, with what is not yet laid over it.
+struct Overlay<'a>(&'a Registry, &'a Rows);
+
+impl View for Overlay<'_> {
+    fn credential(&self) -> &Credential {
+        self.0.credential()
+    }
+    fn limits(&self) -> &RegistryLimits {
+        &LIMITS
+    }
+    fn size(&self) -> Size {
+        let below = self.0.size();
+        let Rows { nodes, clusters } = self.1;
+        let mut size = Size { nodes: below.nodes + nodes.len(), ..below };
+        for (id, cluster) in clusters {
+            let old = self.0.cluster(id);
+            size.clusters += usize::from(old.is_none());
+            size.memberships += cluster.members().len() - old.map_or(0, |it| it.members().len());
+        }
+        size
+    }
+    fn node(&self, id: &NodeId) -> Option<Fingerprint> {
+        self.1.nodes.get(id).copied().or_else(|| self.0.node(id))
+    }
+    fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
+        self.1.clusters.get(id).or_else(|| self.0.cluster(id))
+    }
+    fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
+        self.1.named(name).or_else(|| self.0.cluster_named(name))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        rng_seed: RngSeed::Fixed(0x5669_6577),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn rows_and_overlays_decide_as_a_registry_in_memory_does(
+        steps in prop::collection::vec((0..CLIENTS, step(), prop::bool::weighted(0.2)), 1..80),
+    ) {
+        let mut registry = TestRegistry::new(DIALECTS[0], LIMITS);
+        let credential = registry.rules.credential().clone();
+        let mut model = Model::new(credential.clone(), LIMITS, CLIENTS);
+        let mut clients: [ClientState; CLIENTS] = Default::default();
+        let (mut rows, mut durable, mut pending) = (Rows::default(), registry.rules.clone(), Rows::default());
+        for (at, step, commit) in steps {
+            let Some((request, forged)) = request(&model, &step) else {
+                clients[at] = ClientState::new();
+                model.hang_up(at);
+                continue;
+            };
+            let checked = CheckedRequest::new(request.clone(), &RustCrypto);
+            let (mut by_rows, mut by_overlay) = (clients[at].clone(), clients[at].clone());
+            let decided = checked.ok().map(|checked| [
+                decide(&Fetched(&credential, &rows), &mut by_rows, checked.clone(), &mut registry.rng.clone()),
+                decide(&Overlay(&durable, &pending), &mut by_overlay, checked, &mut registry.rng.clone()),
+            ]);
+            let count = registry.changes.len();
+            let reply = registry.answer(&mut clients[at], request.clone());
+            let change = registry.changes.get(count).cloned();
+            model.judge(at, &request, &Answered { reply: &reply, changed: change.is_some(), forged, drawn: None });
+            for decision in decided.into_iter().flatten() {
+                prop_assert_eq!((&decision.reply, &decision.change), (&reply, &change));
+            }
+            let state = format!("{:?}", clients[at]);
+            prop_assert_eq!((&format!("{by_rows:?}"), &format!("{by_overlay:?}")), (&state, &state));
+            if let Some(change) = &change {
+                rows.write(change, None);
+                let below = match change {
+                    Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. } => durable.cluster(cluster),
+                    _ => None,
+                };
+                pending.write(change, below);
+            }
+            if commit {
+                (durable, pending) = (registry.rules.clone(), Rows::default());
+            }
+        }
+    }
+}
