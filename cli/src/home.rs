@@ -13,12 +13,12 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState, write_atomically};
-use xlreg::identity::{EndPoint, Identity, Name, NodeId, Version};
+use xlreg::identity::{EndPoint, Identity, Name, NodeId};
 use xlreg::registry::{Registry, RegistryLimits};
+use xlreg_server::Metrics;
+use xlreg_server::store::{CounterTrust, MemoryStore, Redb, StoreError};
 
-use crate::daemon::Metrics;
 use crate::output::{Failure, note};
-use crate::store::{Local, Redb, StoreError, WitnessTrust};
 use crate::{import, random};
 
 /// The file that clients are given.
@@ -197,19 +197,19 @@ impl Home {
         &mut self,
         registry: Registry,
         metrics: &Arc<Metrics>,
-    ) -> Result<Local, Failure> {
+    ) -> Result<MemoryStore, Failure> {
         self.make_store()?;
-        let trust = if self.store { WitnessTrust::Needed } else { WitnessTrust::Welcome };
+        let trust = if self.store { CounterTrust::Needed } else { CounterTrust::Welcome };
         let (log, registry) = self.open_log(registry, trust)?;
         let metrics = Arc::clone(metrics);
         let on_commit = Arc::new(move |changes, seconds| metrics.commit(changes, seconds));
-        Local::durable(registry, log, on_commit).map_err(Failure::new)
+        MemoryStore::with_log(registry, log, on_commit).map_err(Failure::new)
     }
 
     fn open_log(
         &mut self,
         mut registry: Registry,
-        trust: WitnessTrust,
+        trust: CounterTrust,
     ) -> Result<(Redb, Registry), Failure> {
         let opened = Redb::open(&self.store_path(), &mut registry, trust);
         let log = opened.map_err(|error| self.store_failure(error))?;
@@ -229,11 +229,11 @@ impl Home {
     /// Opens the store once, so that from now on it is known to be there and good.
     pub fn check_store(&mut self) -> Result<(), Failure> {
         self.make_store()?;
-        let trust = if self.store { WitnessTrust::Needed } else { WitnessTrust::Welcome };
+        let trust = if self.store { CounterTrust::Needed } else { CounterTrust::Welcome };
         self.try_store(trust)
     }
 
-    fn try_store(&mut self, trust: WitnessTrust) -> Result<(), Failure> {
+    fn try_store(&mut self, trust: CounterTrust) -> Result<(), Failure> {
         let credential = credential(&self.identity, Vec::new())?;
         self.open_log(Registry::new(credential, RegistryLimits::default()), trust)?;
         Ok(())
@@ -266,7 +266,7 @@ impl Home {
             Err(error) => Err(error),
         };
         create().map_err(|error| home.store_failure(error))?;
-        home.try_store(WitnessTrust::None)?;
+        home.try_store(CounterTrust::None)?;
         Ok(home)
     }
 
@@ -483,12 +483,5 @@ fn registry_id(identity: &Identity) -> Result<NodeId, Failure> {
 
 /// The registry's credential, telling clients to come to these end points.
 pub fn credential(identity: &Identity, end_points: Vec<EndPoint>) -> Result<Credential, Failure> {
-    Ok(Credential {
-        name: identity.name.clone(),
-        id: registry_id(identity)?,
-        comms_key: identity.comms.public_key().clone(),
-        sig_key: identity.sig.public_key().clone(),
-        end_points,
-        version: Version::REFERENCE,
-    })
+    xlreg_server::credential(identity, end_points).map_err(Failure::new)
 }

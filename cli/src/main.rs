@@ -15,7 +15,6 @@ mod node;
 mod output;
 mod random;
 mod resolve;
-mod store;
 mod visitor;
 mod watch;
 

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 use xlreg::adapter::blocking::{Clock, Driver};
 use xlreg::credential::Credential;
 use xlreg::enroll::{Enroll, Plan, Roster};
@@ -14,12 +13,12 @@ use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Name, NodeId};
 use xlreg::message::Create;
 use xlreg::registry::{Registry, RegistryLimits};
 use xlreg::session::ClientConfig;
+use xlreg_server::store::MemoryStore;
+use xlreg_server::{Options, Server};
 
-use crate::daemon::{Daemon, Limits, Metrics};
 use crate::output::json::roster_json;
 use crate::output::tables::table;
 use crate::output::{Failure, print, print_json};
-use crate::store::Local;
 use crate::{home, random};
 
 const CLUSTER: &str = "demo";
@@ -45,17 +44,16 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let end_point = address.to_string().parse().map_err(Failure::new)?;
     let credential = home::credential(&registry, vec![end_point])?;
     let runtime = Runtime::new().map_err(Failure::new)?;
-    let (_stop, stopping) = watch::channel(false);
     // It forgets everything when the demo ends.
-    let store = Local::ephemeral(Registry::new(credential.clone(), RegistryLimits::default()));
-    let (store, metrics) = (Arc::new(store), Arc::new(Metrics::new()));
-    let daemon = Daemon::new(store, &registry.comms, Limits::default(), metrics)?;
+    let store = MemoryStore::new(Registry::new(credential.clone(), RegistryLimits::default()));
     listener.set_nonblocking(true).map_err(Failure::new)?;
-    runtime.spawn(async move {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        daemon.run(vec![listener], stopping).await;
-        Ok::<(), std::io::Error>(())
-    });
+    // It serves on this runtime until the demo ends.
+    let _server = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(Failure::new)?;
+        let options = Options::default();
+        Server::start(Arc::new(store), &registry.comms, options, vec![listener])
+            .map_err(Failure::new)
+    })?;
 
     let started = Instant::now();
     let threads = members.map(|member| {

@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tracing::{error, info, warn};
 use xlreg::identity::{EndPoint, Name};
 use xlreg::registry::{Registry, RegistryLimits};
+use xlreg_server::store::{MemoryStore, Store};
+use xlreg_server::{Limits, Metrics, MetricsHttp, Options, Server, ServerError};
 
 use crate::daemon::advertise::{self, Advertise};
+use crate::daemon::listen;
 use crate::daemon::log::{self, LogFormat, NOTICE};
 use crate::daemon::manager::{Manager, Told};
 use crate::daemon::signals::{self, Signals};
-use crate::daemon::{self, Daemon, Limits, Metrics, Observer, listen};
 use crate::home::{self, CREDENTIAL_FILE, Home, Tenant};
-use crate::output::Failure;
-use crate::store::{Local, Store};
+use crate::output::{Failure, stderr};
 
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
@@ -104,7 +104,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         existing: args.existing,
         memory: args.memory,
     })?;
-    let runtime = daemon::runtime().map_err(Failure::new)?;
+    let runtime = xlreg_server::runtime().map_err(Failure::new)?;
     runtime.block_on(serve(args, home, signals, manager))
 }
 
@@ -115,13 +115,13 @@ async fn serve(
     manager: Manager,
 ) -> Result<(), Failure> {
     let listeners = listen::all(&args.listen).await?;
-    let metrics = Arc::new(Metrics::new());
-    let observer = Observer::new(Arc::clone(&metrics));
+    let metrics = Arc::new(Metrics::new().with_lost_log_lines(stderr::lost));
+    let http = MetricsHttp::new(Arc::clone(&metrics));
     if let Some(end_point) = &args.metrics {
         let listener = listen::listen(end_point).await?;
         let address = listener.local_addr().map_err(Failure::new)?;
         info!("metrics on http://{address}/metrics");
-        tokio::spawn(Arc::clone(&observer).observe(listener));
+        tokio::spawn(Arc::clone(&http).answer_all(listener));
     }
     let advertise = Advertise {
         listen: &args.listen,
@@ -133,7 +133,7 @@ async fn serve(
 
     let registry = Registry::new(credential.clone(), registry_limits(args));
     let store = Arc::new(match args.memory {
-        true => Local::ephemeral(registry),
+        true => MemoryStore::new(registry),
         false => home.open_store(registry, &metrics)?,
     });
     // Clients are told of the registry only when it is known to be the one whose state this is.
@@ -147,37 +147,35 @@ async fn serve(
         warn!(target: NOTICE, "{notice}");
     }
     signals.serving();
-    observer.ready(&store);
+    http.ready(&store);
     listen::announce(&advertise.listening, &notices);
     manager.tell(Told::Ready);
     tokio::spawn(manager.clone().feed_watchdog());
 
-    let (stop, stopping) = watch::channel(false);
-    let daemon = Daemon::new(Arc::clone(&store), &home.identity.comms, limits(args), metrics)?;
-    let mut running = tokio::spawn(async move { daemon.run(listeners, stopping).await });
+    let options = Options { limits: limits(args), metrics };
+    let started = Server::start(store, &home.identity.comms, options, listeners);
+    let mut server = started.map_err(Failure::new)?;
     let failure = tokio::select! {
         () = signals.stopped() => None,
-        failure = store.failed() => Some(home::store_failure(failure)),
-        ended = &mut running => {
-            return Err(Failure::new(format!("the daemon ended by itself: {ended:?}")));
-        }
+        failure = server.failed() => Some(match failure {
+            ServerError::Store(failure) => home::store_failure(failure),
+            other => return Err(Failure::new(other)),
+        }),
     };
     match &failure {
         None => info!("stopping: finishing what is in flight"),
         Some(_) => error!("stopping: nothing can be made durable any more"),
     }
-    observer.stopping();
+    http.stopping();
     manager.tell(Told::Stopping);
-    stop.send_replace(true);
-    running.await.map_err(Failure::new)?;
-    tokio::task::spawn_blocking(move || store.close()).await.map_err(Failure::new)?;
+    server.stop().await.map_err(Failure::new)?;
     failure.map_or(Ok(()), Err)
 }
 
 /// What clients may take up together.
 fn limits(args: &ServeArgs) -> Limits {
     Limits {
-        connections: listen::connections_within_files(args.max_connections),
+        connections: xlreg_server::connections_within_files(args.max_connections),
         connections_per_address: args.max_connections_per_address,
         hello_rate: args.hello_rate,
         ..Limits::default()

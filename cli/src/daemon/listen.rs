@@ -1,4 +1,4 @@
-//! Where the daemon listens, and how many may come.
+//! Where the daemon listens, and who is told.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -6,7 +6,6 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tracing::warn;
 use xlreg::identity::EndPoint;
@@ -14,11 +13,6 @@ use xlreg::identity::EndPoint;
 use super::log::NOTICE;
 use crate::output::Failure;
 use crate::resolve::resolve;
-
-/// Files open beside connections: the store, listeners, the runtime's own.
-const OTHER_FILES: usize = 64;
-/// Connections that the system queues for each listener.
-const BACKLOG: i32 = 1024;
 
 /// How long the end of stdout may take to be told where the daemon listens.
 const TOLD: Duration = Duration::from_secs(1);
@@ -79,48 +73,9 @@ fn print(text: &str) -> io::Result<()> {
 ///
 /// [`Failure`] with what the system said of the last.
 pub async fn listen(end_point: &EndPoint) -> Result<TcpListener, Failure> {
-    let failed = |error: io::Error| {
+    let addresses = resolve(end_point.as_str()).await;
+    addresses.and_then(xlreg_server::listen).map_err(|error| {
         Failure::new(format!("cannot listen on {end_point}: {error}"))
             .advise("choose another address or port, or stop what listens there")
-    };
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no such host");
-    for address in resolve(end_point.as_str()).await.map_err(failed)? {
-        match bind(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last = error,
-        }
-    }
-    Err(failed(last))
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // So that [::] and 0.0.0.0 can both be listened on, with the same port.
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// As many connections as there can be files, after asking the system for more if that is needed.
-pub fn connections_within_files(wanted: usize) -> usize {
-    let needed = u64::try_from(wanted.saturating_add(OTHER_FILES)).unwrap_or(u64::MAX);
-    let files = match rlimit::Resource::NOFILE.get_soft() {
-        Ok(files) if files >= needed => files,
-        Ok(files) => rlimit::increase_nofile_limit(needed).unwrap_or(files),
-        // Where there is no such limit there is nothing to keep to.
-        Err(_) => return wanted,
-    };
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let connections = wanted.min(files.saturating_sub(OTHER_FILES).max(1));
-    if connections < wanted {
-        warn!(
-            "{connections} connections at a time instead of {wanted}: the system allows {files} open files"
-        );
-    }
-    connections
+    })
 }

@@ -1,4 +1,4 @@
-//! What one connection needs of the daemon: its Hello opened, its requests checked and decided.
+//! What one connection needs of the server: its Hello opened, its requests checked and decided.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,12 +9,13 @@ use xlreg::message::{Refusal, Reply, Request};
 use xlreg::registry::ClientState;
 use xlreg::session::{Dialect, OpenedHello, SealedHello};
 
-use super::admission::Admission;
-use super::fair::Place;
-use super::metrics::Metrics;
-use super::rsa::Rsa;
-use super::workers::Rejected;
+use crate::admission::Admission;
+use crate::fair::Place;
+use crate::metrics::Metrics;
+use crate::rsa::Rsa;
 use crate::store::Store;
+use crate::target;
+use crate::workers::Rejected;
 
 /// One connection's way to the store.
 pub struct Connection<S> {
@@ -50,7 +51,7 @@ impl<S: Store> Connection<S> {
         match self.store.decide(state, request).await {
             Ok(reply) => reply,
             Err(failure) => {
-                error!("a request could not be made durable: {failure}");
+                error!(target: target::CONNECTION, "a request could not be made durable: {failure}");
                 Reply::Error(Refusal::Unavailable.into())
             }
         }
@@ -61,7 +62,7 @@ impl<S: Store> xlreg::serve::Handler for Connection<S> {
     async fn open(&self, hello: SealedHello) -> Option<OpenedHello> {
         if !self.admission.hello(self.place.0) {
             self.metrics.refused("hello_rate");
-            debug!(address = %self.place.0, "refused: too many Hellos");
+            debug!(target: target::CONNECTION, address = %self.place.0, "refused: too many Hellos");
             return None;
         }
         match self.rsa.open(self.place, hello).await {
@@ -70,7 +71,7 @@ impl<S: Store> xlreg::serve::Handler for Connection<S> {
                 if rejected == Rejected::Full {
                     self.metrics.refused("hellos_waiting");
                 }
-                debug!("a Hello was not opened: {rejected:?}");
+                debug!(target: target::CONNECTION, "a Hello was not opened: {rejected:?}");
                 None
             }
         }
@@ -81,14 +82,14 @@ impl<S: Store> xlreg::serve::Handler for Connection<S> {
         let reply = self.decided(state, request).await;
         self.metrics.request(op, &reply);
         if let Reply::Error(reason) = &reply {
-            debug!(%op, %reason, "refused");
+            debug!(target: target::CONNECTION, %op, %reason, "refused");
         }
         reply
     }
 
     fn connected(&self, dialect: Dialect, version: Version) {
         if !self.connected.swap(true, Ordering::Relaxed) {
-            debug!(address = %self.place.0, %dialect, %version, "connected");
+            debug!(target: target::CONNECTION, address = %self.place.0, %dialect, %version, "connected");
             self.metrics.handshake("ok", Some(dialect));
         }
     }

@@ -1,8 +1,8 @@
 //! A registry in this process: decided under a lock, made durable by a thread that commits for many
 //! at once.
 //!
-//! 1. [`Local::decide`](Store::decide) takes the lock, decides, and queues the change while it
-//!    still has the lock, so that the queue is in the order of decisions.
+//! 1. [`MemoryStore::decide`](Store::decide) takes the lock, decides, and queues the change while
+//!    it still has the lock, so that the queue is in the order of decisions.
 //! 2. The committer takes everything that is queued, makes it durable with one commit, and
 //!    announces the revision reached.
 //! 3. Every reply waits for its revision, also one that changes nothing: it may tell of changes
@@ -13,18 +13,19 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+use xlreg::crypto::SystemRng;
 use xlreg::message::Reply;
-use xlreg::registry::{Change, CheckedRequest, ClientState, Registry};
+use xlreg::registry::{Change, CheckedRequest, ClientState, Registry, Size};
 
 use super::{Log, Store, StoreError};
-use crate::random;
 
 /// Changes in one commit. Enough for every connection there can be at a time; bounded so that one
 /// commit stays short.
 const MAX_BATCH: usize = 4096;
 
 /// A registry in this process.
-pub struct Local {
+pub struct MemoryStore {
     state: Mutex<State>,
     durable: watch::Receiver<Durable>,
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -42,16 +43,16 @@ type Durable = Result<u64, StoreError>;
 /// Told of each commit: how many changes, and how long it took in seconds.
 pub type OnCommit = Arc<dyn Fn(usize, f64) + Send + Sync>;
 
-impl Local {
+impl MemoryStore {
     /// A registry that is gone when the process ends: everything counts as durable at once.
-    pub fn ephemeral(registry: Registry) -> Self {
+    pub fn new(registry: Registry) -> Self {
         let (_, durable) = watch::channel(Ok(u64::MAX));
         let state = Mutex::new(State { registry, queue: None });
         Self { state, durable, committer: Mutex::new(None) }
     }
 
     /// A registry whose changes go to a log. `registry` is what the log holds already.
-    pub fn durable(
+    pub fn with_log(
         registry: Registry,
         log: impl Log,
         on_commit: OnCommit,
@@ -66,28 +67,6 @@ impl Local {
         Ok(Self { state, durable, committer: Mutex::new(Some(committer)) })
     }
 
-    /// Commits what is queued and stops committing. Later requests fail.
-    pub fn close(&self) {
-        self.state().queue = None;
-        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(committer) = committer {
-            // A panic of the committer has shown in the channel that it dropped.
-            let _ = committer.join();
-        }
-    }
-
-    /// Resolves when nothing can be made durable any more.
-    pub async fn failed(&self) -> StoreError {
-        let mut durable = self.durable.clone();
-        match durable.wait_for(Result::is_err).await.map(|failed| (*failed).clone()) {
-            Ok(Err(error)) => error,
-            // The committer is gone without a word, though it was not told to go: it has panicked.
-            _ if self.state().queue.is_some() => closed(),
-            // An ephemeral registry does not fail, and a closed one has no more to say.
-            _ => std::future::pending().await,
-        }
-    }
-
     /// The registry is whole whatever a thread that held the lock came to: it changes only by whole
     /// changes.
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,7 +74,7 @@ impl Local {
     }
 }
 
-impl Store for Local {
+impl Store for MemoryStore {
     async fn decide(
         &self,
         state: &mut ClientState,
@@ -103,7 +82,7 @@ impl Store for Local {
     ) -> Result<Reply, StoreError> {
         let (reply, revision) = {
             let State { registry, queue } = &mut *self.state();
-            let outcome = registry.handle_checked(state, request, &mut random::system());
+            let outcome = registry.handle_checked(state, request, &mut SystemRng);
             if let (Some(change), Some(queue)) = (outcome.change, queue) {
                 // Where nobody takes it, nobody announces its revision either: the wait below
                 // fails.
@@ -120,8 +99,28 @@ impl Store for Local {
         }
     }
 
-    fn size(&self) -> xlreg::registry::Size {
+    fn size(&self) -> Size {
         self.state().registry.size()
+    }
+
+    async fn failed(&self) -> StoreError {
+        let mut durable = self.durable.clone();
+        match durable.wait_for(Result::is_err).await.map(|failed| (*failed).clone()) {
+            Ok(Err(error)) => error,
+            // The committer is gone without a word, though it was not told to go: it has panicked.
+            _ if self.state().queue.is_some() => closed(),
+            // An ephemeral registry does not fail, and a closed one has no more to say.
+            _ => std::future::pending().await,
+        }
+    }
+
+    async fn close(&self) {
+        self.state().queue = None;
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(committer) = committer {
+            // A panic of the committer has shown in the channel that it dropped.
+            let _ = spawn_blocking(move || committer.join()).await;
+        }
     }
 }
 
@@ -180,14 +179,14 @@ mod tests {
     }
 
     struct Bench {
-        store: Arc<Local>,
+        store: Arc<MemoryStore>,
         verdict: std_mpsc::Sender<bool>,
         committed: std_mpsc::Receiver<usize>,
         node: Identity,
     }
 
     fn bench() -> Bench {
-        let rng = &mut random::system();
+        let rng = &mut SystemRng;
         // Small keys: it is the store that is tested here.
         let node = Identity {
             name: "node".parse().unwrap(),
@@ -207,7 +206,7 @@ mod tests {
         let (verdict, verdicts) = std_mpsc::channel();
         let (sender, committed) = std_mpsc::channel();
         let log = Gate { verdicts, committed: sender };
-        let store = Local::durable(registry, log, Arc::new(|_, _| ())).unwrap();
+        let store = MemoryStore::with_log(registry, log, Arc::new(|_, _| ())).unwrap();
         Bench { store: Arc::new(store), verdict, committed, node }
     }
 
@@ -228,8 +227,7 @@ mod tests {
 
         async fn member(&self) -> ClientState {
             let end_points = vec!["h:1".parse().unwrap()];
-            let token =
-                self.node.token(MemberAttrs::NONE, end_points, &mut random::system()).unwrap();
+            let token = self.node.token(MemberAttrs::NONE, end_points, &mut SystemRng).unwrap();
             let asked = self.ask(ClientState::new(), Request::Member(token));
             self.verdict.send(true).unwrap();
             let (state, reply) = asked.await.unwrap();
@@ -318,8 +316,8 @@ mod tests {
         let Bench { node, store, .. } = bench();
         let credential = store.state().registry.credential().clone();
         let registry = Registry::new(credential, RegistryLimits::default());
-        let store = Local::durable(registry, Broken, Arc::new(|_, _| ())).unwrap();
-        let token = node.token(MemberAttrs::NONE, Vec::new(), &mut random::system()).unwrap();
+        let store = MemoryStore::with_log(registry, Broken, Arc::new(|_, _| ())).unwrap();
+        let token = node.token(MemberAttrs::NONE, Vec::new(), &mut SystemRng).unwrap();
         let request = CheckedRequest::new(Request::Member(token), &xlreg::crypto::RustCrypto);
         assert!(store.decide(&mut ClientState::new(), request.unwrap()).await.is_err());
         assert!(matches!(store.failed().await, StoreError::Io { .. }));
@@ -334,8 +332,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         bench.verdict.send(true).unwrap();
-        let store = Arc::clone(&bench.store);
-        tokio::task::spawn_blocking(move || store.close()).await.unwrap();
+        bench.store.close().await;
         assert!(asked.await.unwrap().1.is_ok());
     }
 }

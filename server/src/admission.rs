@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::fair::Place;
+use crate::fair::Place;
 
 /// Bounds on what clients may take up together.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! What the daemon counts, as Prometheus text.
+//! What a server counts, as Prometheus text.
 
 use std::sync::Arc;
 
@@ -11,11 +11,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use xlreg::message::{Op, Reply};
+use xlreg::registry::Size;
 use xlreg::session::Dialect;
 
-use super::exposition::Format;
-use crate::output::stderr;
-use xlreg::registry::Size;
+use crate::exposition::Format;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
@@ -34,7 +33,7 @@ struct Request {
     outcome: &'static str,
 }
 
-/// Counters of one daemon.
+/// Counters of one server.
 pub struct Metrics {
     registry: Registry,
     open: Gauge,
@@ -47,6 +46,12 @@ pub struct Metrics {
     nodes: Gauge,
     clusters: Gauge,
     memberships: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Metrics {
@@ -81,24 +86,30 @@ impl Metrics {
         r.register("nodes", "Nodes known", metrics.nodes.clone());
         r.register("clusters", "Clusters", metrics.clusters.clone());
         r.register("memberships", "Members of all clusters", metrics.memberships.clone());
-        r.register_collector(Box::new(LogLines));
         metrics
     }
 
+    /// With a counter of the lines of the log that were lost. The log is the process's, so it
+    /// says how many they are.
+    pub fn with_lost_log_lines(mut self, lost: fn() -> u64) -> Self {
+        self.registry.register_collector(Box::new(LogLines(lost)));
+        self
+    }
+
     /// A connection is open, until this is dropped.
-    pub fn connection(self: &Arc<Self>) -> impl Sized + use<> {
+    pub(crate) fn connection(self: &Arc<Self>) -> impl Sized + use<> {
         self.accepted.inc();
         self.open.inc();
         Open(Arc::clone(self))
     }
 
     /// Somebody was not let in.
-    pub fn refused(&self, reason: &'static str) {
+    pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Refused { reason }).inc();
     }
 
     /// A handshake ended.
-    pub fn handshake(&self, outcome: &'static str, dialect: Option<Dialect>) {
+    pub(crate) fn handshake(&self, outcome: &'static str, dialect: Option<Dialect>) {
         let dialect = match dialect {
             Some(Dialect::Prefixed) => "prefixed",
             Some(Dialect::Chained) => "chained",
@@ -108,7 +119,7 @@ impl Metrics {
     }
 
     /// A request was answered.
-    pub fn request(&self, op: Op, reply: &Reply) {
+    pub(crate) fn request(&self, op: Op, reply: &Reply) {
         let outcome = match reply {
             Reply::Error(_) => "refused",
             _ => "ok",
@@ -123,7 +134,7 @@ impl Metrics {
     }
 
     /// Everything, with the store as large as this.
-    pub fn text(&self, size: Size, format: Format) -> Result<String, std::fmt::Error> {
+    pub(crate) fn text(&self, size: Size, format: Format) -> Result<String, std::fmt::Error> {
         let gauge =
             |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         gauge(&self.nodes, size.nodes);
@@ -137,11 +148,11 @@ impl Metrics {
 
 /// Lines of the log that were lost.
 #[derive(Debug)]
-struct LogLines;
+struct LogLines(fn() -> u64);
 
 impl Collector for LogLines {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let lost = ConstCounter::new(stderr::lost());
+        let lost = ConstCounter::new((self.0)());
         let help = "Lines of the log that were lost: nobody read it, or the disk was full";
         lost.encode(encoder.encode_descriptor("log_lines_lost", help, None, lost.metric_type())?)
     }

@@ -4,7 +4,7 @@
 //!
 //! They are not the runtime's: there are as many as cores, the queue in front of them is bounded,
 //! and as long as there is work nobody is put to sleep and woken for each piece. What waits is
-//! shared out among addresses, and inside an address among its connections ([`fair`](super::fair));
+//! shared out among addresses, and inside an address among its connections (`fair.rs`);
 //! where it is too much, the one with most gives way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use std::thread;
 
 use tokio::sync::oneshot;
 
-use super::fair::{ByConnection, Line, Place};
+use crate::fair::{ByConnection, Line, Place};
 
 /// Is told whether its turn has come, or it had to give way.
 type Work = Box<dyn FnOnce(Turn) + Send>;

@@ -22,6 +22,7 @@ use xlreg::message::{ClusterInfo, MemberIndex, MessageLimits, decode_token, enco
 use xlreg::registry::{Change, Registry};
 
 use super::{Log, StoreError};
+use crate::target;
 
 /// Facts about the file itself.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -134,7 +135,7 @@ impl Redb {
     pub fn open(
         path: &Path,
         registry: &mut Registry,
-        trust: WitnessTrust,
+        trust: CounterTrust,
     ) -> Result<Self, StoreError> {
         if !Self::is_there(path)? {
             return Err(StoreError::Lost(path.into()));
@@ -164,7 +165,7 @@ impl Redb {
             private().open(&commit_counter).map_err(|error| system(&commit_counter, &error))?;
         let mut store = Self { path: path.into(), database, commit_counter, commits: 0 };
         store.check_meta(registry.credential().id)?;
-        store.check_witness(counted, trust)?;
+        store.check_commit_counter(counted, trust)?;
         store.load(registry)?;
         Ok(store)
     }
@@ -186,21 +187,22 @@ impl Redb {
 
     /// Checks that the file is not older than its commit counter, and that there is one from now
     /// on.
-    fn check_witness(
+    fn check_commit_counter(
         &mut self,
         counted: Option<u64>,
-        trust: WitnessTrust,
+        trust: CounterTrust,
     ) -> Result<(), StoreError> {
         let missing = counted.map_or(0, |counted| counted.saturating_sub(self.commits));
         if missing > 0 {
             return Err(damaged(&self.path, format!("the last {missing} commits are missing")));
         }
-        if trust == WitnessTrust::Needed {
+        if trust == CounterTrust::Needed {
             return Ok(());
         }
         let path = beside(&self.path, COMMITS_FILE);
-        if trust == WitnessTrust::Welcome && counted.is_none() && self.commits > 0 {
+        if trust == CounterTrust::Welcome && counted.is_none() && self.commits > 0 {
             warn!(
+                target: target::REDB,
                 "{} was missing or damaged: an old store would not have been noticed",
                 path.display()
             );
@@ -286,7 +288,7 @@ impl Redb {
 
 /// How far the commit counter beside a store counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WitnessTrust {
+pub enum CounterTrust {
     /// It was made with the store and must be there.
     Needed,
     /// It may be missing: the store is new, or of a version that did not make it durable.
@@ -300,7 +302,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
 }
 
 /// The number of commits that the commit counter tells, as far as it counts.
-fn counted(store: &Path, trust: WitnessTrust) -> Result<Option<u64>, StoreError> {
+fn counted(store: &Path, trust: CounterTrust) -> Result<Option<u64>, StoreError> {
     let path = beside(store, COMMITS_FILE);
     let read = match fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -308,9 +310,9 @@ fn counted(store: &Path, trust: WitnessTrust) -> Result<Option<u64>, StoreError>
     };
     let counted = read.as_deref().and_then(number);
     match (trust, read) {
-        (WitnessTrust::None, _) => Ok(None),
-        (WitnessTrust::Needed, None) => Err(StoreError::Lost(path)),
-        (WitnessTrust::Needed, Some(_)) if counted.is_none() => {
+        (CounterTrust::None, _) => Ok(None),
+        (CounterTrust::Needed, None) => Err(StoreError::Lost(path)),
+        (CounterTrust::Needed, Some(_)) if counted.is_none() => {
             Err(damaged(&path, "it does not hold a number of commits".into()))
         }
         _ => Ok(counted),
@@ -424,11 +426,11 @@ mod tests {
     use std::time::Instant;
 
     use xlreg::credential::Credential;
+    use xlreg::crypto::SystemRng;
     use xlreg::identity::{Identity, MemberAttrs, Token, Version};
     use xlreg::registry::RegistryLimits;
 
     use super::*;
-    use crate::random;
 
     fn id(kind: u8, n: u32) -> NodeId {
         let mut bytes = [kind; 32];
@@ -442,9 +444,9 @@ mod tests {
     fn a_store_of_many_members_is_opened_whole() {
         const OF_A_CLUSTER: u32 = 8;
         let members = if std::env::var_os("XLREG_FULL").is_some() { 1_000_000 } else { 4_000 };
-        let node = Identity::generate("node".parse().unwrap(), &mut random::system()).unwrap();
+        let node = Identity::generate("node".parse().unwrap(), &mut SystemRng).unwrap();
         let end_points = vec!["10.11.12.13:4000".parse().unwrap()];
-        let token = node.token(MemberAttrs::NONE, end_points, &mut random::system()).unwrap();
+        let token = node.token(MemberAttrs::NONE, end_points, &mut SystemRng).unwrap();
         let key = token.sig_key.fingerprint();
         let credential = Credential {
             name: node.name,
@@ -460,7 +462,7 @@ mod tests {
 
         let mut store = {
             Redb::create(&path, id(0, 0)).unwrap();
-            Redb::open(&path, &mut empty(), WitnessTrust::Needed).unwrap()
+            Redb::open(&path, &mut empty(), CounterTrust::Needed).unwrap()
         };
         for first in (0..members).step_by(8_000) {
             let mut changes = Vec::new();
@@ -489,7 +491,7 @@ mod tests {
         let bytes = fs::metadata(&path).unwrap().len();
         let started = Instant::now();
         let mut registry = empty();
-        let store = Redb::open(&path, &mut registry, WitnessTrust::Needed).unwrap();
+        let store = Redb::open(&path, &mut registry, CounterTrust::Needed).unwrap();
         println!("{members} members, {bytes} bytes: opened in {:?}", started.elapsed());
         drop(store);
         assert_eq!(registry.size().nodes, members as usize);

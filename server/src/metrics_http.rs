@@ -18,9 +18,10 @@ use tokio::net::TcpListener;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::exposition::Format;
-use super::metrics::Metrics;
-use super::places::Places;
+use crate::exposition::Format;
+use crate::metrics::Metrics;
+use crate::places::Places;
+use crate::server::ACCEPT_PAUSE;
 use crate::store::Store;
 
 /// Connections at a time; whoever comes then takes the place of the one that has asked for nothing
@@ -34,16 +35,16 @@ const MAX_HEAD: usize = 8 * 1024;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// What is shown of a daemon, and how far that has come.
-pub struct Observer<S> {
+/// The HTTP side of a server: what is shown of it, and how far it has come.
+pub struct MetricsHttp<S> {
     metrics: Arc<Metrics>,
     /// There once it is open.
     store: OnceLock<Arc<S>>,
     stopping: AtomicBool,
 }
 
-impl<S: Store> Observer<S> {
-    /// Of a daemon that starts.
+impl<S: Store> MetricsHttp<S> {
+    /// Of a server that starts.
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { metrics, store: OnceLock::new(), stopping: AtomicBool::new(false) })
     }
@@ -60,19 +61,19 @@ impl<S: Store> Observer<S> {
     }
 
     /// Answers for ever.
-    pub async fn observe(self: Arc<Self>, listener: TcpListener) {
+    pub async fn answer_all(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Places::new(AT_ONCE));
         loop {
             let Ok((stream, _)) = listener.accept().await else {
-                sleep(super::ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
                 continue;
             };
             let (number, must_go) = places.take();
-            let (observer, places) = (Arc::clone(&self), Arc::clone(&places));
+            let (http, places) = (Arc::clone(&self), Arc::clone(&places));
             tokio::spawn(async move {
                 tokio::select! {
                     () = must_go => {}
-                    () = observer.serve(stream, || places.active(number)) => {}
+                    () = http.serve(stream, || places.active(number)) => {}
                 }
                 places.leave(number);
             });
@@ -169,22 +170,22 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::task::unconstrained;
 
-    use super::super::tests::daemon;
     use super::*;
+    use crate::server::tests::server;
 
     #[tokio::test]
     async fn a_load_balancer_is_told_when_nobody_should_come() {
-        let daemon = daemon();
-        let observer = Observer::new(Arc::clone(&daemon.metrics));
+        let server = server();
+        let http = MetricsHttp::new(Arc::clone(&server.metrics));
         let answer = |path: &str| {
-            let answer = observer.answer(&Method::GET, path, &HeaderMap::new());
+            let answer = http.answer(&Method::GET, path, &HeaderMap::new());
             answer.status().as_u16()
         };
         let all = || ["/livez", "/readyz", "/healthz", "/metrics"].map(answer);
         assert_eq!(all(), [200, 503, 503, 503], "it starts");
-        observer.ready(&daemon.store);
+        http.ready(&server.store);
         assert_eq!(all(), [200; 4]);
-        observer.stopping();
+        http.stopping();
         assert_eq!(all(), [200, 503, 503, 200], "it stops");
     }
 
@@ -192,9 +193,9 @@ mod tests {
     #[tokio::test]
     async fn requests_that_come_together_leave_others_their_turn() {
         const REQUESTS: usize = 200;
-        let daemon = daemon();
-        let observer = Observer::new(Arc::clone(&daemon.metrics));
-        observer.ready(&daemon.store);
+        let server = server();
+        let http = MetricsHttp::new(Arc::clone(&server.metrics));
+        http.ready(&server.store);
         let (mut near, far) = duplex(16 << 20);
         let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
         near.write_all(&request.repeat(REQUESTS)).await.unwrap();
@@ -207,7 +208,7 @@ mod tests {
                 seen = asked.get();
             }
         };
-        let serving = unconstrained(observer.serve(far, || asked.set(asked.get() + 1)));
+        let serving = unconstrained(http.serve(far, || asked.set(asked.get() + 1)));
         tokio::select! {
             // One after the other in each turn, else one might have two in a row.
             biased;

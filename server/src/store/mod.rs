@@ -1,12 +1,12 @@
 //! Where a registry's state lives, and what makes it durable.
 //!
 //! [`Store`] is what connections see: a request goes in, and the reply comes when everything that
-//! it acknowledges is durable. [`Local`] keeps the state in this process and, over a [`Log`], on
-//! disk. A store on a distributed engine would implement [`Store`] with the same rules:
+//! it acknowledges is durable. [`MemoryStore`] keeps the state in this process and, over a [`Log`],
+//! on disk. A store on a distributed engine would implement [`Store`] with the same rules:
 //! [`xlreg::registry::Cluster`] is one cluster's value, and joining is a function over it that can
 //! be run as compare-and-swap.
 
-mod local;
+mod memory;
 mod redb;
 
 use std::future::Future;
@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use xlreg::message::Reply;
 use xlreg::registry::{ApplyError, Change, CheckedRequest, ClientState, Size};
 
-pub use self::redb::{Redb, WitnessTrust};
-pub use local::Local;
+pub use self::redb::{CounterTrust, Redb};
+pub use memory::{MemoryStore, OnCommit};
 
 /// Decides requests and makes what they change durable.
 pub trait Store: Send + Sync + 'static {
@@ -25,7 +25,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if nothing can be made durable any more. The daemon must stop then.
+    /// [`StoreError`] if nothing can be made durable any more. The server must stop then.
     fn decide(
         &self,
         state: &mut ClientState,
@@ -34,6 +34,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much is known.
     fn size(&self) -> Size;
+
+    /// Resolves when nothing can be made durable any more. That of a store that cannot fail, or is
+    /// closed, never does.
+    fn failed(&self) -> impl Future<Output = StoreError> + Send;
+
+    /// Makes durable what was decided, and ends. Requests that come later fail.
+    fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// Makes changes durable, in order.

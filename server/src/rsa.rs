@@ -1,21 +1,21 @@
-//! Who does the daemon's RSA, and where.
+//! Who does the server's RSA, and where.
 
 use std::sync::Arc;
 
 use tracing::warn;
 #[cfg(feature = "aws-lc-rs")]
 use xlreg::crypto::AwsLc;
-use xlreg::crypto::{Open, Provider, RustCrypto, SelfTestFailed};
+use xlreg::crypto::{Open, Provider, RustCrypto, SelfTestFailed, SystemRng};
 use xlreg::identity::{CommsKeyPair, PublicKey};
 use xlreg::message::{Refusal, Request};
 use xlreg::registry::CheckedRequest;
 use xlreg::session::{OpenedHello, SealedHello};
 
-use super::cores;
-use super::fair::Place;
-use super::workers::{Rejected, Workers};
-use crate::output::Failure;
-use crate::random;
+use crate::error::ServerError;
+use crate::fair::Place;
+use crate::server::cores;
+use crate::target;
+use crate::workers::{Rejected, Workers};
 
 /// The registry's key in a provider's hands, and threads to use it on.
 pub struct Rsa {
@@ -30,19 +30,19 @@ impl Rsa {
     ///
     /// # Errors
     ///
-    /// [`Failure`] if a provider gives wrong answers, or none takes the key, or there are no
+    /// [`ServerError`] if a provider gives wrong answers, or none takes the key, or there are no
     /// threads.
-    pub fn new(comms: &CommsKeyPair, waiting: usize) -> Result<Self, Failure> {
-        let workers = Workers::start(cores(), waiting).map_err(Failure::new)?;
-        let key = comms.to_pkcs8_der().map_err(Failure::new)?;
+    pub fn new(comms: &CommsKeyPair, waiting: usize) -> Result<Self, ServerError> {
+        let workers = Workers::start(cores(), waiting).map_err(ServerError::Threads)?;
+        let key = comms.to_pkcs8_der()?;
         for make in PROVIDERS {
-            let provider = make().map_err(Failure::new)?;
+            let provider = make()?;
             match provider.opener(key.expose()) {
                 Ok(opener) => return Ok(Self { opener: opener.into(), provider, workers }),
-                Err(refused) => warn!("{}: {refused}", provider.name()),
+                Err(refused) => warn!(target: target::RSA, "{}: {refused}", provider.name()),
             }
         }
-        Err(Failure::new("no RSA provider takes the registry's comms key"))
+        Err(ServerError::KeyRefused)
     }
 }
 
@@ -54,7 +54,7 @@ impl Rsa {
     /// [`Rejected`] says why it was not tried.
     pub async fn open(&self, place: Place, hello: SealedHello) -> Result<OpenedHello, Rejected> {
         let opener = Arc::clone(&self.opener);
-        self.workers.run(place, move || hello.open(&*opener, &mut random::system())).await
+        self.workers.run(place, move || hello.open(&*opener, &mut SystemRng)).await
     }
 
     /// Checks a signature: here, which costs less than another thread, or where Hellos are opened,
