@@ -12,6 +12,12 @@ pub struct Buffer {
     start: usize,
 }
 
+impl From<Vec<u8>> for Buffer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, start: 0 }
+    }
+}
+
 impl Buffer {
     pub(super) fn as_slice(&self) -> &[u8] {
         self.bytes.split_at(self.taken()).1

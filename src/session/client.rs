@@ -143,8 +143,9 @@ impl Session<Client> {
         config: ClientConfig,
         rng: impl CryptoRng + Send + 'static,
     ) -> Result<Self, SealError> {
-        let (mut rng, mut output) = (Box::new(rng), Outbox::by_record());
-        let handshake = output.append(|out| handshake::start(&config, out, &mut *rng))?;
+        let mut rng = Box::new(rng);
+        let (hello, handshake) = handshake::start(&config, &mut *rng)?;
+        let output = Outbox::by_record(hello);
         Ok(Self { engine: Engine::new(now, config.limits, rng, output, handshake) })
     }
 

@@ -76,9 +76,10 @@ impl Outbox {
         Self { bytes: Buffer::default(), division: Division::None }
     }
 
-    /// An outbox that tells one record at a time.
-    pub(super) fn by_record() -> Self {
-        Self { bytes: Buffer::default(), division: Division::Records(Records::default()) }
+    /// An outbox that tells one record at a time, with the first one.
+    pub(super) fn by_record(first: Vec<u8>) -> Self {
+        let records = Records { front: first.len(), ..Records::default() };
+        Self { bytes: Buffer::from(first), division: Division::Records(records) }
     }
 
     /// Queues one record, or nothing, as `write` appends it.

@@ -100,7 +100,7 @@ impl Session<Server> {
     /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws,
     /// same inputs, same bytes.
     pub fn new(now: Instant, config: ServerConfig, rng: impl CryptoRng + Send + 'static) -> Self {
-        let (limits, listen) = (config.limits.clone(), Box::new(Listen::new(config)));
+        let (limits, listen) = (config.limits.clone(), Box::new(Listen::FirstBytes(config)));
         Self { engine: Engine::new(now, limits, Box::new(rng), Outbox::undivided(), listen) }
     }
 

@@ -59,21 +59,23 @@ impl Form for Chained {
         wire.rng.fill_bytes(&mut iv2);
         wire.rng.fill_bytes(&mut **key2);
         wire.rng.fill_bytes(&mut salt2);
-        let mut plain = Zeroizing::new(Vec::with_capacity(REPLY_LEN));
-        plain.extend_from_slice(&iv2);
-        plain.extend_from_slice(&**key2);
-        plain.extend_from_slice(&salt2);
-        plain.extend_from_slice(&hello.secrets.salt1);
-        plain.extend_from_slice(&version.to_bytes());
-        plain.extend_from_slice(&PADDING);
-        cipher::encrypt(&hello.secrets.key1, &hello.secrets.iv1, &mut plain);
-        wire.output.extend_from_slice(&plain);
+        // With room for all of it, no copy of the key stays where the output was before it grew.
+        wire.output.reserve(REPLY_LEN);
+        let start = wire.output.len();
+        wire.output.extend_from_slice(&iv2);
+        wire.output.extend_from_slice(&**key2);
+        wire.output.extend_from_slice(&salt2);
+        wire.output.extend_from_slice(&hello.secrets.salt1);
+        wire.output.extend_from_slice(&version.to_bytes());
+        wire.output.extend_from_slice(&PADDING);
+        let plain = wire.output.split_at_mut(start).1;
+        cipher::encrypt(&hello.secrets.key1, &hello.secrets.iv1, plain);
         channel(hello.version, key2, iv2, wire.limit)
     }
 
     fn accept(&self, secrets: &OneShot, reply: &[u8], limit: usize) -> Option<Channel> {
-        let mut plain = Zeroizing::new(reply.to_vec());
-        Decryptor::new(&secrets.key1, &secrets.iv1).decrypt(&mut plain);
+        let mut plain = Zeroizing::new(*reply.first_chunk::<REPLY_LEN>()?);
+        Decryptor::new(&secrets.key1, &secrets.iv1).decrypt(&mut *plain);
         let (iv2, rest) = plain.split_first_chunk()?;
         let (key2, rest) = rest.split_first_chunk::<32>()?;
         // salt2: drawn, sent and never used by anyone.

@@ -88,23 +88,25 @@ pub struct Channel {
     pub(super) binding: Option<[u8; 32]>,
 }
 
-/// A client's handshake; its first message is appended to `output`.
-pub(super) fn start(
-    config: &ClientConfig,
-    output: &mut Vec<u8>,
-    rng: &mut dyn CryptoRng,
-) -> Result<Box<dyn Handshake>, SealError> {
-    Ok(match config.dialect {
-        Dialect::Prefixed => Box::new(RsaClient::seal(&prefixed::Prefixed, config, output, rng)?),
-        Dialect::Chained => Box::new(RsaClient::seal(&chained::Chained, config, output, rng)?),
+/// A client's first message and the handshake after it.
+type Start = (Vec<u8>, Box<dyn Handshake>);
+
+/// Starts a client's handshake.
+pub(super) fn start(config: &ClientConfig, rng: &mut dyn CryptoRng) -> Result<Start, SealError> {
+    match config.dialect {
+        Dialect::Prefixed => RsaClient::start(&prefixed::Prefixed, config, rng),
+        Dialect::Chained => RsaClient::start(&chained::Chained, config, rng),
         #[cfg(test)]
-        Dialect::Trial => Box::new(trial::TrialClient::start(config, output, rng)),
-    })
+        Dialect::Trial => Ok(trial::TrialClient::start(config, rng)),
+    }
 }
 
-/// A registry's handshake until the first bytes show the dialect.
-pub(super) struct Listen {
-    config: ServerConfig,
+/// A registry's handshake, which the first bytes choose.
+pub(super) enum Listen {
+    /// They have not come.
+    FirstBytes(ServerConfig),
+    /// They are those of a Hello for RSA.
+    Rsa(RsaServer),
 }
 
 /// A dialect that is known by its first bytes. Whatever starts otherwise is a Hello for RSA, whose
@@ -120,27 +122,39 @@ const OPENINGS: &[Opening] = &[
     trial::OPENING,
 ];
 
-impl Listen {
-    pub(super) const fn new(config: ServerConfig) -> Self {
-        Self { config }
-    }
-}
-
 impl Handshake for Listen {
     fn room(&self) -> usize {
-        OPENINGS.iter().map(|opening| opening.magic.len()).fold(self.config.hello_len, usize::max)
+        match self {
+            Self::FirstBytes(config) => {
+                let magics = OPENINGS.iter().map(|opening| opening.magic.len());
+                magics.fold(config.hello_len, usize::max)
+            }
+            Self::Rsa(rsa) => rsa.room(),
+        }
     }
 
     fn advance(&mut self, wire: Wire<'_>) -> Result<Progress, Error> {
+        let config = match self {
+            Self::FirstBytes(config) => config,
+            Self::Rsa(rsa) => return rsa.advance(wire),
+        };
         let first = wire.input.as_slice();
         for opening in OPENINGS {
             if first.starts_with(opening.magic) {
-                return Ok(Progress::Dialect((opening.listen)(&self.config)));
+                return Ok(Progress::Dialect((opening.listen)(config)));
             }
             if opening.magic.starts_with(first) {
                 return Ok(Progress::Waiting);
             }
         }
-        Ok(Progress::Dialect(Box::new(RsaServer::new(&self.config))))
+        *self = Self::Rsa(RsaServer::new(config));
+        self.advance(wire)
+    }
+
+    fn open(&mut self, opened: OpenedHello, wire: Wire<'_>) -> Result<Progress, CommandError> {
+        match self {
+            Self::FirstBytes(_) => Err(CommandError::NoHello),
+            Self::Rsa(rsa) => rsa.open(opened, wire),
+        }
     }
 }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::rsa::{Form, Hello, OneShot, Plain};
 use super::{Channel, Dialect, Wire};
 use crate::identity::Version;
-use crate::session::cipher::{self, Decryptor, Key};
+use crate::session::cipher::{self, BLOCK, Decryptor, Key};
 use crate::session::record::prefixed::Prefixed as Records;
 
 /// The form of the dialect `prefixed`.
@@ -55,21 +55,22 @@ impl Form for Prefixed {
         wire.rng.fill_bytes(&mut **key2);
         wire.rng.fill_bytes(&mut salt2);
         wire.rng.fill_bytes(&mut iv);
-        let mut plain = Zeroizing::new(Vec::with_capacity(REPLY_LEN));
-        plain.extend_from_slice(&**key2);
-        plain.extend_from_slice(&salt2);
-        plain.extend_from_slice(&version.to_bytes());
-        plain.extend_from_slice(&PADDING);
-        cipher::encrypt(&hello.secrets.key1, &iv, &mut plain);
+        // With room for all of it, no copy of the key stays where the output was before it grew.
+        wire.output.reserve(REPLY_LEN);
         wire.output.extend_from_slice(&iv);
-        wire.output.extend_from_slice(&plain);
+        let start = wire.output.len();
+        wire.output.extend_from_slice(&**key2);
+        wire.output.extend_from_slice(&salt2);
+        wire.output.extend_from_slice(&version.to_bytes());
+        wire.output.extend_from_slice(&PADDING);
+        cipher::encrypt(&hello.secrets.key1, &iv, wire.output.split_at_mut(start).1);
         channel(hello.version, key2, wire.limit)
     }
 
     fn accept(&self, secrets: &OneShot, reply: &[u8], limit: usize) -> Option<Channel> {
         let (iv, sealed) = reply.split_first_chunk()?;
-        let mut plain = Zeroizing::new(sealed.to_vec());
-        Decryptor::new(&secrets.key1, iv).decrypt(&mut plain);
+        let mut plain = Zeroizing::new(*sealed.first_chunk::<{ REPLY_LEN - BLOCK }>()?);
+        Decryptor::new(&secrets.key1, iv).decrypt(&mut *plain);
         let (key2, rest) = plain.split_first_chunk::<32>()?;
         // salt2: drawn, sent and never used by anyone.
         let (_, rest) = rest.split_first_chunk::<8>()?;

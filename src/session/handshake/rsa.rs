@@ -1,18 +1,21 @@
 //! The handshake of the deployed dialects, both sides (PROTOCOL 3).
 //!
 //! 1. The client draws a one-shot key and seals it, with its version, to the registry's comms key:
-//!    the Hello ([`RsaClient::seal`]). Its length is that of the key's modulus.
+//!    the Hello ([`RsaClient::start`]). Its length is that of the key's modulus.
 //! 2. The registry opens it: [`SealedHello::open`], the one expensive step, which the session
 //!    leaves to its caller. The length of the plaintext tells the dialect ([`parse`]).
 //! 3. The registry draws the session key and sends it under the one-shot key: the HelloReply.
 //! 4. The client checks it. Both have the session key now.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{Channel, Handshake, OpenedHello, Progress, SealedHello, Wire, chained, prefixed};
+use super::{
+    Channel, Handshake, OpenedHello, Progress, SealedHello, Start, Wire, chained, prefixed,
+};
 use crate::crypto::SealError;
 use crate::identity::Version;
 use crate::session::cipher::Key;
@@ -76,17 +79,15 @@ pub(in crate::session) struct RsaClient {
 }
 
 impl RsaClient {
-    /// Appends the Hello.
-    pub(super) fn seal(
+    /// Draws the secrets, and seals them into a Hello.
+    pub(super) fn start(
         form: &'static dyn Form,
         config: &ClientConfig,
-        output: &mut Vec<u8>,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Self, SealError> {
+    ) -> Result<Start, SealError> {
         let (secrets, plain) = form.draw_hello(config.version, rng);
-        let key = config.registry_key.components();
-        output.extend_from_slice(&config.provider.seal(key, &plain, rng)?);
-        Ok(Self { form, secrets })
+        let hello = config.provider.seal(config.registry_key.components(), &plain, rng)?;
+        Ok((hello, Box::new(Self { form, secrets })))
     }
 }
 
@@ -106,7 +107,7 @@ impl Handshake for RsaClient {
 }
 
 /// A registry's side.
-pub(super) struct RsaServer {
+pub(in crate::session) struct RsaServer {
     hello_len: usize,
     version: Version,
     step: Step,

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
 
-use super::{Channel, Dialect, Handshake, Opening, Progress, Wire};
+use super::{Channel, Dialect, Handshake, Opening, Progress, Start, Wire};
 use crate::identity::Version;
 use crate::session::client::ClientConfig;
 use crate::session::error::Error;
@@ -61,17 +61,11 @@ pub(super) struct TrialClient {
 }
 
 impl TrialClient {
-    /// Appends the Hello.
-    pub(super) fn start(
-        config: &ClientConfig,
-        output: &mut Vec<u8>,
-        rng: &mut dyn CryptoRng,
-    ) -> Self {
+    pub(super) fn start(config: &ClientConfig, rng: &mut dyn CryptoRng) -> Start {
         let mut nonce = [0; 32];
         rng.fill_bytes(&mut nonce);
         let transcript = [&MAGIC[..], &nonce, &config.version.to_bytes()].concat();
-        output.extend_from_slice(&transcript);
-        Self { transcript }
+        (transcript.clone(), Box::new(Self { transcript }))
     }
 }
 

@@ -11,7 +11,6 @@ use crate::session::cipher::{self, BLOCK, Block, Decryptor, Key};
 
 /// Decrypts records where they lie in the input.
 pub(super) struct CbcReader {
-    key: Key,
     walk: Walk,
     /// Bytes at the front of the input that are plaintext already.
     plain: usize,
@@ -20,8 +19,8 @@ pub(super) struct CbcReader {
 
 impl CbcReader {
     /// A reader that takes messages of up to `limit` bytes.
-    pub(super) fn new(key: Key, limit: usize) -> Self {
-        Self { key, walk: Walk::default(), plain: 0, limit }
+    pub(super) fn new(limit: usize) -> Self {
+        Self { walk: Walk::default(), plain: 0, limit }
     }
 
     /// Bytes of input that may be needed to complete one record, or to see that it is too large:
@@ -42,6 +41,7 @@ impl CbcReader {
     /// chains to.
     pub(super) fn read(
         &mut self,
+        key: &Key,
         input: &mut Buffer,
         chain: &mut Block,
         deliver: &mut dyn FnMut(&[u8]),
@@ -65,7 +65,7 @@ impl CbcReader {
                     if upto <= self.plain {
                         return Ok(false);
                     }
-                    let cipher = decryptor.get_or_insert_with(|| Decryptor::new(&self.key, chain));
+                    let cipher = decryptor.get_or_insert_with(|| Decryptor::new(key, chain));
                     let fresh = input.as_mut_slice().get_mut(self.plain..upto).ok_or(BadRecord)?;
                     cipher.decrypt(fresh);
                     *chain = cipher.chain();

@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 use super::cbc::{self, CbcReader};
 use super::{BadRecord, RecordLayer, reserve};
 use crate::session::buffer::Buffer;
-use crate::session::cipher::{self, BLOCK, Block, Key};
+use crate::session::cipher::{BLOCK, Block, Key};
 
 /// Both directions.
 pub(in crate::session) struct Chained {
@@ -23,9 +23,8 @@ pub(in crate::session) struct Chained {
 impl Chained {
     /// Records under the session key, with messages of up to `limit` bytes. The first record of
     /// each direction chains to `iv2`.
-    pub(in crate::session) fn new(key2: Key, iv2: Block, limit: usize) -> Self {
-        let key = cipher::key(&key2);
-        Self { reader: CbcReader::new(key2, limit), receiving: iv2, key, sending: iv2 }
+    pub(in crate::session) fn new(key: Key, iv2: Block, limit: usize) -> Self {
+        Self { reader: CbcReader::new(limit), receiving: iv2, key, sending: iv2 }
     }
 }
 
@@ -43,7 +42,7 @@ impl RecordLayer for Chained {
         input: &mut Buffer,
         deliver: &mut dyn FnMut(&[u8]),
     ) -> Result<bool, BadRecord> {
-        self.reader.read(input, &mut self.receiving, deliver)
+        self.reader.read(&self.key, input, &mut self.receiving, deliver)
     }
 
     fn write(

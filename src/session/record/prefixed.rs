@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 use super::cbc::{self, CbcReader};
 use super::{BadRecord, RecordLayer, reserve};
 use crate::session::buffer::Buffer;
-use crate::session::cipher::{self, BLOCK, Block, Key};
+use crate::session::cipher::{BLOCK, Block, Key};
 
 /// Both directions.
 pub(in crate::session) struct Prefixed {
@@ -26,9 +26,8 @@ enum Place {
 
 impl Prefixed {
     /// Records under the session key, with messages of up to `limit` bytes.
-    pub(in crate::session) fn new(key2: Key, limit: usize) -> Self {
-        let key = cipher::key(&key2);
-        Self { reader: CbcReader::new(key2, limit), place: Place::Iv, key }
+    pub(in crate::session) fn new(key: Key, limit: usize) -> Self {
+        Self { reader: CbcReader::new(limit), place: Place::Iv, key }
     }
 }
 
@@ -55,7 +54,7 @@ impl RecordLayer for Prefixed {
                 iv
             }
         };
-        let delivered = self.reader.read(input, &mut chain, deliver)?;
+        let delivered = self.reader.read(&self.key, input, &mut chain, deliver)?;
         self.place = if delivered { Place::Iv } else { Place::Record(chain) };
         Ok(delivered)
     }
