@@ -1,10 +1,11 @@
-//! What a request changes in a registry: the unit of durability.
+//! The changes that requests make in a registry: the unit of durability.
 
 use crate::identity::{Fingerprint, Name, NodeId};
 use crate::message::{ClusterInfo, MemberEntry, MemberIndex, Refusal};
 
-/// One change to a registry. Making these durable in order, before any reply that may tell of them
-/// goes out ([`Outcome::revision`](super::Outcome::revision)), is all that durability takes.
+/// One change to a registry. Durability takes two things: the changes become durable in their
+/// order, and a reply that may tell of them goes out afterwards
+/// ([`Outcome::revision`](super::Outcome::revision)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
@@ -26,24 +27,23 @@ pub enum Change {
     MemberJoined {
         /// The cluster's ID.
         cluster: NodeId,
-        /// The member's index, for ever.
+        /// The member's index. It stays the same for ever.
         index: MemberIndex,
-        /// What it says of itself.
+        /// The member's token, without the signature.
         member: MemberEntry,
     },
-    /// A member has joined again and says something else of itself.
+    /// A member has joined again with another token.
     MemberUpdated {
         /// The cluster's ID.
         cluster: NodeId,
-        /// The member's index, as ever.
+        /// The member's index, which has not changed.
         index: MemberIndex,
-        /// What it says of itself now.
+        /// The member's new token, without the signature.
         member: MemberEntry,
     },
 }
 
-/// A change does not follow from the state it is applied to: changes are missing, out of order or
-/// damaged.
+/// A change does not follow from the state: changes are missing, out of order or damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
@@ -56,19 +56,19 @@ pub enum ApplyError {
     /// There is no such cluster.
     #[error("no cluster has the ID {0}")]
     NoCluster(NodeId),
-    /// No cluster can have such a size or so many ends.
+    /// No cluster can have this size or this number of end points.
     #[error("the cluster {0} has properties that no cluster can have")]
     Properties(NodeId),
     /// The member has no ID, or its ID is not bound to its sig key.
     #[error("a member whose ID is not bound to its key")]
     NotBound,
-    /// The rules do not allow it.
+    /// The rules do not allow the change.
     #[error("the rules refuse it: {0}")]
     Refused(Refusal),
     /// More changes, or members, than can be counted.
     #[error("there are more changes than can be counted")]
     TooMany,
-    /// Joining gives the member another index, or another kind of change.
+    /// By the rules the member would get another index, or the change would be of another kind.
     #[error("the cluster {cluster} has {members} members, which does not fit index {index}")]
     Index {
         /// The cluster's ID.

@@ -1,4 +1,4 @@
-//! What a registry remembers of one session, and what it is asked.
+//! What a registry remembers of one session, and its requests after the check of the signature.
 
 use crate::crypto::Verify;
 use crate::identity::{NodeId, VerifiedToken};
@@ -7,19 +7,19 @@ use crate::message::{MemberEntry, Refusal, Request};
 /// What a registry remembers of one session.
 #[derive(Clone, Debug, Default)]
 pub struct ClientState {
-    /// Who the client has proved to be; with an ID.
+    /// The client, once it has proved who it is. The entry has the ID.
     member: Option<(NodeId, MemberEntry)>,
-    /// The cluster that it created or joined last.
+    /// The cluster that the client created or joined last.
     cluster: Option<NodeId>,
 }
 
 impl ClientState {
-    /// A session whose client has not said who it is.
+    /// The state of a session whose client has not said who it is.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The ID of the client and its token without the signature, once it is known.
+    /// The client's ID and its token without the signature, once it has registered.
     pub fn member(&self) -> Option<(NodeId, &MemberEntry)> {
         self.member.as_ref().map(|(id, member)| (*id, member))
     }
@@ -32,14 +32,14 @@ impl ClientState {
         self.cluster
     }
 
-    /// The client has proved who it is, which it does once.
+    /// Remembers who the client is. That happens once in a session.
     pub(super) fn register(&mut self, id: NodeId, member: MemberEntry) {
         debug_assert!(self.member.is_none(), "a client registers once");
         debug_assert_eq!(member.id, Some(id), "what is kept of a token has the ID");
         self.member = Some((id, member));
     }
 
-    /// The client has created or joined this cluster.
+    /// Remembers the cluster that the client has created or joined.
     pub(super) fn enter(&mut self, cluster: NodeId) {
         debug_assert!(self.member.is_some(), "only a registered client enters a cluster");
         self.cluster = Some(cluster);

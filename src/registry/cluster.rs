@@ -16,21 +16,21 @@ pub struct Cluster {
     members: Vec<MemberEntry>,
 }
 
-/// A join that is allowed.
+/// The result of a join that is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined {
     /// The member's index.
     pub index: MemberIndex,
-    /// What changes; nothing if it is a member already and says the same of itself.
+    /// The change; `None` if the same token has joined already.
     pub change: Option<Change>,
 }
 
 impl Cluster {
-    /// The cluster that is asked for, without members. The size is clamped to [`MAX_CLUSTER_SIZE`].
+    /// Makes a cluster without members. Its size is at most [`MAX_CLUSTER_SIZE`].
     ///
     /// # Errors
     ///
-    /// The [`Refusal`] to send if it may not be.
+    /// The [`Refusal`] to send if the cluster is not allowed.
     pub fn create(id: NodeId, create: Create) -> Result<Self, Refusal> {
         if create.max_size == 0 {
             return Err(Refusal::EmptyCluster);
@@ -62,7 +62,7 @@ impl Cluster {
         &self.members
     }
 
-    /// The indexes that its members may have.
+    /// The indexes that members of this cluster can have.
     fn places(&self) -> impl Iterator<Item = MemberIndex> + use<> {
         MemberSet::first(self.info.max_size).iter()
     }
@@ -72,12 +72,12 @@ impl Cluster {
         MemberIndex::all().zip(&self.members)
     }
 
-    /// Decides whether a member may join, and what changes then. It has an ID, which is bound to
+    /// Decides whether a member may join, and what changes. The member has an ID, which is bound to
     /// its sig key.
     ///
     /// # Errors
     ///
-    /// The [`Refusal`] to send if it may not.
+    /// The [`Refusal`] to send if the member may not join.
     pub fn join(&self, member: &MemberEntry) -> Result<Joined, Refusal> {
         let wanted = self.info.end_point_count;
         if u32::try_from(member.end_points.len()).is_ok_and(|count| count < wanted) {
@@ -107,12 +107,12 @@ impl Cluster {
         Ok(Joined { index, change: Some(Change::MemberUpdated { cluster, index, member }) })
     }
 
-    /// The members wanted, all of them if `which` is absent. Bits out of range are ignored.
+    /// Lists the members in `which`, or all of them. Bits without a member are ignored.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Unavailable`] if a member has no ID, which a cluster built by these rules has
-    /// not.
+    /// [`Refusal::Unavailable`] if a member has no ID. In a cluster that was built by these rules
+    /// every member has one.
     pub fn list(&self, which: Option<MemberSet>) -> Result<MemberList, Refusal> {
         let present: MemberSet = self.entries().map(|(index, _)| index).collect();
         let which = which.unwrap_or(MemberSet::ALL).and(present);
@@ -124,7 +124,7 @@ impl Cluster {
         list.map_err(|_| Refusal::Unavailable)
     }
 
-    /// The empty cluster of a [`Change::ClusterCreated`].
+    /// Makes the empty cluster of a [`Change::ClusterCreated`].
     ///
     /// # Errors
     ///
@@ -136,12 +136,12 @@ impl Cluster {
         created.ok_or(ApplyError::Properties(id))
     }
 
-    /// Applies a change of this cluster's members, if it is just what joining comes to on this
-    /// state. Other changes change nothing here.
+    /// Applies a change to the members, if it is the one that a join gives on this state. A change
+    /// of another kind does nothing here.
     ///
     /// # Errors
     ///
-    /// [`ApplyError`] if it is not; nothing has changed then.
+    /// [`ApplyError`] if it is another one; then nothing has changed.
     pub fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
         let (Change::MemberJoined { index, member, .. }
         | Change::MemberUpdated { index, member, .. }) = change

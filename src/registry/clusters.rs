@@ -1,8 +1,8 @@
-//! All clusters, found by ID and by name.
+//! All clusters of a registry, by ID and by name.
 //!
-//! Nothing is ever deleted, so a cluster keeps its place in one list. What leads there is in
-//! ordered maps with short keys: they grow with the logarithm of the registry whatever clients
-//! choose for names, and a look-up touches little memory.
+//! Nothing is ever deleted, so a cluster keeps its place in one list. Ordered maps with short keys
+//! lead there. A look-up takes time with the logarithm of the registry, whatever names clients
+//! choose, and touches little memory.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::Cluster;
 use crate::identity::{Name, NodeId};
 
-/// Stands for a name: 16 bytes of its SHA-256. Nobody can find two names with the same ones.
+/// A key for a name: 16 bytes of its SHA-256. Nobody can find two names with the same key.
 type NameKey = [u8; 16];
 
 fn key(name: &Name) -> NameKey {
@@ -21,7 +21,7 @@ fn key(name: &Name) -> NameKey {
     key.into()
 }
 
-/// The clusters of a registry. Two are equal if they hold the same clusters, in whatever order.
+/// All clusters. Two values are equal if they hold the same clusters, in any order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clusters {
     all: Vec<Cluster>,
@@ -34,7 +34,7 @@ impl Clusters {
         self.all.len()
     }
 
-    /// In the order they were created.
+    /// All clusters, in the order of their creation.
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Cluster> {
         self.all.iter()
     }
@@ -55,7 +55,7 @@ impl Clusters {
         self.all.get(*self.names.get(&key(name))?)
     }
 
-    /// Takes in a cluster whose ID and name are not in use.
+    /// Adds a cluster. Its ID and its name are not in use.
     pub(super) fn insert(&mut self, cluster: Cluster) {
         debug_assert!(!self.contains(&cluster.info().id), "an ID is of one cluster");
         debug_assert!(self.named(cluster.name()).is_none(), "a name is of one cluster");

@@ -1,6 +1,6 @@
 //! A registry in memory.
 //!
-//! Look-ups by ID and name go through ordered maps: their cost grows with the logarithm of the
+//! Look-ups by ID and name go through ordered maps. Their time grows with the logarithm of the
 //! registry, and no peer can choose IDs or names that collide.
 
 use alloc::collections::BTreeMap;
@@ -17,12 +17,12 @@ use crate::crypto::RustCrypto;
 use crate::identity::{Fingerprint, Name, NodeId};
 use crate::message::{Refusal, Reply, Request};
 
-/// Who is known and which clusters there are. Two are equal if they know the same.
+/// A registry in memory. Two registries are equal if they know the same nodes and clusters.
 #[derive(Clone, Debug)]
 pub struct Registry {
     credential: Credential,
     limits: RegistryLimits,
-    /// Every node ID ever accepted or issued, and the sig key it is bound to.
+    /// Every node ID that was accepted or issued, with the sig key that it is bound to.
     nodes: BTreeMap<NodeId, Fingerprint>,
     clusters: Clusters,
     /// Members of all clusters together.
@@ -32,7 +32,7 @@ pub struct Registry {
 
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        // Memberships follow from the clusters; the revision is history.
+        // The number of memberships follows from the clusters. The revision is history.
         self.credential == other.credential
             && self.limits == other.limits
             && self.nodes == other.nodes
@@ -46,12 +46,13 @@ impl Eq for Registry {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the change must be durable before the reply goes out"]
 pub struct Outcome {
-    /// What the client is told, once all changes up to [`revision`](Self::revision) are durable.
+    /// The reply for the client. Send it when all changes up to [`revision`](Self::revision) are
+    /// durable.
     pub reply: Reply,
-    /// What this request has changed, if anything.
+    /// The change that this request has made, if any.
     pub change: Option<Change>,
-    /// [`Registry::revision`] after it. A reply may tell of changes that other sessions made just
-    /// before: those too must be durable before it goes out.
+    /// [`Registry::revision`] after the request. The reply may tell of changes that other sessions
+    /// have just made, so those must be durable too.
     pub revision: u64,
 }
 
@@ -73,12 +74,12 @@ impl Registry {
         self.revision
     }
 
-    /// Who the registry is.
+    /// The registry's credential.
     pub const fn credential(&self) -> &Credential {
         &self.credential
     }
 
-    /// How much it knows.
+    /// How much the registry knows.
     pub fn size(&self) -> Size {
         let (nodes, clusters) = (self.nodes.len(), self.clusters.len());
         Size { nodes, clusters, memberships: self.memberships }
@@ -99,12 +100,11 @@ impl Registry {
         self.clusters.named(name)
     }
 
-    /// Decides a request and applies its change, checking a Member's signature with the default
-    /// provider. How many ends a token has and how large its keys are has been bounded by the
-    /// session that the request comes from ([`MessageLimits`](crate::message::MessageLimits));
-    /// here it is taken as it is.
+    /// Decides a request and applies its change. Checks a Member's signature with the default
+    /// provider. The session that the request comes from has bounded its end points and keys
+    /// ([`MessageLimits`](crate::message::MessageLimits)); they are not checked again here.
     ///
-    /// `rng` is for new IDs; it should not be a session's own.
+    /// New IDs are drawn from `rng`. It should not be a session's own.
     pub fn handle(
         &mut self,
         state: &mut ClientState,
@@ -128,7 +128,7 @@ impl Registry {
         if let Some(change) = &change
             && let Err(error) = self.apply(change)
         {
-            // Nothing has changed.
+            // The change was not applied, so nothing has changed.
             debug_assert!(false, "what was decided on this state applies to it: {error}");
             return self.outcome(Decision::refused(Refusal::Unavailable));
         }
@@ -140,12 +140,11 @@ impl Registry {
         Outcome { reply, change, revision: self.revision }
     }
 
-    /// Applies one change. Changes replayed in the order they were made rebuild the registry
-    /// exactly.
+    /// Applies one change. All changes, replayed in their order, rebuild the registry exactly.
     ///
     /// # Errors
     ///
-    /// [`ApplyError`] if the change does not follow from this state; nothing has changed then.
+    /// [`ApplyError`] if the change does not follow from this state; then nothing has changed.
     pub fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
         let revision = self.revision.checked_add(1).ok_or(ApplyError::TooMany)?;
         match change {
@@ -182,7 +181,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Changes that rebuild this registry from an empty one: a snapshot.
+    /// The changes that rebuild this registry from an empty one: a snapshot.
     pub fn changes(&self) -> Vec<Change> {
         let nodes = self.nodes.iter().map(|(id, key)| Change::NodeBound { id: *id, key: *key });
         nodes.chain(self.clusters.iter().flat_map(Cluster::changes)).collect()

@@ -1,17 +1,16 @@
-//! The registry's rules, as pure functions: a request goes in, a reply and a [`Change`] come out
-//! (PROTOCOL 6).
+//! The registry's rules as pure functions (PROTOCOL 6): a request goes in, a reply and a [`Change`]
+//! come out.
 //!
-//! * [`decide`] is the rules. It looks things up through a [`View`] and changes nothing but the
-//!   [`ClientState`] of the session, so it works over whatever holds the registry.
-//! * [`Registry`] holds one in memory, for all sessions. [`Registry::handle`] decides and applies
-//!   at once. Whoever drives it makes the [`Change`]s durable in order, and lets a reply out only
-//!   when all changes up to the [`Outcome`]'s revision are; replaying the changes rebuilds the
-//!   registry exactly ([`Registry::apply`]).
-//! * Checking a signature is the one slow step, and needs nothing of the registry:
-//!   [`CheckedRequest::new`] does it on any thread, [`Registry::handle_checked`] goes on from
-//!   there.
-//! * The rules of one cluster are functions over one value ([`Cluster`]), so that a store that is
-//!   not in one process can run them as compare-and-swap.
+//! * [`decide`] is the rules. It looks things up in a [`View`] and changes only the [`ClientState`]
+//!   of the session, so it works over any store.
+//! * [`Registry`] is a registry in memory, shared by all sessions. [`Registry::handle`] decides and
+//!   applies at once. Its caller makes the [`Change`]s durable in their order. It sends a reply
+//!   when all changes up to the [`Outcome`]'s revision are durable. [`Registry::apply`] rebuilds
+//!   the registry from its changes.
+//! * The check of a signature is the one slow step, and needs no registry. [`CheckedRequest::new`]
+//!   checks it on any thread; [`Registry::handle_checked`] does the rest.
+//! * The rules of one cluster are functions over one value ([`Cluster`]), so a store on several
+//!   machines can run them as compare-and-swap.
 
 mod change;
 mod client_state;
@@ -35,14 +34,15 @@ pub struct RegistryLimits {
     pub nodes: usize,
     /// Clusters, members apart. Each takes at most 700 bytes, with a name of the longest kind.
     pub clusters: usize,
-    /// Members of all clusters together. Each takes about 1.5 KB and, with the largest keys and
-    /// ends, at most 8.5 KB; one session's memberships share all of it.
+    /// Members of all clusters together. Each takes about 1.5 KB, and at most 8.5 KB with the
+    /// largest keys and end points. The members that one session adds share most of that.
     pub memberships: usize,
 }
 
 impl Default for RegistryLimits {
     fn default() -> Self {
-        // At most some 8 GB for the worst that clients can think of, 1.5 GB for what people do.
+        // This is 1.5 GB of memory for what people do, and some 8 GB for the worst that clients can
+        // send.
         Self { nodes: 1_000_000, clusters: 250_000, memberships: 1_000_000 }
     }
 }
@@ -50,7 +50,7 @@ impl Default for RegistryLimits {
 /// How much a registry knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// Nodes known: every ID ever accepted or issued.
+    /// Nodes known: every ID that was accepted or issued.
     pub nodes: usize,
     /// Clusters.
     pub clusters: usize,

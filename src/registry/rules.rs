@@ -1,6 +1,6 @@
-//! What a request comes to, written once (PROTOCOL 6): pure functions over a [`View`].
+//! The rules, written once (PROTOCOL 6), as pure functions over a [`View`].
 //!
-//! The rules of one cluster's members are in [`Cluster`].
+//! The rules for the members of one cluster are in [`Cluster`].
 
 use rand_core::CryptoRng;
 
@@ -9,13 +9,14 @@ use super::{Change, Cluster, View};
 use crate::identity::{NodeId, Token};
 use crate::message::{ClusterRef, Create, GetCluster, MemberEntry, Refusal, Reply, Request};
 
-/// A request that is decided: what the client is told, and what changes.
+/// The result of a request: a reply for the client and a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the change must be durable before the reply goes out"]
 pub struct Decision {
-    /// What the client is told, once the change and all that the view has shown are durable.
+    /// The reply for the client. Send it when the change and everything that the view has shown are
+    /// durable.
     pub reply: Reply,
-    /// What changes, if anything. The view does not have it yet.
+    /// The change to make, if any. The view does not have it yet.
     pub change: Option<Change>,
 }
 
@@ -29,10 +30,10 @@ impl Decision {
     }
 }
 
-/// Decides a request whose signature has been checked. Changes nothing but `state`, which is the
-/// session's own.
+/// Decides a request whose signature has been checked. Changes only `state`, which is the session's
+/// own.
 ///
-/// `rng` is for new IDs; it should not be a session's own.
+/// New IDs are drawn from `rng`. It should not be a session's own.
 pub fn decide(
     view: &impl View,
     state: &mut ClientState,
@@ -116,7 +117,7 @@ fn join(
     let member = state.require_member()?;
     let cluster = find(view, state, cluster)?;
     let joined = cluster.join(member)?;
-    // One who is a member already takes no more room, so a full registry lets it join again.
+    // A member that joins again takes no more room, so a full registry lets it.
     if matches!(joined.change, Some(Change::MemberJoined { .. }))
         && view.size().memberships >= view.limits().memberships
     {
@@ -138,7 +139,7 @@ fn get_cluster(
     Ok(Decision::unchanged(Reply::Members(cluster.list(get.which)?)))
 }
 
-/// The cluster that is meant: by ID, else by name, else the one that the session entered last.
+/// Finds a cluster: by its ID, else by its name, else the one that the session entered last.
 fn find<'a>(
     view: &'a impl View,
     state: &ClientState,
@@ -154,7 +155,7 @@ fn find<'a>(
     }
 }
 
-/// A random ID that is not in use. A second draw is never needed unless the generator is broken.
+/// Draws an ID that is not in use. A second draw is needed only if the generator is broken.
 fn fresh_id(view: &impl View, rng: &mut dyn CryptoRng) -> Result<NodeId, Refusal> {
     core::iter::repeat_with(|| NodeId::random(rng))
         .take(4)

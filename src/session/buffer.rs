@@ -1,8 +1,8 @@
-//! Byte queues: filled at one end, taken from the other, without moving what stays.
+//! Byte queues: bytes are added at the end and taken from the front, without moving the rest.
 
 use alloc::vec::Vec;
 
-/// Storage of an empty queue that is kept for the next message; more is given back.
+/// The storage that an empty queue keeps for the next message, in bytes. More is given back.
 const KEPT: usize = 2048;
 
 /// A queue of bytes. `start` is never beyond the end of `bytes`.
@@ -41,10 +41,10 @@ impl Buffer {
         self.tail().extend_from_slice(bytes);
     }
 
-    /// The storage, for appending in place; what is already in it must stay as it is.
+    /// The storage, for appending in place. Its contents must stay as they are.
     pub(super) fn tail(&mut self) -> &mut Vec<u8> {
-        // Moving what is left to the front keeps the storage as large as what is queued, not as
-        // what has passed.
+        // With the rest moved to the front, the storage grows with what is queued and not with what
+        // has passed.
         let taken = self.taken();
         if taken > 0 {
             self.bytes.drain(..taken);
@@ -55,7 +55,7 @@ impl Buffer {
 
     /// Takes `n` bytes, or all that there are, from the front.
     pub(super) fn consume(&mut self, n: usize) {
-        // The end of the queue is the most there is to take: a caller may say "all of it".
+        // A caller may say "all of it" by any large number.
         self.start = self.start.saturating_add(n).min(self.bytes.len());
         if self.is_empty() {
             self.clear();
@@ -66,7 +66,7 @@ impl Buffer {
     pub(super) fn truncate(&mut self, n: usize) {
         match n {
             0 => self.clear(),
-            // More than there are: nothing is dropped.
+            // A number beyond the end drops nothing.
             _ => self.bytes.truncate(self.start.saturating_add(n)),
         }
     }

@@ -1,9 +1,9 @@
 //! A cluster member's side (PROTOCOL 2).
 //!
 //! 1. [`Session::new`] queues the Hello.
-//! 2. The HelloReply is checked: [`ClientEvent::Connected`].
-//! 3. Commands queue requests; each reply comes as [`ClientEvent::Reply`] with the ID the command
-//!    returned. The order of requests is that of [`phase`](super::phase).
+//! 2. The session checks the HelloReply and says [`ClientEvent::Connected`].
+//! 3. Commands queue requests. Each reply is a [`ClientEvent::Reply`] with the ID that the command
+//!    returned. [`phase`](super::phase) says which request is allowed when.
 //! 4. A refusal ([`ClientEvent::Refused`]) or the Ack to a Bye ends the session.
 
 use alloc::boxed::Box;
@@ -29,27 +29,27 @@ use crate::message::{
     ClusterRef, Create, Decoded, GetCluster, Op, Reason, Refusal, Reply, Request, encode_request,
 };
 
-/// The largest request, in bytes: with its IV and padding it fits the 16 KiB that deployed servers
+/// The largest request, in bytes. With its IV and padding it fits the 16 KiB that deployed servers
 /// read at once (PROTOCOL 4).
 const MAX_REQUEST: usize = 16 * 1024 - 32;
 
-/// How a client connects.
+/// The settings of a client's session.
 #[derive(Clone)]
 pub struct ClientConfig {
-    /// The registry's comms key, to which the Hello is sealed.
+    /// The registry's comms key. The Hello is sealed to it.
     pub registry_key: PublicKey,
-    /// The dialect the registry speaks.
+    /// The dialect that the registry speaks.
     pub dialect: Dialect,
-    /// The version the client gives in its Hello. Deployed clients send [`Version::ZERO`].
+    /// The version that the client gives in its Hello. Deployed clients send [`Version::ZERO`].
     pub version: Version,
     /// Bounds on what the registry may send.
     pub limits: Limits,
-    /// What seals the Hello.
+    /// The provider that seals the Hello.
     pub provider: &'static (dyn Seal + Sync),
 }
 
 impl ClientConfig {
-    /// For the registry of this credential, in the dialect that goes with its version.
+    /// The settings for the registry of this credential, in the dialect of its version.
     pub fn new(credential: &Credential) -> Self {
         Self {
             registry_key: credential.comms_key.clone(),
@@ -72,29 +72,29 @@ impl fmt::Debug for ClientConfig {
     }
 }
 
-/// What a client session tells its caller.
+/// An event of a client's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent {
-    /// The handshake is complete; commands may go.
+    /// The handshake is complete. Commands are allowed now.
     Connected {
-        /// The dialect spoken.
+        /// The dialect of the session.
         dialect: Dialect,
         /// The registry's version.
         version: Version,
     },
-    /// A request was answered; never with [`Reply::Error`].
+    /// The registry has answered a request. Never with [`Reply::Error`].
     Reply {
-        /// What the command returned.
+        /// The ID that the command returned.
         request: RequestId,
         /// The answer.
         reply: Reply,
     },
-    /// The registry refused, in its own words. The session is closed.
+    /// The registry has refused, in its own words. The session is closed.
     Refused {
-        /// The request it refused, if one was waiting.
+        /// The oldest request that was waiting, if any: the refusal answers it.
         request: Option<RequestId>,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
 }
@@ -103,37 +103,38 @@ pub enum ClientEvent {
 ///
 /// # Towards deployed servers
 ///
-/// A session sends what it is told to. Some of it ends a deployed server, and with it every cluster
-/// (PROTOCOL 6). What may be one (a credential with a version below 2.0) should get
+/// A session sends whatever its caller commands. Some requests end a deployed server, and with it
+/// every cluster (PROTOCOL 6). A registry whose credential has a version below 2.0 may be a
+/// deployed server. Send it
 ///
-/// * Member, Create, Join, GetCluster and Bye only, in this order and one at a time;
-/// * a Join only of what this session's CreateReply named, by the ID in it. An unknown cluster, or
-///   [`ClusterRef::CURRENT`], ends the server;
-/// * a GetCluster with the cluster's ID and a `which`;
+/// * only Member, Create, Join, GetCluster and Bye, in this order and one at a time;
+/// * only a Join of the cluster in this session's CreateReply, by its ID. A Join of an unknown
+///   cluster or of [`ClusterRef::CURRENT`] ends the server;
+/// * only a GetCluster with the cluster's ID and a `which`;
 /// * no [`registry_credential`](Session::registry_credential);
-/// * each record in one segment: one of more than 1,200 bytes may not fit. A record that is cut
-///   short ends the server, too: leave a session that is not over by [`abandon`](Session::abandon).
+/// * each record in one segment, so with at most 1,200 bytes. A record that is cut short ends the
+///   server too, so leave a session early by [`abandon`](Session::abandon).
 ///
-/// [`Enroll`](crate::enroll::Enroll) keeps to all of this by itself.
+/// [`Enroll`](crate::enroll::Enroll) keeps all of these rules by itself.
 pub struct Client(());
 
-/// What a client keeps while its session is open.
+/// The client's data while its session is open.
 pub struct Conversation {
     phase: Phase,
-    /// Requests without an answer, oldest first, and when they were made.
+    /// The requests without an answer, oldest first, each with the time it was made.
     outstanding: VecDeque<(RequestId, Op, Instant)>,
     next_id: u64,
-    /// When the last reply came.
+    /// The time of the last reply.
     last_reply: Instant,
 }
 
 impl Role for Client {}
 
 impl Session<Client> {
-    /// A client's session. The Hello is in the [`output`](Self::output) already.
+    /// Starts a client's session. Its [`output`](Self::output) is the Hello.
     ///
-    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws,
-    /// same inputs, same bytes.
+    /// All randomness of the session is drawn from `rng`, in the order of PROTOCOL 3.3: the same
+    /// draws and the same inputs give the same bytes.
     ///
     /// # Errors
     ///
@@ -149,46 +150,47 @@ impl Session<Client> {
         Ok(Self { engine: Engine::new(now, config.limits, rng, output, handshake) })
     }
 
-    /// Ends the session here and now. What is queued is dropped, but a record that has been begun
-    /// is kept to its end: one that is cut short ends a deployed server (PROTOCOL 6). So write
-    /// what is left in [`output`](Self::output), then close.
+    /// Ends the session at once. Queued records are dropped, except the rest of a record that has
+    /// been begun: a record that is cut short ends a deployed server (PROTOCOL 6). Write what is
+    /// left in [`output`](Self::output), then close the connection.
     pub fn abandon(&mut self, now: Instant) {
         self.engine.abandon(now);
     }
 
-    /// Says who the client is. The token must be signed. Answered by [`Reply::MemberOk`].
+    /// Tells the registry who the client is. The token must be signed. The answer is
+    /// [`Reply::MemberOk`].
     ///
     /// # Errors
     ///
-    /// [`CommandError`], as for every command; nothing has changed then.
+    /// [`CommandError`], as for every command; then nothing has changed.
     pub fn register(&mut self, now: Instant, token: Token) -> Result<RequestId, CommandError> {
         self.request(now, &Request::Member(token))
     }
 
-    /// Creates a cluster, or finds the one of that name. Answered by [`Reply::Create`].
+    /// Creates a cluster, or finds the one of that name. The answer is [`Reply::Create`].
     ///
     /// # Errors
     ///
-    /// [`CommandError`]; nothing has changed then.
+    /// [`CommandError`]; then nothing has changed.
     pub fn create(&mut self, now: Instant, create: Create) -> Result<RequestId, CommandError> {
         self.request(now, &Request::Create(create))
     }
 
-    /// Joins a cluster. Answered by [`Reply::Join`]. One that does not exist ends a deployed
-    /// server: see [`Client`].
+    /// Joins a cluster. The answer is [`Reply::Join`]. A cluster that does not exist ends a
+    /// deployed server: see [`Client`].
     ///
     /// # Errors
     ///
-    /// [`CommandError`]; nothing has changed then.
+    /// [`CommandError`]; then nothing has changed.
     pub fn join(&mut self, now: Instant, cluster: ClusterRef) -> Result<RequestId, CommandError> {
         self.request(now, &Request::Join(cluster))
     }
 
-    /// Asks for members of a cluster. Answered by [`Reply::Members`].
+    /// Asks for members of a cluster. The answer is [`Reply::Members`].
     ///
     /// # Errors
     ///
-    /// [`CommandError`]; nothing has changed then.
+    /// [`CommandError`]; then nothing has changed.
     pub fn get_members(
         &mut self,
         now: Instant,
@@ -197,21 +199,21 @@ impl Session<Client> {
         self.request(now, &Request::GetCluster(get))
     }
 
-    /// Asks who the registry is. Answered by [`Reply::RegCred`]. It ends a deployed server: see
-    /// [`Client`].
+    /// Asks for the registry's credential. The answer is [`Reply::RegCred`]. This ends a deployed
+    /// server: see [`Client`].
     ///
     /// # Errors
     ///
-    /// [`CommandError`]; nothing has changed then.
+    /// [`CommandError`]; then nothing has changed.
     pub fn registry_credential(&mut self, now: Instant) -> Result<RequestId, CommandError> {
         self.request(now, &Request::RegCred)
     }
 
-    /// Says good bye. Answered by [`Reply::Ack`], which ends the session.
+    /// Says goodbye. The answer is [`Reply::Ack`], which ends the session.
     ///
     /// # Errors
     ///
-    /// [`CommandError`]; nothing has changed then.
+    /// [`CommandError`]; then nothing has changed.
     pub fn bye(&mut self, now: Instant) -> Result<RequestId, CommandError> {
         self.request(now, &Request::Bye)
     }
@@ -246,7 +248,7 @@ impl Session<Client> {
     }
 }
 
-/// Takes the reply that has come: the answer to the oldest request, or a refusal.
+/// Checks a reply: it must answer the oldest request, or be a refusal.
 fn accept(
     core: &Core,
     conversation: &mut Conversation,
@@ -276,7 +278,7 @@ impl Behaviour for Client {
     type Event = ClientEvent;
     type Conversation = Conversation;
 
-    // It has no use for requests that are still to go out, nor for hearing of an error.
+    // A client that has failed needs no more replies, so it sends no more requests.
     const DROPS_OUTPUT: bool = true;
 
     fn on_hello(_: SealedHello) -> Result<ClientEvent, Error> {
@@ -325,7 +327,7 @@ impl Behaviour for Client {
         Some(core.eof_at(&open.channel, between))
     }
 
-    /// A registry is told nothing of an error.
+    /// A registry is never told of an error.
     fn alert(_: &Error) -> Option<Refusal> {
         None
     }

@@ -19,8 +19,8 @@
 //!                        +----------+
 //! ```
 //!
-//! No stage is left but by the arrows. What a request may be in the stage Open, and when, is a
-//! table of its own: [`phase`](super::phase).
+//! A stage is left only along these arrows. Which requests are allowed in the stage Open is a table
+//! of its own: [`phase`](super::phase).
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -36,17 +36,17 @@ use super::role::Behaviour;
 use super::time::{Instant, TimerKind};
 use crate::message::Reason;
 
-/// One end of a connection.
+/// One side of a connection.
 pub struct Engine<R: Behaviour> {
     pub(super) core: Core,
     stage: Stage<R>,
 }
 
-/// What every stage has.
+/// The data of every stage.
 pub struct Core {
     pub(super) limits: Limits,
     pub(super) rng: Box<dyn CryptoRng + Send>,
-    /// The latest time that the caller has told.
+    /// The latest time that the caller has given.
     pub(super) now: Instant,
     pub(super) input: Buffer,
     pub(super) output: Outbox,
@@ -54,23 +54,23 @@ pub struct Core {
     eof: bool,
 }
 
-/// How far a session has come.
+/// The stage of a session.
 enum Stage<R: Behaviour> {
-    /// The peers agree on keys.
+    /// The two sides agree on keys.
     Handshake {
         handshake: Box<dyn Handshake>,
-        /// When it must be complete.
+        /// When the handshake must be complete.
         deadline: Instant,
     },
-    /// Messages come and go.
+    /// The two sides exchange messages.
     Open(Open<R>),
-    /// Nothing more happens; output is left to be written.
+    /// The session has ended, and some output is still to be written.
     Draining {
         end: End,
-        /// When the output is given up.
+        /// When the rest of the output is dropped.
         deadline: Instant,
     },
-    /// Nothing more happens, and nothing is left.
+    /// The session has ended, and no output is left.
     Closed(End),
 }
 
@@ -82,41 +82,41 @@ pub struct Open<R: Behaviour> {
 
 /// How a session ended.
 enum End {
-    /// In good order.
+    /// In order.
     Done,
     /// By an error, which the caller is told from then on.
     Failed(Error),
 }
 
-/// What one step of a stage comes to.
+/// The result of one step of a stage.
 enum Next<R: Behaviour> {
-    /// The stage goes on. There may be an event; without one it waits.
+    /// The stage goes on. There may be an event; without one the session waits.
     Stay(Option<R::Event>),
-    /// The handshake goes on in another form, at once.
+    /// Another handshake takes over and continues at once.
     Again(Box<dyn Handshake>),
     /// The handshake is complete.
     Open(Channel),
-    /// The conversation has come to its end, in good order, with this event.
+    /// The conversation has ended in order, perhaps with an event.
     End(Option<R::Event>),
 }
 
-/// How a conversation goes on after an event.
+/// Whether a conversation goes on after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
-    /// Messages come and go.
+    /// More messages may follow.
     GoOn,
-    /// That was the last one.
+    /// It was the last message.
     End,
 }
 
-/// The records of an open session, with what writing one needs.
+/// The record layer of an open session, with what it takes to write a record.
 pub(super) struct Writer<'a> {
     pub(super) core: &'a mut Core,
     pub(super) channel: &'a mut Channel,
 }
 
 impl Writer<'_> {
-    /// Queues one record. `room` is about how long its message will be.
+    /// Queues one record. `room` is about the length of its message, in bytes.
     pub(super) fn send(&mut self, room: usize, encode: impl FnOnce(&mut Vec<u8>)) {
         let Core { output, rng, .. } = &mut *self.core;
         let mut encode = Some(encode);
@@ -133,23 +133,23 @@ impl Writer<'_> {
 }
 
 impl Core {
-    /// Time moves on; a time before the latest told is taken for that one.
+    /// Sets the time. A time before the latest one is ignored.
     pub(super) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
-    /// Whether so much output waits that no more input is taken.
+    /// Whether more output is waiting than allowed. Then no more input is taken.
     pub(super) fn is_congested(&self) -> bool {
         self.output.len() > self.limits.output
     }
 
-    /// When a peer whose turn it is since then has taken too long.
+    /// The deadline of a peer that has had the turn since `since`.
     pub(super) fn idle_deadline(&self, since: Instant) -> Instant {
         since.saturating_add(self.limits.idle_time)
     }
 
-    /// What the end of the input means for a conversation that it may not end: `between` where it
-    /// lies between two messages.
+    /// The error for an end of the input in the middle of a conversation: `between` if it lies
+    /// between two messages.
     pub(super) fn eof_at(&self, channel: &Channel, between: EofAt) -> Error {
         Error::Eof(match channel.records.at_boundary(&self.input) {
             true => between,
@@ -157,7 +157,7 @@ impl Core {
         })
     }
 
-    /// What a handshake works with. Whatever it appends counts as one record.
+    /// Lets a handshake work. What it appends counts as one record.
     fn with_wire<T>(&mut self, work: impl FnOnce(Wire<'_>) -> T) -> T {
         let Self { input, output, rng, limits, .. } = self;
         let (rng, limit) = (&mut **rng, limits.record);
@@ -183,8 +183,10 @@ impl<R: Behaviour> Engine<R> {
 
     pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.advance(now);
-        let (taken, _) = bytes.split_at(bytes.len().min(self.room()));
+        let room = self.room();
+        let (taken, _) = bytes.split_at(bytes.len().min(room));
         self.core.input.push(taken);
+        debug_assert!(taken.len() <= room, "no more is taken than there is room for");
         taken.len()
     }
 
@@ -193,7 +195,7 @@ impl<R: Behaviour> Engine<R> {
         self.core.eof = true;
     }
 
-    /// Time moves on. Output that nobody takes is given up in the end.
+    /// Sets the time. Output that the peer does not take is dropped at the deadline.
     pub(super) fn advance(&mut self, now: Instant) {
         self.core.advance(now);
         if let Stage::Draining { deadline, .. } = &self.stage
@@ -206,7 +208,7 @@ impl<R: Behaviour> Engine<R> {
 
     // Outputs.
 
-    /// Steps until there is something to tell or to wait for; parses at most one message.
+    /// Steps until there is an event or nothing to do. Parses at most one message.
     pub(super) fn poll_event(&mut self) -> Result<Option<R::Event>, Error> {
         let polled = loop {
             let next = match &mut self.stage {
@@ -237,7 +239,7 @@ impl<R: Behaviour> Engine<R> {
         }
     }
 
-    /// The stage Handshake: one step of it.
+    /// One step of the stage Handshake.
     fn poll_handshake(core: &mut Core, handshake: &mut dyn Handshake) -> Result<Next<R>, Error> {
         Ok(match core.with_wire(|wire| handshake.advance(wire))? {
             Progress::Waiting => Next::Stay(None),
@@ -247,7 +249,7 @@ impl<R: Behaviour> Engine<R> {
         })
     }
 
-    /// The stage Open: one step of it.
+    /// One step of the stage Open.
     fn poll_open(core: &mut Core, open: &mut Open<R>) -> Result<Next<R>, Error> {
         Ok(match R::poll(core, open)? {
             (event, Then::GoOn) => Next::Stay(event),
@@ -255,7 +257,7 @@ impl<R: Behaviour> Engine<R> {
         })
     }
 
-    /// The handshake goes on with another one, within the same time.
+    /// Another handshake takes over. Its deadline stays the same.
     fn go_on_with(&mut self, other: Box<dyn Handshake>) {
         debug_assert!(matches!(self.stage, Stage::Handshake { .. }), "a handshake is going on");
         if let Stage::Handshake { handshake, .. } = &mut self.stage {
@@ -263,7 +265,7 @@ impl<R: Behaviour> Engine<R> {
         }
     }
 
-    /// From Handshake to Open. There may be an event to tell of it.
+    /// From Handshake to Open, perhaps with an event.
     fn open(&mut self, channel: Channel) -> Option<R::Event> {
         debug_assert!(matches!(self.stage, Stage::Handshake { .. }), "only a handshake opens");
         let (conversation, event) = R::begin(&self.core, &channel);
@@ -271,7 +273,7 @@ impl<R: Behaviour> Engine<R> {
         event
     }
 
-    /// Why nothing more will come, if nothing will.
+    /// The error that ends the session now, if its peer has gone or has taken too long.
     fn stalled(&self) -> Option<Error> {
         let ended = match &self.stage {
             _ if !self.core.eof => None,
@@ -302,9 +304,9 @@ impl<R: Behaviour> Engine<R> {
         self.settle();
     }
 
-    // What commands need.
+    // For commands.
 
-    /// The stage Open; a command before or after its time changes nothing.
+    /// The data of the stage Open. In any other stage a command changes nothing.
     pub(super) fn require_open(&mut self) -> Result<(&mut Core, &mut Open<R>), CommandError> {
         match &mut self.stage {
             Stage::Handshake { .. } => Err(CommandError::NotOpen),
@@ -313,7 +315,7 @@ impl<R: Behaviour> Engine<R> {
         }
     }
 
-    /// Goes on with a Hello that was handed out.
+    /// Continues the handshake with a Hello that the caller has opened.
     pub(super) fn open_hello(
         &mut self,
         now: Instant,
@@ -337,21 +339,21 @@ impl<R: Behaviour> Engine<R> {
         Ok(())
     }
 
-    /// Tells the peer of a refusal, if there are records to tell it by.
+    /// Sends a refusal to the peer, if the session is open.
     pub(super) fn refuse(&mut self, reason: Reason) {
         if let Stage::Open(open) = &mut self.stage {
             R::refuse(&mut self.core, open, reason);
         }
     }
 
-    // To the end.
+    // Towards the end.
 
-    /// Ends in good order. What is in the output still goes out.
+    /// Ends in order. The output is still written.
     pub(super) fn finish(&mut self) {
         self.end(End::Done);
     }
 
-    /// Ends by an error, which it gives back.
+    /// Ends by an error and returns it.
     fn fail(&mut self, error: Error) -> Error {
         if let Some(refusal) = R::alert(&error) {
             self.refuse(refusal.into());
@@ -363,15 +365,17 @@ impl<R: Behaviour> Engine<R> {
         error
     }
 
-    /// Ends here and now: what is not begun is not sent.
+    /// Ends at once. A record that has not been begun is not sent.
     pub(super) fn abandon(&mut self, now: Instant) {
         self.advance(now);
         self.core.output.drop_unbegun();
         self.finish();
         self.settle();
+        debug_assert!(self.is_closed(), "nothing is said after this");
     }
 
-    /// To Draining, and on if nothing is left. The keys are wiped, since nothing needs them.
+    /// To Draining, and on to Closed if no output is left. The keys are wiped, since nothing needs
+    /// them.
     fn end(&mut self, end: End) {
         if self.is_closed() {
             return;
@@ -380,9 +384,15 @@ impl<R: Behaviour> Engine<R> {
         let deadline = self.core.idle_deadline(self.core.now);
         self.stage = Stage::Draining { end, deadline };
         self.settle();
+        debug_assert!(self.is_closed(), "a session ends once");
+        debug_assert_eq!(
+            self.is_finished(),
+            self.core.output.is_empty(),
+            "output is written first"
+        );
     }
 
-    /// From Draining to Closed, if nothing is left.
+    /// From Draining to Closed, if no output is left.
     fn settle(&mut self) {
         if let Stage::Draining { end, .. } = &mut self.stage
             && self.core.output.is_empty()
@@ -402,7 +412,7 @@ impl<R: Behaviour> Engine<R> {
             }
             Stage::Open(_) | Stage::Draining { .. } | Stage::Closed(_) => 0,
         };
-        // A session that reads no more keeps what it has, which may be more than it takes.
+        // After its last read a session may hold more input than it would take now.
         room.saturating_sub(self.core.input.len())
     }
 
@@ -413,19 +423,19 @@ impl<R: Behaviour> Engine<R> {
         }
     }
 
-    /// Whether nothing more happens.
+    /// Whether the session has ended.
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.stage, Stage::Draining { .. } | Stage::Closed(_))
     }
 
-    /// Whether nothing more happens and nothing is left.
+    /// Whether the session has ended and no output is left.
     pub(super) const fn is_finished(&self) -> bool {
         matches!(self.stage, Stage::Closed(_))
     }
 }
 
 impl End {
-    /// What the caller is told from now on.
+    /// The answer to every later call of `poll_event`.
     fn outcome<E>(&self) -> Result<Option<E>, Error> {
         match self {
             Self::Done => Ok(None),

@@ -1,34 +1,37 @@
-//! Two kinds of error: what the peer did wrong (fatal), and what the caller did wrong (harmless).
+//! Two kinds of error: mistakes of the peer, which are fatal, and mistakes of the caller, which are
+//! harmless.
 
 use super::time::TimerKind;
 use crate::message::{DecodeError, MessageError, Op, Refusal};
 
-/// The peer broke the protocol, went away or took too long. Fatal and sticky: the session is over,
-/// and [`poll_event`](super::Session::poll_event) returns the same error from then on.
+/// The peer broke the protocol, went away or took too long. The error is fatal and sticky: the
+/// session has ended, and [`poll_event`](super::Session::poll_event) returns the same error from
+/// then on.
 ///
-/// Whatever is wrong with bytes before they are a message is one variant, so that no detail of how
-/// decryption fails gets out.
+/// Everything that can be wrong with a record is one variant, so that no detail of a failed
+/// decryption gets out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The handshake does not prove that the peer is who it should be: wrong key, wrong dialect, or
-    /// tampering.
+    /// The peer has not proved that it is the expected one: it has another key, speaks another
+    /// dialect, or somebody tampered with the bytes.
     #[error(
-        "the handshake failed: the other side does not hold the expected key, or speaks another dialect"
+        "the handshake failed: the other side does not hold the expected key, \
+         or speaks another dialect"
     )]
     Handshake,
-    /// A record does not decrypt to a message, or to one within
-    /// [`Limits::record`](super::Limits::record). To a client also: to a message that no
-    /// registry would have written so, for instance with an unknown field (PROTOCOL 4.1).
+    /// A record does not decrypt to a message within [`Limits::record`](super::Limits::record). For
+    /// a client also: it decrypts to a message that no registry would write, for instance with an
+    /// unknown field (PROTOCOL 4.1).
     #[error("a record is not a message")]
     BadRecord,
-    /// A message decodes but may not stand.
+    /// A message can be decoded but is not allowed.
     #[error("a message is not acceptable: {0}")]
     BadMessage(#[from] MessageError),
-    /// A request at a time when it is not allowed (PROTOCOL 6.1).
+    /// A request that is not allowed now (PROTOCOL 6.1).
     #[error("{0} is not allowed at this point of the session")]
     WrongState(Op),
-    /// A reply to something that was not asked.
+    /// A reply that answers no request.
     #[error("unexpected {got}; {} was due", expected.map_or("nothing", Op::name))]
     UnexpectedReply {
         /// The reply that was due, if any.
@@ -45,19 +48,19 @@ pub enum Error {
     /// A deadline passed.
     #[error("timed out waiting for {0}")]
     Timeout(TimerKind),
-    /// The peer closed the connection before it should.
+    /// The peer closed the connection too early.
     #[error("the connection was closed {0}")]
     Eof(EofAt),
-    /// This library is at fault. Please report it.
+    /// This library has a fault. Please report it.
     #[error("internal error: {0}")]
     Internal(&'static str),
 }
 
-/// Where in the conversation a connection was closed.
+/// The point at which the connection was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EofAt {
-    /// Before the handshake was complete. To a client: the registry could not open the Hello, so
+    /// Before the handshake was complete. For a client: the registry could not open the Hello, so
     /// the key in the regCred is probably not its key.
     #[error("during the handshake")]
     Handshake,
@@ -67,15 +70,15 @@ pub enum EofAt {
     /// Between two messages, with a reply due.
     #[error("before the reply came")]
     Reply,
-    /// Between two messages, with nothing due, but before a Bye.
+    /// Between two messages, with no reply due, but before a Bye.
     #[error("before anybody said good-bye")]
     Idle,
 }
 
 impl Error {
-    /// What the peer is told: a refusal where it sent a proper message that may not stand, nothing
-    /// where it failed to prove itself or to make sense (PROTOCOL 2). The one place where this
-    /// is decided.
+    /// What the peer is told. A peer that sent a readable message gets a refusal. A peer that
+    /// failed to prove itself, or sent what cannot be read, gets nothing (PROTOCOL 2). This is
+    /// decided here and nowhere else.
     pub(super) const fn alert(&self) -> Option<Refusal> {
         match self {
             Self::BadMessage(error) => Some(error.refusal()),
@@ -100,8 +103,8 @@ impl From<DecodeError> for Error {
     }
 }
 
-/// The caller asked for something that cannot be done now. Nothing has changed; the session goes
-/// on.
+/// The caller asked for something that is not possible now. Nothing has changed, and the session
+/// goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
@@ -111,13 +114,13 @@ pub enum CommandError {
     /// The session is closed.
     #[error("the session is closed")]
     Closed,
-    /// The protocol does not allow this request at this point.
+    /// The protocol does not allow this request now.
     #[error("{0} is not allowed at this point of the session")]
     WrongState(Op),
-    /// As many requests as allowed wait for their answer.
+    /// The limit of requests without an answer is reached.
     #[error("as many requests as allowed are waiting for their answer")]
     TooManyInFlight,
-    /// Replies go out in the order of the requests, and this is not the next.
+    /// Requests are answered in order, and this one is not the next.
     #[error("this request is not the next to be answered")]
     NotNext,
     /// This reply does not answer that request.
@@ -128,13 +131,13 @@ pub enum CommandError {
         /// The reply.
         got: Op,
     },
-    /// The session does not wait for an opened Hello.
+    /// No Hello is being opened.
     #[error("no Hello is waiting to be opened")]
     NoHello,
     /// The token has no signature.
     #[error("the token is not signed")]
     Unsigned,
-    /// The request is larger than any registry takes.
+    /// The request is larger than any registry accepts.
     #[error("the request has {bytes} bytes, {limit} at most are allowed")]
     TooLarge {
         /// Its size.

@@ -1,14 +1,14 @@
-//! What an adapter needs of a state machine, whichever it is.
+//! The one interface that adapters drive.
 
 use super::{Error, Instant, Role, Session, TimerKind};
 
 /// A state machine between bytes and events: a [`Session`] of either role, or an
-/// [`Enroll`](crate::enroll::Enroll). The methods are those of [`Session`]; adapters are written
-/// against this.
+/// [`Enroll`](crate::enroll::Enroll). The methods are those of [`Session`]. Adapters are written
+/// against this trait.
 pub trait Machine {
-    /// What it tells its caller.
+    /// An event for the caller.
     type Event;
-    /// Why it ends before its time.
+    /// The error that ends the machine.
     type Error;
 
     /// See [`Session::receive`].
@@ -21,7 +21,7 @@ pub trait Machine {
     ///
     /// # Errors
     ///
-    /// Ends the machine; the same error is returned from then on.
+    /// An error ends the machine. Later calls return the same error.
     fn poll_event(&mut self) -> Result<Option<Self::Event>, Self::Error>;
     /// See [`Session::output`].
     fn output(&self) -> &[u8];

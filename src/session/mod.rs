@@ -1,5 +1,5 @@
-//! The session: bytes in, events out; commands in, bytes out. No socket, clock, thread or global
-//! randomness.
+//! The session: bytes in, events out; commands in, bytes out. It uses no socket, clock, thread or
+//! global randomness.
 //!
 //! [`Session<Client>`](Client) is a cluster member's side of one connection,
 //! [`Session<Server>`](Server) the registry's. The role is part of the type, so that a command of
@@ -39,30 +39,87 @@ use engine::Engine;
 
 /// One side of one connection, as a state machine.
 ///
-/// It has four families of methods:
+/// **The contract:** you tell it which bytes have arrived and what time it is, act on its events,
+/// and write its output; the session does the rest.
 ///
-/// * **Inputs** tell it what happened: [`receive`](Self::receive),
+/// # Methods
+///
+/// There are four families, and each method says which one it belongs to:
+///
+/// * **Inputs** tell the session what happened: [`receive`](Self::receive),
 ///   [`receive_eof`](Self::receive_eof), [`handle_timeout`](Self::handle_timeout). They store, and
 ///   never fail.
 /// * **Outputs** tell you what to do: [`poll_event`](Self::poll_event), [`output`](Self::output)
 ///   with [`consume_output`](Self::consume_output), [`poll_timeout`](Self::poll_timeout).
-/// * **Commands** are what you want: `register`, `create`, `join`, … of a [`Client`]; `open_hello`,
-///   `reply`, `reject` of a [`Server`]. One that comes at the wrong time returns [`CommandError`]
-///   and changes nothing.
-/// * **Getters** look: [`recv_room`](Self::recv_room), [`state`](Self::state),
-///   [`dialect`](Self::dialect), [`peer_version`](Self::peer_version).
+/// * **Commands** say what you want: `register`, `create`, `join`, … of a [`Client`]; `open_hello`,
+///   `reply`, `reject` of a [`Server`]. A command at the wrong time returns [`CommandError`] and
+///   changes nothing.
+/// * **Getters** change nothing: [`recv_room`](Self::recv_room), [`state`](Self::state),
+///   [`is_finished`](Self::is_finished), [`dialect`](Self::dialect),
+///   [`peer_version`](Self::peer_version).
 ///
-/// A loop around it, whatever waits for I/O, does this over and over:
+/// Any order of calls is legal. The events do not depend on how the input is cut into pieces.
+/// Output stays until it is consumed, so neither a partial write nor a dropped future loses
+/// anything.
 ///
-/// 1. call [`poll_event`](Self::poll_event) until it says `None`, and act on what it says;
-/// 2. write [`output`](Self::output), and tell how much was written;
-/// 3. stop when [`is_finished`](Self::is_finished);
-/// 4. wait until there is input (if [`recv_room`](Self::recv_room) is not 0), room to write, or the
-///    time of [`poll_timeout`](Self::poll_timeout), and tell the session.
+/// # The loop
 ///
-/// Any order of calls is legal. How the input is cut into pieces makes no difference to the events.
-/// Output stays until it is consumed, so a write that is cut short or a future that is dropped
-/// loses nothing.
+/// Every event loop repeats four steps:
+///
+/// 1. Call [`poll_event`](Self::poll_event) until it returns `None`, and act on each event.
+/// 2. Write [`output`](Self::output), and say how much was written with
+///    [`consume_output`](Self::consume_output). Go back to step 1 after a write.
+/// 3. Stop if the session [is finished](Self::is_finished).
+/// 4. Wait for input (if [`recv_room`](Self::recv_room) is not 0), for room to write, or for the
+///    time of [`poll_timeout`](Self::poll_timeout). Tell the session what happened.
+///
+/// ```
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::net::TcpStream;
+/// use xlreg::session::{Client, ClientEvent, Instant, Session};
+///
+/// fn drive(
+///     mut session: Session<Client>,
+///     mut stream: TcpStream,
+///     mut act: impl FnMut(&mut Session<Client>, ClientEvent),
+/// ) -> Result<(), Box<dyn std::error::Error>> {
+///     let start = std::time::Instant::now();
+///     let now = || Instant::EPOCH.saturating_add(start.elapsed());
+///     let mut buffer = [0; 4096];
+///     loop {
+///         // 1. Act on each event.
+///         while let Some(event) = session.poll_event()? {
+///             act(&mut session, event);
+///         }
+///         // 2. Write the output.
+///         if !session.output().is_empty() {
+///             let written = stream.write(session.output())?;
+///             session.consume_output(written);
+///             continue;
+///         }
+///         // 3. Stop.
+///         if session.is_finished() {
+///             return Ok(());
+///         }
+///         // 4. Wait. This loop writes until all is written, so there is no room to wait for.
+///         let due = session.poll_timeout().map(|(due, _)| due.saturating_duration_since(now()));
+///         stream.set_read_timeout(due.map(|due| due.max(std::time::Duration::from_millis(1))))?;
+///         let room = session.recv_room().min(buffer.len());
+///         match stream.read(&mut buffer[..room]) {
+///             Ok(0) => session.receive_eof(now()),
+///             Ok(n) => assert_eq!(session.receive(now(), &buffer[..n]), n),
+///             Err(error) => match error.kind() {
+///                 ErrorKind::WouldBlock | ErrorKind::TimedOut => session.handle_timeout(now()),
+///                 _ => return Err(error.into()),
+///             },
+///         }
+///     }
+/// }
+/// ```
+///
+/// A client always has room for input while it waits. A registry's loop reads only if there is
+/// room. The [adapters](crate::adapter) are such loops, complete with the time that a write may
+/// take.
 pub struct Session<R: Role> {
     engine: Engine<R>,
 }

@@ -1,12 +1,13 @@
-//! What is to be written, and how it divides into records.
+//! The output of a session, and how it divides into records.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::buffer::Buffer;
 
-/// The output of one side. A server's is one run of bytes. A client's is told one record at a time,
-/// because deployed servers take what one read gives for one record (PROTOCOL 6).
+/// The output of one side. A server's output is one run of bytes. A client's output is handed out
+/// one record at a time, because a deployed server takes the bytes of one read for one record
+/// (PROTOCOL 6).
 pub(super) struct Outbox {
     bytes: Buffer,
     division: Division,
@@ -14,16 +15,16 @@ pub(super) struct Outbox {
 
 /// How the output divides.
 enum Division {
-    /// It does not matter.
+    /// Anywhere.
     None,
     /// Into these records. A handshake message counts as one.
     Records(Records),
 }
 
-/// The lengths of the records that are not written yet.
+/// The lengths of the records that are not written yet, in bytes.
 #[derive(Default)]
 struct Records {
-    /// Bytes left of the record that is written next; 0 if there is none.
+    /// What is left of the record that is written next; 0 if there is none.
     front: usize,
     /// Whether a part of it has been written.
     begun: bool,
@@ -57,7 +58,7 @@ impl Records {
         debug_assert!(written == 0, "more was written than was queued");
     }
 
-    /// Forgets all records but one that has been begun.
+    /// Drops all records, except the rest of one that has been begun.
     fn keep_begun(&mut self) {
         self.later = VecDeque::new();
         if !self.begun {
@@ -66,7 +67,7 @@ impl Records {
     }
 
     fn len(&self) -> usize {
-        self.later.iter().fold(self.front, |sum, len| sum.saturating_add(*len))
+        core::iter::once(&self.front).chain(&self.later).sum()
     }
 }
 
@@ -76,27 +77,28 @@ impl Outbox {
         Self { bytes: Buffer::default(), division: Division::None }
     }
 
-    /// An outbox that tells one record at a time, with the first one.
+    /// An outbox that hands out one record at a time, with the first one.
     pub(super) fn by_record(first: Vec<u8>) -> Self {
         let records = Records { front: first.len(), ..Records::default() };
         Self { bytes: Buffer::from(first), division: Division::Records(records) }
     }
 
-    /// Queues one record, or nothing, as `write` appends it.
+    /// Queues what `write` appends as one record. It may append nothing.
     pub(super) fn append<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let tail = self.bytes.tail();
         let before = tail.len();
         let written = write(tail);
         debug_assert!(tail.len() >= before, "what is queued stays");
-        let added = tail.len().saturating_sub(before);
-        if let (Division::Records(records), 1..) = (&mut self.division, added) {
+        if let (Division::Records(records), Some(added @ 1..)) =
+            (&mut self.division, tail.len().checked_sub(before))
+        {
             records.push(added);
             debug_assert_eq!(records.len(), self.bytes.len(), "each byte is of one record");
         }
         written
     }
 
-    /// What is to be written next.
+    /// The bytes to write next.
     pub(super) fn next(&self) -> &[u8] {
         let all = self.bytes.as_slice();
         match &self.division {
@@ -105,13 +107,13 @@ impl Outbox {
         }
     }
 
-    /// All of it, however it divides.
+    /// All bytes, however they divide.
     #[cfg(feature = "internals")]
     pub(super) fn all(&self) -> &[u8] {
         self.bytes.as_slice()
     }
 
-    /// Drops `n` bytes, or all that there are, which have been written.
+    /// Drops the first `n` bytes, or all that there are: they have been written.
     pub(super) fn consume(&mut self, n: usize) {
         let written = n.min(self.bytes.len());
         if let Division::Records(records) = &mut self.division {
@@ -121,8 +123,8 @@ impl Outbox {
         self.bytes.consume(written);
     }
 
-    /// Drops all but the rest of a record that has been begun: one that is cut short ends a
-    /// deployed server (PROTOCOL 6).
+    /// Drops everything, except the rest of a record that has been begun: a record that is cut
+    /// short ends a deployed server (PROTOCOL 6).
     pub(super) fn drop_unbegun(&mut self) {
         match &mut self.division {
             Division::None => self.bytes.clear(),

@@ -1,9 +1,8 @@
-//! Which request may come when (PROTOCOL 6.1), as data.
+//! Which request is allowed when (PROTOCOL 6.1), as data.
 //!
-//! Both roles walk the same table: a client when it sends, a registry when it receives. That is
-//! also why requests can be pipelined: what counts is their order, not whether the ones before have
-//! been answered. A Member that is refused ends the session, so nothing after it is ever acted
-//! upon.
+//! Both roles use the same table: a client when it sends a request, a registry when it receives
+//! one. The phase depends on the requests alone and not on their replies, so requests can be
+//! pipelined. A refused Member ends the session, so the registry acts on nothing after it.
 //!
 //! ```text
 //!                Member                    Bye
@@ -18,18 +17,18 @@
 
 use crate::message::Op;
 
-/// How far the conversation has come, by the requests made.
+/// The phase of a conversation, by the requests made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Nobody has said who the client is.
+    /// The client has not said who it is.
     Anonymous,
-    /// A Member has been sent.
+    /// The client has sent a Member.
     Registered,
-    /// A Bye has been sent; nothing may follow.
+    /// The client has sent a Bye. Nothing may follow.
     Leaving,
 }
 
-/// From, request, to. What is not here is not allowed.
+/// The phase before, the request, the phase after. A request that has no row is not allowed.
 const TABLE: [(Phase, Op, Phase); 8] = [
     (Phase::Anonymous, Op::RegCredRequest, Phase::Anonymous),
     (Phase::Anonymous, Op::Member, Phase::Registered),

@@ -1,4 +1,4 @@
-//! The record rule, to be compared with a model of it.
+//! The record rule alone, so that tests can compare it with a model.
 #![allow(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -8,9 +8,9 @@
 use super::cipher::BLOCK;
 use super::record::walk::{Found, Walk};
 
-/// What the record rule says of this plaintext: the lengths of message and record; `None` if more
-/// is needed. It asks for so many blocks in all, and `step` says how many it gets; there is always
-/// one more, as long as there are any.
+/// Applies the record rule to this plaintext. Returns the lengths of message and record in bytes;
+/// `None` if more plaintext is needed. The rule asks for a number of blocks, and `step` says how
+/// many it gets: at least one more, while there are any.
 pub(crate) fn walk(
     plain: &[u8],
     limit: usize,

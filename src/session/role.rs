@@ -1,4 +1,4 @@
-//! What tells the roles apart. In a private module, so that there are only two.
+//! What differs between the roles. The module is private, so that there are only two.
 
 use super::engine::{Core, Open, Then};
 use super::handshake::{Channel, SealedHello};
@@ -6,31 +6,31 @@ use super::{Error, Instant};
 use crate::message::{Reason, Refusal};
 
 pub trait Behaviour: Sized {
-    /// What a session of this role tells its caller.
+    /// An event of a session of this role.
     type Event;
 
-    /// What it keeps while it is open.
+    /// The data of this role while a session is open.
     type Conversation;
 
-    /// Whether an error makes the output worthless that is not begun.
+    /// Whether an error drops the output that is not begun.
     const DROPS_OUTPUT: bool;
 
-    /// In the handshake: a Hello is to be opened.
+    /// In the handshake: the event for a Hello that is to be opened.
     fn on_hello(hello: SealedHello) -> Result<Self::Event, Error>;
 
-    /// The handshake is complete.
+    /// When the handshake is complete: the first data, and an event.
     fn begin(core: &Core, channel: &Channel) -> (Self::Conversation, Option<Self::Event>);
 
     /// Open: parses and steps at most one message.
     fn poll(core: &mut Core, open: &mut Open<Self>) -> Result<(Option<Self::Event>, Then), Error>;
 
-    /// Open: whether input has a use now.
+    /// Open: whether the session reads input now.
     fn is_reading(core: &Core, conversation: &Self::Conversation) -> bool;
 
-    /// Open: by when the peer must have done its part, if it is its turn.
+    /// Open: the peer's deadline, if it is its turn.
     fn deadline(core: &Core, conversation: &Self::Conversation) -> Option<Instant>;
 
-    /// Open: what the end of the input means where no whole message is left; `None` if it can
+    /// Open: the error for an end of the input where no whole message is left; `None` if it can
     /// wait.
     fn eof(core: &Core, open: &Open<Self>) -> Option<Error>;
 

@@ -1,15 +1,16 @@
 //! The registry's side (PROTOCOL 2).
 //!
-//! 1. A whole Hello has arrived: [`ServerEvent::Hello`] hands it out. The session waits.
-//! 2. [`Session::open_hello`] takes it back opened, and queues the HelloReply.
-//! 3. Each request comes as [`ServerEvent::Request`], checked and in its right order by
-//!    [`phase`](super::phase). Up to [`Limits::in_flight`] may be out at once.
-//! 4. [`Session::reply`] answers them in order; [`Session::reject`] refuses and ends the session,
-//!    and so does the Ack to a Bye.
+//! 1. When a whole Hello has arrived, [`ServerEvent::Hello`] hands it out. The session waits.
+//! 2. [`Session::open_hello`] takes it back, opened, and queues the HelloReply.
+//! 3. Each request is a [`ServerEvent::Request`]. Its fields are checked, and
+//!    [`phase`](super::phase) allows it now. Up to [`Limits::in_flight`] requests may wait for
+//!    their reply.
+//! 4. [`Session::reply`] answers the requests in order. The Ack to a Bye ends the session.
+//!    [`Session::reject`] refuses the client and ends the session.
 //!
-//! What a client gets wrong is answered here where it is a matter of the wire: an Error for a
-//! message that may not stand, silence for what is no message. It is answered in its turn, after
-//! the replies to what came before.
+//! A mistake of the client ends the session: with an Error if the message can be read but is not
+//! allowed, with silence if it cannot be read. The client is told in its turn, after the replies to
+//! its earlier requests.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -30,20 +31,20 @@ use crate::message::{
     Decoded, MessageLimits, Op, Reason, Refusal, Reply, Request, encode_reply, room_for,
 };
 
-/// How a registry receives.
+/// The settings of a registry's session.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The length of a Hello in bytes: that of the modulus of the registry's comms key (PROTOCOL
+    /// The length of a Hello, in bytes: that of the modulus of the registry's comms key (PROTOCOL
     /// 3).
     pub hello_len: usize,
-    /// The version the registry gives in its HelloReply.
+    /// The version that the registry gives in its HelloReply.
     pub version: Version,
     /// Bounds on what a client may send.
     pub limits: Limits,
 }
 
 impl ServerConfig {
-    /// For a registry with this comms key, as version [`Version::REFERENCE`].
+    /// The settings for a registry with this comms key, as version [`Version::REFERENCE`].
     pub fn new(comms_key: &PublicKey) -> Self {
         Self {
             hello_len: comms_key.modulus_len(),
@@ -53,19 +54,18 @@ impl ServerConfig {
     }
 }
 
-/// What a registry's session tells its caller.
+/// An event of a registry's session.
 #[derive(Debug)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "handed over once and taken apart at once")]
 pub enum ServerEvent {
-    /// A whole Hello. Open it when and where there is time for RSA, and give it to
-    /// [`Session::open_hello`].
+    /// A whole Hello has arrived. Open it on any thread, and give it to [`Session::open_hello`].
     Hello(SealedHello),
-    /// A request to be answered by [`Session::reply`].
+    /// A request has arrived. Answer it by [`Session::reply`].
     Request {
-        /// Which one, for the reply.
+        /// The ID of the request, for the reply.
         id: RequestId,
-        /// What it asks.
+        /// The request.
         request: Request,
     },
 }
@@ -73,57 +73,57 @@ pub enum ServerEvent {
 /// The role of the registry.
 pub struct Server(());
 
-/// What a registry keeps while a session is open.
+/// The registry's data while its session is open.
 pub struct Conversation {
     phase: Phase,
-    /// Requests without an answer, oldest first.
+    /// The requests without an answer, oldest first.
     unanswered: VecDeque<(RequestId, Op)>,
     next_id: u64,
-    /// When it last became the client's turn.
+    /// The time when the client's turn began.
     turn: Instant,
     intake: Intake,
 }
 
-/// Whether requests are taken.
+/// Whether requests are read.
 enum Intake {
-    /// They are.
+    /// Requests are read.
     Reading,
-    /// The next message is wrong in this way. It is told when those before it are answered.
+    /// The next message is wrong. The client is told when its earlier requests are answered.
     Spoilt(Error),
 }
 
 impl Role for Server {}
 
 impl Session<Server> {
-    /// A registry's session with one client.
+    /// Starts a registry's session with one client.
     ///
-    /// All randomness of the session comes from `rng`, in the order of PROTOCOL 3.3: same draws,
-    /// same inputs, same bytes.
+    /// All randomness of the session is drawn from `rng`, in the order of PROTOCOL 3.3: the same
+    /// draws and the same inputs give the same bytes.
     pub fn new(now: Instant, config: ServerConfig, rng: impl CryptoRng + Send + 'static) -> Self {
-        let (limits, listen) = (config.limits.clone(), Box::new(Listen::FirstBytes(config)));
+        let (limits, listen) = (config.limits.clone(), Box::new(Listen::new(config)));
         Self { engine: Engine::new(now, limits, Box::new(rng), Outbox::undivided(), listen) }
     }
 
-    /// Goes on with the Hello of [`ServerEvent::Hello`], opened. The HelloReply is queued; if the
-    /// Hello could not be opened, [`poll_event`](Self::poll_event) will say so and the client
-    /// is told nothing.
+    /// Continues the handshake with the Hello of [`ServerEvent::Hello`], opened, and queues the
+    /// HelloReply. If the Hello could not be opened, [`poll_event`](Self::poll_event) returns the
+    /// error, and the client is told nothing.
     ///
     /// # Errors
     ///
-    /// [`CommandError::NoHello`] if none is waited for, [`CommandError::Closed`]; nothing has
-    /// changed then.
+    /// [`CommandError::NoHello`] if no Hello is being opened, [`CommandError::Closed`]; then
+    /// nothing has changed.
     pub fn open_hello(&mut self, now: Instant, opened: OpenedHello) -> Result<(), CommandError> {
         self.engine.open_hello(now, opened)
     }
 
-    /// Answers the oldest request that has no answer. [`Reply::Error`] refuses it, and
-    /// [`Reply::Ack`] answers a Bye; both end the session.
+    /// Answers the oldest request. [`Reply::Error`] refuses it, and [`Reply::Ack`] answers a Bye;
+    /// both end the session.
     ///
     /// # Errors
     ///
-    /// [`CommandError::NotNext`] if `id` is not the oldest, [`CommandError::WrongReply`] if this is
-    /// no answer to it, [`CommandError::ReasonTooLong`] for an Error longer than the limits
-    /// allow, [`CommandError::Closed`], [`CommandError::NotOpen`]; nothing has changed then.
+    /// [`CommandError::NotNext`] if `id` is not the oldest request, [`CommandError::WrongReply`] if
+    /// the reply does not answer it, [`CommandError::ReasonTooLong`] for an Error longer than the
+    /// limits allow, [`CommandError::Closed`], [`CommandError::NotOpen`]; then nothing has changed.
     pub fn reply(
         &mut self,
         now: Instant,
@@ -142,7 +142,7 @@ impl Session<Server> {
         if op.answer() != Some(reply.op()) {
             return Err(CommandError::WrongReply { request: op, got: reply.op() });
         }
-        // Nothing is declined from here on, so the state may change.
+        // Nothing is refused from here on, so the state may change.
         core.advance(now);
         conversation.unanswered.pop_front();
         conversation.turn = core.now;
@@ -154,13 +154,13 @@ impl Session<Server> {
         Ok(())
     }
 
-    /// Refuses whatever is unanswered, or the client as such, and ends the session. Before the
-    /// handshake is complete nothing can be said, so it just ends.
+    /// Refuses the client and ends the session. Before the end of the handshake the client cannot
+    /// be told, so the session just ends.
     ///
     /// # Errors
     ///
     /// [`CommandError::ReasonTooLong`] if the text is longer than the limits allow,
-    /// [`CommandError::Closed`]; nothing has changed then.
+    /// [`CommandError::Closed`]; then nothing has changed.
     pub fn reject(&mut self, now: Instant, reason: &Reason) -> Result<(), CommandError> {
         if self.engine.is_closed() {
             return Err(CommandError::Closed);
@@ -176,7 +176,7 @@ impl Session<Server> {
     }
 }
 
-/// The next request, if it is all there.
+/// Reads the next request, if it has arrived.
 fn next_request(core: &mut Core, open: &mut Open<Server>) -> Result<Option<ServerEvent>, Error> {
     let Open { channel, conversation } = open;
     let (limits, phase) = (&core.limits.message, conversation.phase);
@@ -195,8 +195,8 @@ fn next_request(core: &mut Core, open: &mut Open<Server>) -> Result<Option<Serve
     Ok(Some(ServerEvent::Request { id, request }))
 }
 
-/// Whether no further request is looked at for now. A GetCluster is the one request whose reply can
-/// be large, so there is never more than one of them without an answer.
+/// Whether the session reads no request for now. The reply to a GetCluster can be large, so at most
+/// one GetCluster waits for its reply.
 fn is_busy(core: &Core, conversation: &Conversation) -> bool {
     let Conversation { unanswered, phase, .. } = conversation;
     unanswered.len() >= core.limits.in_flight
@@ -205,7 +205,8 @@ fn is_busy(core: &Core, conversation: &Conversation) -> bool {
         || core.is_congested()
 }
 
-/// A request, and the phase after it. When it may come is checked before what it says.
+/// Decodes a request, and finds the phase after it. Checks whether it is allowed before what it
+/// says.
 fn decode(bytes: &[u8], limits: &MessageLimits, phase: Phase) -> Result<(Request, Phase), Error> {
     let decoded = Decoded::new(bytes, limits)?;
     let op = decoded.op();
@@ -221,7 +222,7 @@ impl Behaviour for Server {
     type Event = ServerEvent;
     type Conversation = Conversation;
 
-    // Replies to earlier requests, and the Error that tells of the failure, still go out.
+    // Replies to earlier requests still go out, and so does the Error for the failure.
     const DROPS_OUTPUT: bool = false;
 
     fn on_hello(hello: SealedHello) -> Result<ServerEvent, Error> {
@@ -264,7 +265,7 @@ impl Behaviour for Server {
     }
 
     fn eof(core: &Core, open: &Open<Self>) -> Option<Error> {
-        // A client that has closed its half may still read the replies it is owed.
+        // A client that has closed its half of the connection may still read replies.
         let waits = !open.conversation.unanswered.is_empty() || is_busy(core, &open.conversation);
         (!waits).then(|| core.eof_at(&open.channel, EofAt::Idle))
     }

@@ -1,11 +1,11 @@
-//! Time as an argument: instants the caller supplies, and what a deadline is for.
+//! Time as an argument: instants that the caller supplies, and the kinds of deadline.
 
 use core::time::Duration;
 
-/// A point in time, in microseconds since an epoch that the caller picks (the start of the program
-/// will do).
+/// A point in time, in microseconds since an epoch that the caller picks. The start of the program
+/// will do.
 ///
-/// The library never reads a clock; it only compares what it is given.
+/// The library never reads a clock. It only compares the instants that it is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
@@ -23,12 +23,12 @@ impl Instant {
         self.0
     }
 
-    /// The time from `earlier` to here; zero if that is not earlier.
+    /// The time from `earlier` to here; zero if `earlier` is later.
     pub const fn saturating_duration_since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// This much later; the end of time if that is too far.
+    /// The instant this much later; the last one there is if that is too far.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
@@ -36,26 +36,25 @@ impl Instant {
     }
 }
 
-/// What happens when a deadline passes.
+/// The kind of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum TimerKind {
-    /// The handshake is not complete in [`Limits::hello_time`](super::Limits::hello_time).
+    /// The handshake must be complete within [`Limits::hello_time`](super::Limits::hello_time).
     #[error("the handshake")]
     Hello,
-    /// It is the peer's turn, and its message is not complete in
-    /// [`Limits::idle_time`](super::Limits::idle_time).
+    /// The peer's next message must be complete within
+    /// [`Limits::idle_time`](super::Limits::idle_time) of its turn.
     #[error("the peer's next message")]
     Idle,
-    /// The session is over and the peer does not take what is left of the output; the output is
-    /// dropped.
+    /// The session has ended, and the peer must take the rest of the output. At the deadline the
+    /// rest is dropped.
     #[error("the peer to take the last output")]
     Drain,
     /// Not a failure: an [`Enroll`](crate::enroll::Enroll) asks again for missing members.
     #[error("the next poll")]
     Poll,
-    /// An [`Enroll`](crate::enroll::Enroll) has waited for missing members as long as its plan
-    /// allows.
+    /// The plan of an [`Enroll`](crate::enroll::Enroll) allows no more time for missing members.
     #[error("the cluster to be complete")]
     GiveUp,
 }

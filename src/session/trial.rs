@@ -1,6 +1,6 @@
-//! Tests that a third dialect fits: it is two files, one in `handshake/` and one in `record/`, and
-//! a row in each of their tables. Both roles run it, and a registry that speaks it picks by the
-//! first bytes and goes on to serve the deployed dialects.
+//! Tests that a third dialect fits in: it is two files, one in `handshake/` and one in `record/`,
+//! and a row in each of their tables. Both roles speak it. A registry that speaks it chooses by the
+//! first bytes, and serves the deployed dialects as well.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use alloc::vec;
@@ -22,7 +22,7 @@ use crate::message::{ClusterInfo, Create, Reply, Request};
 const NOW: Instant = Instant::EPOCH;
 const DIALECTS: [Dialect; 3] = [Dialect::Trial, Dialect::Prefixed, Dialect::Chained];
 
-/// Counts, so that what is drawn is known.
+/// A generator that counts, so that the test knows what is drawn.
 struct Counter(u8);
 
 impl TryRng for Counter {
@@ -51,7 +51,7 @@ impl TryRng for Counter {
 
 impl TryCryptoRng for Counter {}
 
-/// Nothing is sealed: RSA is not what this is about.
+/// Seals nothing: this test is not about RSA.
 struct Plain;
 
 impl Seal for Plain {
@@ -67,7 +67,7 @@ impl Seal for Plain {
     }
 }
 
-/// Opens what [`Plain`] has sealed in this dialect.
+/// Opens what [`Plain`] has sealed.
 struct Opener(Dialect);
 
 impl Open for Opener {
@@ -107,7 +107,7 @@ impl Ends {
         }
     }
 
-    /// Carries bytes until both sides wait. What each side tells.
+    /// Carries bytes until both sides wait. Returns the events of each side.
     fn settle(&mut self) -> (Vec<ClientEvent>, Vec<Request>) {
         let (mut told, mut asked) = (Vec::new(), Vec::new());
         loop {
@@ -143,7 +143,7 @@ impl Ends {
         }
     }
 
-    /// The value of the handshake that each side has.
+    /// The value of the handshake, as each side has it.
     fn bindings(&self) -> [Option<[u8; 32]>; 2] {
         [
             self.client.engine.channel().unwrap().binding,
@@ -166,7 +166,7 @@ fn answer(request: &Request) -> Reply {
     }
 }
 
-/// A token whose signature holds in one session only.
+/// A token whose signature is valid in one session only.
 fn token(binding: Option<[u8; 32]>) -> Token {
     Token {
         name: "alice".parse().unwrap(),
@@ -205,11 +205,11 @@ fn every_dialect_goes_its_way_in_any_pieces() {
             assert_eq!(ends.server.dialect(), Some(dialect));
             assert_eq!(ends.server.peer_version(), Some(Version::new(1, 2, 3, 4)));
 
-            // A proof of the Member needs a value of the handshake, and both sides have it.
+            // A proof in the Member needs a value of the handshake. Both sides have it.
             let [ours, theirs] = ends.bindings();
             assert_eq!((ours, ours.is_some()), (theirs, dialect == Dialect::Trial));
             ends.client.register(NOW, token(ours)).unwrap();
-            // A message of several frames.
+            // This message takes several frames.
             ends.client.create(NOW, create()).unwrap();
             ends.client.bye(NOW).unwrap();
             let (told, asked) = ends.settle();
@@ -263,7 +263,7 @@ fn a_frame_that_is_changed_anywhere_is_met_with_silence() {
                 Ok(Some(event)) => panic!("{place}: {event:?}"),
             }
         };
-        // A length that grew may wait for what never comes; it never becomes a message.
+        // A changed length may make the session wait for ever, but never gives a message.
         if let Some(error) = error {
             assert_eq!((error, ends.server.state()), (Error::BadRecord, State::Closed));
         }

@@ -526,9 +526,8 @@ fn nothing_of_a_session_s_keys_is_left_in_memory() {
             copies.map(|(elsewhere, _)| elsewhere)
         };
         let end_points = play(dialect, seeds, 2, &mut |_| ());
-        // Each side has the session key twice, to read and to write with, and the one-shot key no
-        // more.
-        assert_eq!(copies(), [0, 4], "{dialect}, open");
+        // Each side has the session key once, and the one-shot key no more.
+        assert_eq!(copies(), [0, 2], "{dialect}, open");
         drop(end_points);
         assert_eq!(copies(), [0, 0], "{dialect}, gone");
         // What has failed is kept by its caller as long as he likes, and its keys are not.

@@ -78,10 +78,10 @@ impl Form for Chained {
         Decryptor::new(&secrets.key1, &secrets.iv1).decrypt(&mut *plain);
         let (iv2, rest) = plain.split_first_chunk()?;
         let (key2, rest) = rest.split_first_chunk::<32>()?;
-        // salt2: drawn, sent and never used by anyone.
+        // The registry draws and sends salt2, and nobody uses it.
         let (_, rest) = rest.split_first_chunk::<8>()?;
         let (body, padding) = rest.split_first_chunk::<12>()?;
-        // salt1 | version2, or, in some published sample data, version2 | salt1.
+        // Some published sample data has version2 | salt1 here instead of salt1 | version2.
         let usual = body.first_chunk::<8>()?.ct_eq(&secrets.salt1);
         let swapped = body.last_chunk::<8>()?.ct_eq(&secrets.salt1);
         let version = if usual.into() { body.last_chunk()? } else { body.first_chunk()? };

@@ -1,29 +1,29 @@
-//! The dialects there are, and what PROTOCOL says of each beside its bytes.
+//! The dialects, and the rules of PROTOCOL that differ by dialect.
 
 use core::fmt;
 use core::str::FromStr;
 
 use crate::identity::Version;
 
-/// A form of handshake and record.
+/// A form of handshake and record layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// Servers from 1.9.0 on: a fresh IV before every record (PROTOCOL 3.1).
+    /// Registries from 1.9.0 on: a fresh IV before every record (PROTOCOL 3.1).
     Prefixed,
-    /// Servers up to 1.8.4: records chain to each other (PROTOCOL 3.2).
+    /// Registries up to 1.8.4: records chain to each other (PROTOCOL 3.2).
     Chained,
-    /// A dialect that differs in everything a dialect may differ in; for a test.
+    /// A dialect for a test, which differs in everything that may differ.
     #[cfg(test)]
     Trial,
 }
 
-/// What PROTOCOL says of a dialect beside its bytes. A rule that differs by dialect has its column
-/// here.
+/// The rules of one dialect. A rule that differs by dialect has its column here.
 struct Rules {
     dialect: Dialect,
-    /// What it is called.
+    /// The name of the dialect.
     name: &'static str,
-    /// The first version of a registry that speaks it rather than the one before (PROTOCOL 3).
+    /// The first version of a registry that speaks this dialect instead of the one before (PROTOCOL
+    /// 3).
     since: Version,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// A text names no dialect.
+/// A text is not the name of a dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a dialect: 'prefixed' or 'chained' expected")]
 pub struct UnknownDialect;

@@ -1,4 +1,4 @@
-//! A Hello on its way to the registry's comms key and back: what a session hands to its caller.
+//! A Hello that the session has handed to its caller, sealed and opened.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -8,10 +8,9 @@ use rand_core::CryptoRng;
 use super::rsa::{self, Hello};
 use crate::crypto::{Open, Secret};
 
-/// A Hello as it came over the wire, to be opened with the registry's comms key on whatever thread
-/// there is time.
+/// A Hello as it came over the wire. Open it with the registry's comms key, on any thread.
 ///
-/// Dropping it refuses the client: its session stays silent until the deadline of the handshake.
+/// To refuse the client, drop it: the session stays silent until the deadline of the handshake.
 pub struct SealedHello(Box<[u8]>);
 
 impl SealedHello {
@@ -19,18 +18,17 @@ impl SealedHello {
         Self(ciphertext.into())
     }
 
-    /// Opens it: the one private-key operation of a session. `rng` blinds it, and must not be the
-    /// session's own.
+    /// Opens the Hello: the one private-key operation of a session. `rng` blinds the operation, and
+    /// must not be the session's own.
     ///
-    /// Whether it could be opened shows only in what the session says of the result, so that
-    /// nothing between here and there can treat the two cases differently.
+    /// The result does not show whether the Hello could be opened: only the session tells, so that
+    /// nothing before it can treat the two cases differently.
     pub fn open(&self, key: &dyn Open, rng: &mut dyn CryptoRng) -> OpenedHello {
         let plaintext = key.open(&self.0, rng).ok();
         OpenedHello::from_plaintext(plaintext.as_ref().map(Secret::expose))
     }
 
-    /// The ciphertext itself, for a key that is not behind [`Open`]; see
-    /// [`OpenedHello::from_plaintext`].
+    /// The ciphertext, for a key that is not behind [`Open`]; see [`OpenedHello::from_plaintext`].
     pub fn ciphertext(&self) -> &[u8] {
         &self.0
     }
@@ -42,17 +40,17 @@ impl fmt::Debug for SealedHello {
     }
 }
 
-/// The outcome of opening a Hello; only the session can look inside.
+/// The result of opening a Hello. Only the session can look inside.
 pub struct OpenedHello(Option<Hello>);
 
 impl OpenedHello {
-    /// A Hello that was opened elsewhere, in a key vault that takes its time for instance; `None`
-    /// if it could not be.
+    /// A Hello that was opened elsewhere, for instance in a key vault; `None` if it could not be
+    /// opened.
     pub fn from_plaintext(plaintext: Option<&[u8]>) -> Self {
         Self(plaintext.and_then(rsa::parse))
     }
 
-    /// What the Hello says; `None` if it could not be opened or says nothing.
+    /// The contents of the Hello; `None` if it could not be opened or has no valid form.
     pub(super) fn into_hello(self) -> Option<Hello> {
         self.0
     }

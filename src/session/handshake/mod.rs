@@ -1,11 +1,11 @@
 //! The handshake: from the first byte of a connection to its record layer (PROTOCOL 3).
 //!
-//! A dialect has a file here, and implements [`Handshake`] for each side. A client picks by its
-//! configuration ([`start`]), a registry by the first bytes that arrive ([`Listen`]). Nobody else
-//! asks which one it is.
+//! Each dialect has a file here, and implements [`Handshake`] for both sides. A client chooses the
+//! dialect by its configuration ([`start`]), a registry by the first bytes that arrive
+//! ([`Listen`]). No other module asks which dialect it is.
 //!
-//! The two deployed dialects share the way ([`rsa`]): the client seals a one-shot key to the
-//! registry's comms key, the registry answers with the session key under it.
+//! The two deployed dialects share their steps ([`rsa`]): the client seals a one-shot key to the
+//! registry's comms key, and the registry sends the session key under the one-shot key.
 
 mod chained;
 mod dialect;
@@ -33,56 +33,56 @@ use super::server::ServerConfig;
 use crate::crypto::SealError;
 use crate::identity::Version;
 
-/// One side's handshake, in one dialect.
+/// The handshake of one side, in one dialect.
 pub(super) trait Handshake: Send {
-    /// Bytes of input that have a use now.
+    /// How many bytes of input are of use now.
     fn room(&self) -> usize;
 
-    /// Goes one step, with what has arrived, and appends what is to be said.
+    /// Takes one step with what has arrived, and appends what is to be sent.
     ///
     /// # Errors
     ///
     /// [`Error::Handshake`]; the peer is told nothing.
     fn advance(&mut self, wire: Wire<'_>) -> Result<Progress, Error>;
 
-    /// Goes on with the Hello that it has handed out.
+    /// Continues with the Hello that it has handed out.
     ///
     /// # Errors
     ///
-    /// [`CommandError::NoHello`] if it waits for none; nothing has changed then.
+    /// [`CommandError::NoHello`] if it waits for no Hello; then nothing has changed.
     fn open(&mut self, _: OpenedHello, _: Wire<'_>) -> Result<Progress, CommandError> {
         Err(CommandError::NoHello)
     }
 }
 
-/// What a handshake works with.
+/// What a handshake reads, writes and draws from.
 pub(super) struct Wire<'a> {
     pub(super) input: &'a mut Buffer,
-    /// What is appended here goes out as one message.
+    /// Everything that one step appends goes out as one record.
     pub(super) output: &'a mut Vec<u8>,
     pub(super) rng: &'a mut dyn CryptoRng,
-    /// Bytes in one message, once there are records.
+    /// The largest message of the record layer, in bytes.
     pub(super) limit: usize,
 }
 
-/// How far a handshake has come by one step.
+/// The result of one step of a handshake.
 pub(super) enum Progress {
-    /// It waits: for more input, or for its caller.
+    /// The handshake waits for more input, or for its caller.
     Waiting,
-    /// A Hello is to be opened by the caller.
+    /// The caller is to open a Hello.
     Hello(SealedHello),
-    /// The dialect is known by the first bytes: this handshake goes on with them.
+    /// The first bytes have shown the dialect, and its handshake takes over.
     Dialect(Box<dyn Handshake>),
-    /// It is complete.
+    /// The handshake is complete.
     Complete(Channel),
 }
 
-/// What a handshake makes.
+/// The result of a complete handshake.
 pub struct Channel {
     pub(super) dialect: Dialect,
     pub(super) peer_version: Version,
     pub(super) records: Box<dyn RecordLayer>,
-    /// A value that both sides have, and no other session: what is signed over it holds in this
+    /// A value that both sides share with no other session. A signature over it is valid in this
     /// session only. The deployed dialects have none.
     #[cfg_attr(not(test), allow(dead_code, reason = "for the dialect `noise` (PROTOCOL-2 9.2)"))]
     pub(super) binding: Option<[u8; 32]>,
@@ -101,60 +101,52 @@ pub(super) fn start(config: &ClientConfig, rng: &mut dyn CryptoRng) -> Result<St
     }
 }
 
-/// A registry's handshake, which the first bytes choose.
-pub(super) enum Listen {
-    /// They have not come.
-    FirstBytes(ServerConfig),
-    /// They are those of a Hello for RSA.
-    Rsa(RsaServer),
+/// A registry's handshake. The first bytes choose the dialect.
+pub(super) struct Listen {
+    config: ServerConfig,
+    /// The handshake that no first bytes choose. It takes no input before its Hello is all there.
+    rsa: RsaServer,
 }
 
-/// A dialect that is known by its first bytes. Whatever starts otherwise is a Hello for RSA, whose
-/// dialect shows when it is opened.
+/// A dialect that is known by its first bytes. All other bytes begin a Hello for RSA, whose dialect
+/// shows when it is opened.
 struct Opening {
     magic: &'static [u8],
     listen: fn(&ServerConfig) -> Box<dyn Handshake>,
 }
 
-/// The dialects that are known by their first bytes.
+/// All dialects that are known by their first bytes.
 const OPENINGS: &[Opening] = &[
     #[cfg(test)]
     trial::OPENING,
 ];
 
+impl Listen {
+    pub(super) const fn new(config: ServerConfig) -> Self {
+        Self { rsa: RsaServer::new(&config), config }
+    }
+}
+
 impl Handshake for Listen {
     fn room(&self) -> usize {
-        match self {
-            Self::FirstBytes(config) => {
-                let magics = OPENINGS.iter().map(|opening| opening.magic.len());
-                magics.fold(config.hello_len, usize::max)
-            }
-            Self::Rsa(rsa) => rsa.room(),
-        }
+        let magics = OPENINGS.iter().filter(|_| self.rsa.awaits_hello());
+        magics.map(|opening| opening.magic.len()).fold(self.rsa.room(), usize::max)
     }
 
     fn advance(&mut self, wire: Wire<'_>) -> Result<Progress, Error> {
-        let config = match self {
-            Self::FirstBytes(config) => config,
-            Self::Rsa(rsa) => return rsa.advance(wire),
-        };
         let first = wire.input.as_slice();
-        for opening in OPENINGS {
+        for opening in OPENINGS.iter().filter(|_| self.rsa.awaits_hello()) {
             if first.starts_with(opening.magic) {
-                return Ok(Progress::Dialect((opening.listen)(config)));
+                return Ok(Progress::Dialect((opening.listen)(&self.config)));
             }
             if opening.magic.starts_with(first) {
                 return Ok(Progress::Waiting);
             }
         }
-        *self = Self::Rsa(RsaServer::new(config));
-        self.advance(wire)
+        self.rsa.advance(wire)
     }
 
     fn open(&mut self, opened: OpenedHello, wire: Wire<'_>) -> Result<Progress, CommandError> {
-        match self {
-            Self::FirstBytes(_) => Err(CommandError::NoHello),
-            Self::Rsa(rsa) => rsa.open(opened, wire),
-        }
+        self.rsa.open(opened, wire)
     }
 }

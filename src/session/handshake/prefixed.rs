@@ -72,10 +72,10 @@ impl Form for Prefixed {
         let mut plain = Zeroizing::new(*sealed.first_chunk::<{ REPLY_LEN - BLOCK }>()?);
         Decryptor::new(&secrets.key1, iv).decrypt(&mut *plain);
         let (key2, rest) = plain.split_first_chunk::<32>()?;
-        // salt2: drawn, sent and never used by anyone.
+        // The registry draws and sends salt2, and nobody uses it.
         let (_, rest) = rest.split_first_chunk::<8>()?;
         let (version, padding) = rest.split_first_chunk()?;
-        // That the registry could open the Hello is all the proof there is.
+        // The only proof is that the registry could open the Hello.
         let proven = padding.ct_eq(&PADDING);
         let key2 = cipher::key(key2);
         bool::from(proven).then(|| channel(Version::from_bytes(*version), key2, limit))

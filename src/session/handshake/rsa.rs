@@ -1,11 +1,11 @@
 //! The handshake of the deployed dialects, both sides (PROTOCOL 3).
 //!
-//! 1. The client draws a one-shot key and seals it, with its version, to the registry's comms key:
-//!    the Hello ([`RsaClient::start`]). Its length is that of the key's modulus.
-//! 2. The registry opens it: [`SealedHello::open`], the one expensive step, which the session
-//!    leaves to its caller. The length of the plaintext tells the dialect ([`parse`]).
+//! 1. The client draws a one-shot key. It seals the key and its own version to the registry's comms
+//!    key: the Hello ([`RsaClient::start`]), as long as the key's modulus.
+//! 2. The registry opens the Hello. That is the one expensive step, so the session leaves it to its
+//!    caller ([`SealedHello::open`]). The length of the plaintext tells the dialect ([`parse`]).
 //! 3. The registry draws the session key and sends it under the one-shot key: the HelloReply.
-//! 4. The client checks it. Both have the session key now.
+//! 4. The client checks the HelloReply. Both sides have the session key now.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,27 +26,27 @@ use crate::session::server::ServerConfig;
 /// Bytes that are wiped when dropped.
 pub(super) type Plain = Zeroizing<Vec<u8>>;
 
-/// What a deployed dialect puts into its Hello and its HelloReply.
+/// The contents of Hello and HelloReply in one deployed dialect.
 pub(super) trait Form: Sync {
     /// The length of a HelloReply, in bytes.
     fn reply_len(&self) -> usize;
 
-    /// Draws the one-shot secrets, in the order of PROTOCOL 3.3, and writes them and the client's
+    /// Draws the one-shot secrets, in the order of PROTOCOL 3.3. Writes them and the client's
     /// version as the plaintext of a Hello.
     fn draw_hello(&self, version: Version, rng: &mut dyn CryptoRng) -> (OneShot, Plain);
 
-    /// Reads the plaintext of a Hello; `None` if it is not one of this dialect.
+    /// Reads the plaintext of a Hello; `None` if it is not of this dialect.
     fn parse_hello(&self, plain: &[u8]) -> Option<(OneShot, Version)>;
 
     /// Draws the session key, in the order of PROTOCOL 3.3, and appends the HelloReply.
     fn answer(&self, hello: Hello, version: Version, wire: Wire<'_>) -> Channel;
 
-    /// Reads a HelloReply of just [`reply_len`](Self::reply_len) bytes; `None` if it is not one.
-    /// Messages have up to `limit` bytes from here on.
+    /// Reads a HelloReply of [`reply_len`](Self::reply_len) bytes; `None` if it is not valid.
+    /// `limit` is the largest message of the record layer, in bytes.
     fn accept(&self, secrets: &OneShot, reply: &[u8], limit: usize) -> Option<Channel>;
 }
 
-/// The forms there are.
+/// The forms of all deployed dialects.
 const FORMS: [&dyn Form; 2] = [&prefixed::Prefixed, &chained::Chained];
 
 /// The secrets of one handshake.
@@ -64,7 +64,7 @@ pub(super) struct Hello {
     pub(super) version: Version,
 }
 
-/// What a Hello says: the dialect shows in its length (PROTOCOL 3).
+/// Reads the plaintext of a Hello. Its length shows the dialect (PROTOCOL 3).
 pub(super) fn parse(plain: &[u8]) -> Option<Hello> {
     FORMS.into_iter().find_map(|form| {
         let (secrets, version) = form.parse_hello(plain)?;
@@ -93,7 +93,7 @@ impl RsaClient {
 
 impl Handshake for RsaClient {
     fn room(&self) -> usize {
-        // Nothing may follow a HelloReply unasked, so just its length is taken.
+        // Nothing may follow a HelloReply unasked, so no more than its length is taken.
         self.form.reply_len()
     }
 
@@ -106,20 +106,20 @@ impl Handshake for RsaClient {
     }
 }
 
-/// A registry's side.
+/// A registry's side, from Hello to HelloReply.
 pub(in crate::session) struct RsaServer {
     hello_len: usize,
     version: Version,
     step: Step,
 }
 
-/// How far a registry's side has come.
+/// The step of a registry's side.
 enum Step {
-    /// The Hello is not all there.
+    /// The Hello has not arrived.
     Awaited,
-    /// The caller has it.
+    /// The caller has the Hello.
     Opening,
-    /// It could not be opened.
+    /// The Hello could not be opened.
     Refused,
     /// The HelloReply is queued.
     Answered,
@@ -129,14 +129,18 @@ impl RsaServer {
     pub(super) const fn new(config: &ServerConfig) -> Self {
         Self { hello_len: config.hello_len, version: config.version, step: Step::Awaited }
     }
+
+    /// Whether the Hello has not arrived.
+    pub(super) const fn awaits_hello(&self) -> bool {
+        matches!(self.step, Step::Awaited)
+    }
 }
 
 impl Handshake for RsaServer {
     fn room(&self) -> usize {
         match self.step {
             Step::Awaited => self.hello_len,
-            // The client cannot know the session key yet, so what it could send now would be no
-            // use.
+            // The client does not know the session key yet, so it can send nothing of use.
             Step::Opening | Step::Refused | Step::Answered => 0,
         }
     }
@@ -165,7 +169,7 @@ impl Handshake for RsaServer {
             return Err(CommandError::NoHello);
         }
         Ok(match opened.into_hello() {
-            // The client is told nothing; `advance` says so to the caller.
+            // The client is told nothing. `advance` tells the caller.
             None => {
                 self.step = Step::Refused;
                 Progress::Waiting

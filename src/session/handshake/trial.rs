@@ -1,6 +1,6 @@
-//! A dialect that differs from the deployed ones in everything a dialect may differ in: a magic, a
-//! handshake of three messages, and a value that both sides have and no other session. It protects
-//! nothing; it is there for the tests of [`trial`](crate::session::trial).
+//! A dialect for [a test](crate::session::trial), which differs from the deployed ones in
+//! everything that may differ: it has a magic, a handshake of three messages, and a value that both
+//! sides share with no other session. It protects nothing.
 //!
 //! ```text
 //! Hello:       magic[8] | nonce1[32] | version1[4]
@@ -21,13 +21,13 @@ use crate::session::error::Error;
 use crate::session::record::trial::Trial as Records;
 use crate::session::server::ServerConfig;
 
-/// What a Hello of this dialect begins with.
+/// The first bytes of a Hello of this dialect.
 const MAGIC: &[u8; 8] = b"trial\0\r\n";
 const HELLO_LEN: usize = 44;
 const REPLY_LEN: usize = 52;
 const FINISH_LEN: usize = 16;
 
-/// How a registry knows it.
+/// The row by which a registry knows this dialect.
 pub(super) const OPENING: Opening = Opening {
     magic: MAGIC,
     listen: |config| {
@@ -44,7 +44,7 @@ fn tag(label: &str, transcript: &[u8]) -> Option<[u8; 16]> {
     digest(label, transcript).first_chunk().copied()
 }
 
-/// The channel that both sides make of the first two messages.
+/// The channel that follows from the first two messages.
 fn channel(transcript: &[u8], peer: Version, sends: [&str; 2], limit: usize) -> Channel {
     let [ours, theirs] = sends.map(|direction| digest(direction, transcript));
     Channel {
@@ -98,7 +98,7 @@ struct TrialServer {
     step: Step,
 }
 
-/// Which message of the client is due.
+/// The client's next message.
 enum Step {
     Hello,
     Finish { transcript: Vec<u8>, version: Version },
@@ -108,7 +108,7 @@ impl Handshake for TrialServer {
     fn room(&self) -> usize {
         match self.step {
             Step::Hello => HELLO_LEN,
-            // What follows it may come in the same flight.
+            // A message may follow in the same flight.
             Step::Finish { .. } => FINISH_LEN.max(self.limits.limits.record),
         }
     }

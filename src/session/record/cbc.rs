@@ -1,5 +1,5 @@
-//! What the records of both deployed dialects have in common: padded plaintext under AES-256-CBC
-//! (PROTOCOL 4). The dialects differ in the IV that a record starts from.
+//! The part that the records of both deployed dialects share: padded plaintext under AES-256-CBC
+//! (PROTOCOL 4). The dialects differ in the IV of a record.
 
 use alloc::vec::Vec;
 use core::iter;
@@ -9,10 +9,10 @@ use super::walk::{Found, Walk, padding_of};
 use crate::session::buffer::Buffer;
 use crate::session::cipher::{self, BLOCK, Block, Decryptor, Key};
 
-/// Decrypts records where they lie in the input.
+/// Decrypts records in place, in the input.
 pub(super) struct CbcReader {
     walk: Walk,
-    /// Bytes at the front of the input that are plaintext already.
+    /// How many bytes at the front of the input are plaintext already.
     plain: usize,
     limit: usize,
 }
@@ -23,22 +23,21 @@ impl CbcReader {
         Self { walk: Walk::default(), plain: 0, limit }
     }
 
-    /// Bytes of input that may be needed to complete one record, or to see that it is too large:
-    /// its IV, a message of the limit, and a field header or padding beyond it, to the end of the
-    /// block.
+    /// The bytes of input that one record may take, or that show it to be too large: an IV, a
+    /// message of the limit, and a field header or padding beyond it, to the end of the block.
     pub(super) const fn room(&self) -> usize {
-        // A limit near the end of the address space is a caller's way to say "none".
+        // A limit near the end of the address space means "no limit".
         self.limit.saturating_add(4 * BLOCK)
     }
 
-    /// Whether the input ends between two records, IVs apart.
+    /// Whether the input ends between two records. An IV before the next record does not count.
     pub(super) fn at_boundary(&self, input: &Buffer) -> bool {
         input.is_empty() && self.plain == 0
     }
 
-    /// Hands the next message to `deliver` and takes its record from the input, whose first block
-    /// chains to `chain`. Says whether there was one. `chain` is then what the record after it
-    /// chains to.
+    /// Takes the next record from the input and hands its message to `deliver`. Returns whether
+    /// there was one. The first block chains to `chain`, which is then what the next record chains
+    /// to.
     pub(super) fn read(
         &mut self,
         key: &Key,
@@ -76,7 +75,7 @@ impl CbcReader {
     }
 }
 
-/// Pads the message at the end of `out`, from `start` on, and encrypts it. Gives its last block.
+/// Pads and encrypts the message at the end of `out`, from `start` on. Returns its last block.
 pub(super) fn seal(key: &Key, iv: &Block, out: &mut Vec<u8>, start: usize) -> Block {
     debug_assert!(start <= out.len(), "a message is appended");
     let start = start.min(out.len());

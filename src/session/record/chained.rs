@@ -1,4 +1,4 @@
-//! The records of the dialect `chained`: each continues from the last block of the one before
+//! The records of the dialect `chained`: each one chains to the last block of the record before
 //! (PROTOCOL 4).
 
 use alloc::vec::Vec;
@@ -10,13 +10,13 @@ use super::{BadRecord, RecordLayer, reserve};
 use crate::session::buffer::Buffer;
 use crate::session::cipher::{BLOCK, Block, Key};
 
-/// Both directions.
+/// The records of both directions.
 pub(in crate::session) struct Chained {
     reader: CbcReader,
-    /// What the next block that arrives chains to.
+    /// The block to which the next input chains.
     receiving: Block,
     key: Key,
-    /// What the next block that is sent chains to.
+    /// The block to which the next output chains.
     sending: Block,
 }
 
@@ -52,7 +52,7 @@ impl RecordLayer for Chained {
         room: usize,
         encode: &mut dyn FnMut(&mut Vec<u8>),
     ) {
-        // A hint: a message that is larger grows the storage by itself.
+        // This is a hint. A larger message grows the storage by itself.
         reserve(out, room.saturating_add(2 * BLOCK));
         let start = out.len();
         encode(out);

@@ -1,6 +1,7 @@
-//! The record layer: how a message lies on the wire after the handshake (PROTOCOL 4).
+//! The record layer: the form of a message on the wire after the handshake (PROTOCOL 4).
 //!
-//! A dialect has a file here, and implements [`RecordLayer`]. Nobody else asks which one it is.
+//! Each dialect has a file here, and implements [`RecordLayer`]. No other module asks which one it
+//! is.
 
 mod cbc;
 pub(super) mod chained;
@@ -15,28 +16,28 @@ use rand_core::CryptoRng;
 
 use super::buffer::Buffer;
 
-/// A record that is none: not authentic, not protobuf, not padded where it must be, or larger than
-/// the limit. One error, so that no caller can be made to tell which.
+/// A record is not authentic, not protobuf, wrongly padded, or larger than the limit. It is one
+/// error, so that a caller cannot find out which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadRecord;
 
-/// Both directions of a connection after its handshake.
+/// The records of a connection, in both directions.
 pub(super) trait RecordLayer: Send {
-    /// Bytes of input that may be needed to complete one message, or to see that it is too large.
+    /// The bytes of input that one message may take, or that show it to be too large.
     fn room(&self) -> usize;
 
     /// Whether the input ends between two messages.
     fn at_boundary(&self, input: &Buffer) -> bool;
 
-    /// Hands the next message to `deliver`, once and whole, and takes it from the input. Says
-    /// whether there was one.
+    /// Takes the next message from the input, if it is all there, and hands it to `deliver` once.
+    /// Returns whether there was one.
     fn read(
         &mut self,
         input: &mut Buffer,
         deliver: &mut dyn FnMut(&[u8]),
     ) -> Result<bool, BadRecord>;
 
-    /// Appends one message to `out`: `encode` appends its bytes, some `room`.
+    /// Appends one message to `out`. `encode` appends its bytes; `room` is about their number.
     fn write(
         &mut self,
         rng: &mut dyn CryptoRng,
@@ -47,7 +48,7 @@ pub(super) trait RecordLayer: Send {
 }
 
 impl dyn RecordLayer {
-    /// What `decode` makes of the next message; `None` if it is not all there.
+    /// Decodes the next message; `None` if it is not all there.
     pub(super) fn poll<T>(
         &mut self,
         input: &mut Buffer,
@@ -63,9 +64,9 @@ impl dyn RecordLayer {
     }
 }
 
-/// Makes room for one more record. Making room for a large message at once keeps it from being
-/// copied and from taking double. What is small grows by doubling, so that many of them are not
-/// copied each time.
+/// Makes room for one more record. For a large message room is made at once, so that it is neither
+/// copied nor takes double. For small ones the storage doubles, so that many of them are not copied
+/// each time.
 fn reserve(out: &mut Vec<u8>, bytes: usize) {
     match bytes {
         small @ ..=4096 => out.reserve(small),

@@ -1,4 +1,4 @@
-//! The records of the dialect `prefixed`: a fresh IV before each (PROTOCOL 4).
+//! The records of the dialect `prefixed`: a fresh IV before each one (PROTOCOL 4).
 
 use alloc::vec::Vec;
 
@@ -9,18 +9,18 @@ use super::{BadRecord, RecordLayer, reserve};
 use crate::session::buffer::Buffer;
 use crate::session::cipher::{BLOCK, Block, Key};
 
-/// Both directions.
+/// The records of both directions.
 pub(in crate::session) struct Prefixed {
     reader: CbcReader,
     place: Place,
     key: Key,
 }
 
-/// Where the input starts.
+/// The place at which the input starts.
 enum Place {
     /// Before the IV of a record.
     Iv,
-    /// In a record; the next block of ciphertext chains to this one.
+    /// Within a record. The next block of ciphertext chains to this one.
     Record(Block),
 }
 
@@ -66,9 +66,9 @@ impl RecordLayer for Prefixed {
         room: usize,
         encode: &mut dyn FnMut(&mut Vec<u8>),
     ) {
-        // A hint: a message that is larger grows the storage by itself.
+        // This is a hint. A larger message grows the storage by itself.
         reserve(out, room.saturating_add(2 * BLOCK));
-        // PROTOCOL 3.3: one IV per message, drawn when it is sent.
+        // PROTOCOL 3.3: one IV for each message, drawn when it is sent.
         let mut iv = [0; BLOCK];
         rng.fill_bytes(&mut iv);
         out.extend_from_slice(&iv);

@@ -1,4 +1,4 @@
-//! The records of the dialect of a test: frames with a tag, and messages over several frames.
+//! The records of the dialect for a test: frames with a tag, and messages over several frames.
 //!
 //! ```text
 //! frame:    length[2] | ciphertext[length - 16] | tag[16]
@@ -13,17 +13,17 @@ use sha2::{Digest, Sha256};
 use super::{BadRecord, RecordLayer};
 use crate::session::buffer::Buffer;
 
-/// Bytes in a whole chunk.
+/// The plaintext bytes of a whole frame.
 const CHUNK: usize = 64;
 const TAG: usize = 16;
 /// Bytes of a frame before its ciphertext.
 const HEADER: usize = 2;
 
-/// Both directions.
+/// The records of both directions.
 pub(in crate::session) struct Trial {
     sending: Direction,
     receiving: Direction,
-    /// What has arrived of a message, its length first.
+    /// The part of a message that has arrived. It begins with the length.
     message: Vec<u8>,
     limit: usize,
 }
@@ -39,7 +39,7 @@ impl Direction {
         keyed.chain_update(label).chain_update(bytes).finalize().into()
     }
 
-    /// Encrypts or decrypts.
+    /// Encrypts or decrypts, which are the same.
     fn mask(&self, bytes: &mut [u8]) {
         for (n, block) in (0_u8..).zip(bytes.chunks_mut(32)) {
             let mask = self.digest(b"mask", &[n]);
@@ -58,11 +58,11 @@ impl Trial {
         Self { sending, receiving, message: Vec::new(), limit }
     }
 
-    /// How many bytes the message has, its length apart, once that has arrived.
+    /// The length of the message in bytes, once it has arrived.
     fn declared(&self) -> Result<Option<usize>, BadRecord> {
         let Some(declared) = self.message.first_chunk() else { return Ok(None) };
         let declared = usize::try_from(u32::from_be_bytes(*declared)).map_err(|_| BadRecord)?;
-        // On the declared size, before anything more is kept.
+        // The declared length is checked before more is kept.
         if declared > self.limit { Err(BadRecord) } else { Ok(Some(declared)) }
     }
 
