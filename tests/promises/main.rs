@@ -3,3 +3,4 @@
 mod bounds;
 mod house;
 mod keys_once;
+mod rsa_operations;
