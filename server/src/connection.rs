@@ -51,7 +51,10 @@ impl<S: Store> Connection<S> {
         match self.store.decide(state, request).await {
             Ok(reply) => reply,
             Err(failure) => {
-                error!(target: target::CONNECTION, "a request could not be made durable: {failure}");
+                error!(
+                    target: target::CONNECTION,
+                    "a request could not be made durable: {failure}"
+                );
                 Reply::Error(Refusal::Unavailable.into())
             }
         }
@@ -89,7 +92,8 @@ impl<S: Store> xlreg::serve::Handler for Connection<S> {
 
     fn connected(&self, dialect: Dialect, version: Version) {
         if !self.connected.swap(true, Ordering::Relaxed) {
-            debug!(target: target::CONNECTION, address = %self.place.0, %dialect, %version, "connected");
+            let address = self.place.0;
+            debug!(target: target::CONNECTION, %address, %dialect, %version, "connected");
             self.metrics.handshake("ok", Some(dialect));
         }
     }

@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn whoever_asks_gets_what_they_like_better() {
         let prometheus_server = "application/openmetrics-text;version=1.0.0;q=0.6,\
-             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+             application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let asked = [
             (&[][..], Format::OpenMetrics),
             (&["*/*"], Format::OpenMetrics),
@@ -115,7 +116,8 @@ mod tests {
     #[test]
     fn counters_are_described_by_the_name_of_their_sample() {
         let open_metrics = "# HELP a Some things\n# TYPE a counter\na_total{of=\"x y\"} 1\n\
-            # HELP b Time\n# UNIT b seconds\n# TYPE b histogram\nb_sum 0.5\nb_bucket{le=\"+Inf\"} 1\n# EOF\n";
+            # HELP b Time\n# UNIT b seconds\n# TYPE b histogram\n\
+            b_sum 0.5\nb_bucket{le=\"+Inf\"} 1\n# EOF\n";
         let text = "# HELP a_total Some things\n# TYPE a_total counter\na_total{of=\"x y\"} 1\n\
             # HELP b Time\n# TYPE b histogram\nb_sum 0.5\nb_bucket{le=\"+Inf\"} 1\n";
         assert_eq!(Format::Prometheus.of_open_metrics(open_metrics.into()), text);

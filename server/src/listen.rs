@@ -57,7 +57,8 @@ pub fn connections_within_files(wanted: usize) -> usize {
     if connections < wanted {
         warn!(
             target: target::LISTEN,
-            "{connections} connections at a time instead of {wanted}: the system allows {files} open files"
+            "{connections} connections at a time instead of {wanted}: \
+             the system allows {files} open files"
         );
     }
     connections
