@@ -80,7 +80,7 @@ fn judge(model: &mut Model, at: usize, request: &Request, outcome: &Outcome, dra
     let reply = &outcome.reply;
     let forged = matches!(request, Request::Member(Token { signature: None, .. }));
     let changed = outcome.change.is_some();
-    let answered = Answered { reply, changed, forged, drawn: Some(drawn) };
+    let answered = Answered { reply, changed: Some(changed), forged, drawn: Some(drawn) };
     let expected = model.judge(at, request, &answered);
     if let Some(expected @ Reply::Members(_)) = expected {
         assert_eq!(encode_reply(reply), encode_reply(&expected), "a member's kept bytes are stale");

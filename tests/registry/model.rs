@@ -146,7 +146,7 @@ proptest! {
             let before = (registry.rules.clone(), registry.changes.len(), format!("{:?}", clients[at]));
             let reply = registry.answer(&mut clients[at], request.clone());
             let changed = registry.changes.len() > before.1;
-            let answered = Answered { reply: &reply, changed, forged, drawn: None };
+            let answered = Answered { reply: &reply, changed: Some(changed), forged, drawn: None };
             if model.judge(at, &request, &answered).is_none() {
                 let now = (registry.rules.clone(), registry.changes.len(), format!("{:?}", clients[at]));
                 prop_assert_eq!(now, before);

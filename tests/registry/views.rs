@@ -135,7 +135,7 @@ proptest! {
             let count = registry.changes.len();
             let reply = registry.answer(&mut clients[at], request.clone());
             let change = registry.changes.get(count).cloned();
-            model.judge(at, &request, &Answered { reply: &reply, changed: change.is_some(), forged, drawn: None });
+            model.judge(at, &request, &Answered { reply: &reply, changed: Some(change.is_some()), forged, drawn: None });
             for decision in decided.into_iter().flatten() {
                 prop_assert_eq!((&decision.reply, &decision.change), (&reply, &change));
             }
