@@ -6,8 +6,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use crate::fair::Place;
 
 /// Bounds on what clients may take up together.
@@ -48,7 +46,6 @@ impl Default for Limits {
 /// Counts who is in.
 pub struct Admission {
     book: Mutex<Book>,
-    connections: Arc<Semaphore>,
 }
 
 /// What is known of every address. All of it takes as many steps for ten addresses as for a
@@ -62,6 +59,8 @@ struct Book {
     vacated: VecDeque<(Instant, IpAddr)>,
     /// Connections let in so far.
     let_in: u64,
+    /// Connections that are in.
+    open: usize,
 }
 
 /// What one address takes up.
@@ -96,7 +95,19 @@ impl Address {
 
 impl Book {
     fn new(limits: Limits) -> Self {
-        Self { limits, addresses: HashMap::new(), vacated: VecDeque::new(), let_in: 0 }
+        Self { limits, addresses: HashMap::new(), vacated: VecDeque::new(), let_in: 0, open: 0 }
+    }
+
+    /// Credit is earned at the new rate from now on, up to the new bound.
+    fn set_limits(&mut self, limits: Limits, now: Instant) {
+        for known in self.addresses.values_mut() {
+            known.credit = known.credit(&self.limits, now);
+            known.reckoned = now;
+        }
+        self.limits = limits;
+        // Who had no credit now has all of it then: so they stay in order.
+        let full_at = self.full_at(now);
+        self.vacated.iter_mut().for_each(|(due, _)| *due = full_at);
     }
 
     /// Lets a connection in and numbers it, if its address has room.
@@ -177,17 +188,26 @@ impl Book {
 impl Admission {
     /// Nobody is in yet.
     pub fn new(limits: Limits) -> Self {
-        let connections = Arc::new(Semaphore::new(limits.connections));
-        Self { book: Mutex::new(Book::new(limits)), connections }
+        Self { book: Mutex::new(Book::new(limits)) }
+    }
+
+    /// From now on these limits hold. Whoever is in stays.
+    pub fn set_limits(&self, limits: Limits) {
+        self.book().set_limits(limits, Instant::now());
     }
 
     /// A permit for a connection from this address, if there is one.
     pub fn permit(self: &Arc<Self>, peer: IpAddr) -> Option<Permit> {
-        let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let mut book = self.book();
+        if book.open >= book.limits.connections {
+            return None;
+        }
         let address = network(peer);
-        let number = self.book().enter(address, Instant::now())?;
+        let number = book.enter(address, Instant::now())?;
+        book.open += 1;
+        drop(book);
         let place = (address, (number, ()));
-        Some(Permit { admission: Arc::clone(self), place, _permit: permit })
+        Some(Permit { admission: Arc::clone(self), place })
     }
 
     /// Whether this address, which has a permit, may have another Hello opened now.
@@ -198,7 +218,7 @@ impl Admission {
     /// Connections that are in.
     #[cfg(test)]
     pub fn open(&self) -> usize {
-        self.book().limits.connections - self.connections.available_permits()
+        self.book().open
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -219,7 +239,6 @@ fn network(peer: IpAddr) -> IpAddr {
 pub struct Permit {
     admission: Arc<Admission>,
     place: Place,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Permit {
@@ -231,7 +250,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.admission.book().leave(self.place.0, Instant::now());
+        let mut book = self.admission.book();
+        book.leave(self.place.0, Instant::now());
+        debug_assert!(book.open > 0, "whoever leaves was in");
+        book.open = book.open.saturating_sub(1);
     }
 }
 
@@ -380,5 +402,44 @@ mod tests {
             book.leave(nth(n), now);
         }
         assert_eq!((book.addresses.len(), book.vacated.len()), (REMEMBERED, REMEMBERED));
+    }
+
+    #[test]
+    fn new_limits_hold_for_whoever_comes_and_those_who_are_in_stay() {
+        let admission = admission(Limits { connections: 2, hello_rate: 1e-6, ..Limits::default() });
+        let [a, b] = ["127.0.0.1", "127.0.0.2"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        let [first, second] = [a, b].map(|address| admission.permit(address).unwrap());
+        assert!(admission.permit(a).is_none());
+        admission.set_limits(Limits {
+            connections: 3,
+            connections_per_address: 1,
+            ..Limits::default()
+        });
+        assert!(admission.permit(a).is_none(), "one for each address");
+        let third = admission.permit("127.0.0.3".parse().unwrap()).unwrap();
+        admission.set_limits(Limits { connections: 1, ..Limits::default() });
+        drop((second, third));
+        assert!(admission.permit(b).is_none(), "one is in still");
+        drop(first);
+        assert!(admission.permit(b).is_some());
+    }
+
+    #[test]
+    fn credit_that_was_spent_comes_back_at_the_new_rate() {
+        let limits = |hello_rate| Limits { hello_rate, ..Limits::default() };
+        let (mut book, now) = (Book::new(limits(0.01)), Instant::now());
+        book.enter(nth(1), now).unwrap();
+        assert!(book.hello(nth(1), now));
+        book.leave(nth(1), now);
+        assert_eq!(book.vacated.front().unwrap().0, now + Duration::from_secs(100));
+        book.set_limits(limits(1.0), now);
+        let second = now + Duration::from_secs(1);
+        book.enter(nth(1), second).unwrap();
+        let granted = [(); 2].map(|()| book.hello(nth(1), second));
+        assert_eq!(granted, [true, false], "what it has earned since");
+        book.leave(nth(1), second);
+        // It is forgotten as soon as it would be under the new limits.
+        book.enter(nth(2), now + Duration::from_secs(10)).unwrap();
+        assert_eq!((book.addresses.len(), book.vacated.len()), (1, 0));
     }
 }

@@ -47,6 +47,11 @@ impl Rsa {
 }
 
 impl Rsa {
+    /// From now on so many Hellos may wait. Those that wait already stay.
+    pub fn set_waiting(&self, waiting: usize) {
+        self.workers.set_room(waiting);
+    }
+
     /// Opens the Hello of whoever stands at this place.
     ///
     /// # Errors

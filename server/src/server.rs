@@ -97,6 +97,12 @@ impl<S: Store> Server<S> {
         Ok(Self { shared, stop, running: Some(running) })
     }
 
+    /// From now on these limits hold. Connections that are in stay, and so do Hellos that wait.
+    pub fn reload(&self, limits: Limits) {
+        self.shared.admission.set_limits(limits);
+        self.shared.rsa.set_waiting(limits.hellos_waiting);
+    }
+
     /// Resolves when the server cannot go on: its store has failed, or it has ended by itself.
     /// Then it should be stopped.
     pub async fn failed(&mut self) -> ServerError {

@@ -30,13 +30,12 @@ pub struct Workers(Arc<Shared>);
 struct Shared {
     queue: Mutex<Queue>,
     more: Condvar,
-    /// Pieces of work that may wait.
-    room: usize,
 }
 
-#[derive(Default)]
 struct Queue {
     waiting: ByConnection<Work>,
+    /// Pieces of work that may wait.
+    room: usize,
     /// Threads with nothing to do.
     idle: usize,
     over: bool,
@@ -58,7 +57,9 @@ impl Workers {
     ///
     /// The system's, if it has no more threads.
     pub fn start(threads: usize, room: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), more: Condvar::new(), room });
+        let waiting = ByConnection::default();
+        let queue = Mutex::new(Queue { waiting, room, idle: 0, over: false });
+        let shared = Arc::new(Shared { queue, more: Condvar::new() });
         let workers = Self(Arc::clone(&shared));
         for _ in 0..threads {
             let shared = Arc::clone(&shared);
@@ -68,6 +69,11 @@ impl Workers {
             })?;
         }
         Ok(workers)
+    }
+
+    /// From now on so many pieces of work may wait. Those that wait already stay.
+    pub fn set_room(&self, room: usize) {
+        self.0.queue().room = room;
     }
 
     /// Has it done for whoever stands at this place, and waits for what comes of it. Where nobody
@@ -122,7 +128,7 @@ impl Shared {
         let mut queue = self.queue();
         queue.waiting.push(place, work);
         // What an idle thread is about to take does not wait.
-        let full = queue.waiting.len() > self.room.saturating_add(queue.idle);
+        let full = queue.waiting.len() > queue.room.saturating_add(queue.idle);
         let displaced = if full { queue.waiting.displace(Some(place)) } else { None };
         if queue.idle > 0 {
             self.more.notify_one();
@@ -201,6 +207,25 @@ mod tests {
 
     /// One address has filled the queue, from one connection or from many: another's work is done
     /// next, and it is the crowd's last that is not done.
+    #[tokio::test]
+    async fn room_can_be_made_and_taken_while_some_wait() {
+        let workers = Arc::new(Workers::start(1, 1).unwrap());
+        let (first, gate) = occupy(&workers).await;
+        workers.set_room(0);
+        assert_eq!(workers.run(place(1, 1), || 2).await, Err(Rejected::Full));
+        workers.set_room(1);
+        let waiting = tokio::spawn({
+            let workers = Arc::clone(&workers);
+            async move { workers.run(place(1, 1), || 3).await }
+        });
+        while workers.0.queue().waiting.len() == 0 {
+            tokio::task::yield_now().await;
+        }
+        workers.set_room(0);
+        drop(gate);
+        assert_eq!((first.await.unwrap(), waiting.await.unwrap()), (Ok(()), Ok(3)));
+    }
+
     #[tokio::test]
     async fn an_address_that_fills_the_queue_keeps_no_other_out() {
         for connections in [1, 100] {
