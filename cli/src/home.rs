@@ -201,9 +201,7 @@ impl Home {
         self.make_store()?;
         let trust = if self.store { CounterTrust::Needed } else { CounterTrust::Welcome };
         let (log, registry) = self.open_log(registry, trust)?;
-        let metrics = Arc::clone(metrics);
-        let on_commit = Arc::new(move |changes, seconds| metrics.commit(changes, seconds));
-        MemoryStore::with_log(registry, log, on_commit).map_err(Failure::new)
+        MemoryStore::with_log(registry, log, Arc::clone(metrics)).map_err(Failure::new)
     }
 
     fn open_log(

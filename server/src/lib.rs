@@ -12,8 +12,7 @@
 //! let mut identity = Identity::generate("xlReg".parse()?, rng)?;
 //! identity.id = Some(NodeId::random(rng));
 //! let listener = TcpListener::bind("127.0.0.1:0").await?;
-//! let address = listener.local_addr()?.to_string().parse()?;
-//! let credential = credential(&identity, vec![address])?;
+//! let credential = credential(&identity, vec![listener.local_addr()?.into()])?;
 //! let registry = Registry::new(credential.clone(), RegistryLimits::default());
 //! let store = Arc::new(MemoryStore::new(registry));
 //! let server = Server::start(store, &identity.comms, Options::default(), vec![listener])?;

@@ -128,7 +128,7 @@ impl Metrics {
     }
 
     /// Changes were made durable.
-    pub fn commit(&self, changes: usize, seconds: f64) {
+    pub(crate) fn commit(&self, changes: usize, seconds: f64) {
         self.commits.observe(seconds);
         self.changes.inc_by(changes as u64);
     }

@@ -1,9 +1,8 @@
 //! The embedded default: one file, transactional, on the crate `redb`.
 //!
-//! What is stored is the state, not its history: a node, a cluster and a member are one row each,
-//! and a member who publishes new ends replaces its row. Commits are two-phase, and the file is
-//! checked whole when it is opened: a crash costs nothing that was committed, and damage is
-//! reported instead of being rolled back to an older state ([`Redb`] says how).
+//! What it keeps are [`rows`](super::rows). Commits are two-phase, and the file is checked whole
+//! when it is opened: a crash costs nothing that was committed, and damage is reported instead of
+//! being rolled back to an older state ([`Redb`] says how).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -13,25 +12,24 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, Table,
-    TableDefinition, WriteTransaction,
+    Builder, Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
+    StorageError, TableDefinition, WriteTransaction,
 };
 use tracing::warn;
-use xlreg::identity::{ClusterAttrs, Fingerprint, NodeId};
-use xlreg::message::{ClusterInfo, MemberIndex, MessageLimits, decode_token, encode_token};
+use xlreg::identity::NodeId;
 use xlreg::registry::{Change, Registry};
 
+use super::rows::{Row, Table};
 use super::{Log, StoreError};
 use crate::target;
 
 /// Facts about the file itself.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-/// Node ID to fingerprint of its sig key.
-const NODES: TableDefinition<&[u8], &[u8; 32]> = TableDefinition::new("nodes");
-/// Cluster ID to name, size, attrs and number of ends.
-const CLUSTERS: TableDefinition<&[u8], (&str, u32, u64, u32)> = TableDefinition::new("clusters");
-/// Cluster ID and index to the member's token.
-const MEMBERS: TableDefinition<(&[u8], u32), &[u8]> = TableDefinition::new("members");
+// What is in these three is said in `rows`; files have the types.
+const NODES: TableDefinition<&[u8], &[u8; 32]> = TableDefinition::new(Table::Nodes.name());
+const CLUSTERS: TableDefinition<&[u8], (&str, u32, u64, u32)> =
+    TableDefinition::new(Table::Clusters.name());
+const MEMBERS: TableDefinition<(&[u8], u32), &[u8]> = TableDefinition::new(Table::Members.name());
 
 /// Key and value in `META` that tell the layout above.
 const FORMAT: (&str, &[u8]) = ("format", b"xlreg 1");
@@ -234,55 +232,36 @@ impl Redb {
     }
 
     fn load(&self, registry: &mut Registry) -> Result<(), StoreError> {
-        let mut apply = |change: Change| {
-            registry
-                .apply(&change)
-                .map_err(|source| StoreError::Inconsistent { path: self.path.clone(), source })
-        };
-        let fault = |error: redb::Error| io(&self.path)(error);
-        let transaction = self.database.begin_read().map_err(|e| fault(e.into()))?;
-        macro_rules! each_row {
-            ($table:expr, |$key:ident, $value:ident| $change:expr) => {
-                let table = transaction.open_table($table).map_err(|e| fault(e.into()))?;
-                for row in table.iter().map_err(|e| fault(e.into()))? {
-                    let ($key, $value) = row.map_err(|e| fault(e.into()))?;
-                    apply($change)?;
-                }
-            };
+        let transaction = self.database.begin_read().map_err(io(&self.path))?;
+        for table in Table::ALL {
+            match table {
+                Table::Nodes => self.load_table(&transaction, table, NODES, registry),
+                Table::Clusters => self.load_table(&transaction, table, CLUSTERS, registry),
+                Table::Members => self.load_table(&transaction, table, MEMBERS, registry),
+            }?;
         }
-        each_row!(NODES, |id, key| Change::NodeBound {
-            id: self.id(id.value())?,
-            key: Fingerprint::from_bytes(*key.value()),
-        });
-        each_row!(CLUSTERS, |id, cluster| {
-            let (name, max_size, attrs, end_point_count) = cluster.value();
-            Change::ClusterCreated {
-                name: name.parse().map_err(|e| damaged(&self.path, format!("{e}")))?,
-                info: ClusterInfo {
-                    id: self.id(id.value())?,
-                    max_size,
-                    attrs: ClusterAttrs::from_bits(attrs),
-                    end_point_count,
-                },
-            }
-        });
-        let limits = MessageLimits::default();
-        each_row!(MEMBERS, |place, token| {
-            let (cluster, index) = place.value();
-            let bad_index = || damaged(&self.path, format!("a member has index {index}"));
-            Change::MemberJoined {
-                cluster: self.id(cluster)?,
-                index: MemberIndex::new(index).ok_or_else(bad_index)?,
-                member: decode_token(token.value(), &limits)
-                    .map_err(|error| damaged(&self.path, error.to_string()))?
-                    .into(),
-            }
-        });
         Ok(())
     }
 
-    fn id(&self, bytes: &[u8]) -> Result<NodeId, StoreError> {
-        NodeId::from_bytes(bytes).map_err(|error| damaged(&self.path, error.to_string()))
+    fn load_table<K: redb::Key + 'static, V: redb::Value + 'static>(
+        &self,
+        transaction: &ReadTransaction,
+        table: Table,
+        definition: TableDefinition<'static, K, V>,
+        registry: &mut Registry,
+    ) -> Result<(), StoreError> {
+        let rows = transaction.open_table(definition).map_err(io(&self.path))?;
+        for row in rows.iter().map_err(io(&self.path))? {
+            let (key, value) = row.map_err(io(&self.path))?;
+            let (key, value) = (key.value(), value.value());
+            let (key, value) = (K::as_bytes(&key), V::as_bytes(&value));
+            let change = Row::change(table, key.as_ref(), value.as_ref())
+                .map_err(|error| damaged(&self.path, error.to_string()))?;
+            registry
+                .apply(&change)
+                .map_err(|source| StoreError::Inconsistent { path: self.path.clone(), source })?;
+        }
+        Ok(())
     }
 }
 
@@ -352,55 +331,55 @@ fn write(
     Ok(transaction.commit()?)
 }
 
-/// The table, opened if it is not yet.
-fn opened<'a, 't, K: redb::Key + 'static, V: redb::Value + 'static>(
-    table: &'a mut Option<Table<'t, K, V>>,
-    transaction: &'t WriteTransaction,
+/// A table that is opened when the first row goes into it: each that is opened is written back, so
+/// only those that change are.
+struct Opening<'t, K: redb::Key + 'static, V: redb::Value + 'static> {
     definition: TableDefinition<'static, K, V>,
-) -> Result<&'a mut Table<'t, K, V>, redb::Error> {
-    match table {
-        Some(table) => Ok(table),
-        None => Ok(table.insert(transaction.open_table(definition)?)),
+    opened: Option<redb::Table<'t, K, V>>,
+}
+
+impl<'t, K: redb::Key + 'static, V: redb::Value + 'static> Opening<'t, K, V> {
+    fn new(definition: TableDefinition<'static, K, V>) -> Self {
+        Self { definition, opened: None }
+    }
+
+    fn insert(&mut self, transaction: &'t WriteTransaction, row: &Row) -> Result<(), redb::Error> {
+        let table = match &mut self.opened {
+            Some(table) => table,
+            None => self.opened.insert(transaction.open_table(self.definition)?),
+        };
+        // The types of the tables have the bytes of rows.
+        table.insert(K::from_bytes(row.key()), V::from_bytes(row.value()))?;
+        Ok(())
     }
 }
 
 impl Log for Redb {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let rows = changes.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
+        let rows = rows.map_err(|error| damaged(&self.path, error.to_string()))?;
         let commits = self.commits.saturating_add(1);
         let written = write(&self.database, |transaction| {
             transaction.open_table(META)?.insert(COMMITS, commits.to_le_bytes().as_slice())?;
-            // Each that is opened is written back, so only those that change are.
-            let (mut nodes, mut clusters, mut members) = (None, None, None);
-            for change in changes {
-                match change {
-                    Change::NodeBound { id, key } => {
-                        let nodes = opened(&mut nodes, transaction, NODES)?;
-                        nodes.insert(id.as_bytes(), &key.to_bytes())?;
-                    }
-                    Change::ClusterCreated { name, info } => {
-                        let ClusterInfo { id, max_size, attrs, end_point_count } = info;
-                        let row = (name.as_str(), *max_size, attrs.bits(), *end_point_count);
-                        let clusters = opened(&mut clusters, transaction, CLUSTERS)?;
-                        clusters.insert(id.as_bytes(), row)?;
-                    }
-                    Change::MemberJoined { cluster, index, member }
-                    | Change::MemberUpdated { cluster, index, member } => {
-                        let members = opened(&mut members, transaction, MEMBERS)?;
-                        let token = encode_token(member);
-                        members.insert((cluster.as_bytes(), index.get()), token.as_slice())?;
-                    }
-                    // A change that this program does not know must not be lost in silence.
-                    other => {
-                        let reason = format!("a change of an unknown kind: {other:?}");
-                        return Err(redb::Error::Corrupted(reason));
-                    }
-                }
+            let mut nodes = Opening::new(NODES);
+            let mut clusters = Opening::new(CLUSTERS);
+            let mut members = Opening::new(MEMBERS);
+            for row in &rows {
+                match row.table() {
+                    Table::Nodes => nodes.insert(transaction, row),
+                    Table::Clusters => clusters.insert(transaction, row),
+                    Table::Members => members.insert(transaction, row),
+                }?;
             }
             Ok(())
         });
         written.map_err(io(&self.path))?;
         self.commits = commits;
         self.commit_counter().map_err(|error| system(&self.path, &error))
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        fs::metadata(&self.path).ok().map(|file| file.len())
     }
 }
 
@@ -427,7 +406,8 @@ mod tests {
 
     use xlreg::credential::Credential;
     use xlreg::crypto::SystemRng;
-    use xlreg::identity::{Identity, MemberAttrs, Token, Version};
+    use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, Token, Version};
+    use xlreg::message::{ClusterInfo, MemberIndex};
     use xlreg::registry::RegistryLimits;
 
     use super::*;

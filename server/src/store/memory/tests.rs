@@ -1,0 +1,342 @@
+//! A store over a log that commits when it is told to.
+
+use std::sync::mpsc as std_mpsc;
+
+use xlreg::credential::Credential;
+use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
+use xlreg::message::{ClusterRef, Create, Request};
+use xlreg::registry::RegistryLimits;
+
+use super::*;
+
+/// A log that commits when it is told to, and fails when it is told so.
+struct Gate {
+    verdicts: std_mpsc::Receiver<bool>,
+    committed: std_mpsc::Sender<usize>,
+    commits: u64,
+}
+
+impl Log for Gate {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        match self.verdicts.recv() {
+            Ok(true) => {
+                let _ = self.committed.send(changes.len());
+                self.commits += 1;
+                Ok(())
+            }
+            _ => Err(StoreError::Io { path: "disk".into(), reason: "full".into() }),
+        }
+    }
+
+    fn bytes(&self) -> Option<u64> {
+        Some(self.commits)
+    }
+}
+
+struct Bench {
+    store: Arc<MemoryStore>,
+    verdict: std_mpsc::Sender<bool>,
+    committed: std_mpsc::Receiver<usize>,
+    node: Identity,
+}
+
+fn bench() -> Bench {
+    let rng = &mut SystemRng;
+    // Small keys: it is the store that is tested here.
+    let node = Identity {
+        name: "node".parse().unwrap(),
+        id: None,
+        comms: CommsKeyPair::generate(1024, rng).unwrap(),
+        sig: SigKeyPair::generate(1024, rng).unwrap(),
+    };
+    let credential = Credential {
+        name: "registry".parse().unwrap(),
+        id: NodeId::random(rng),
+        comms_key: node.comms.public_key().clone(),
+        sig_key: node.sig.public_key().clone(),
+        end_points: vec!["127.0.0.1:1".parse().unwrap()],
+        version: Version::REFERENCE,
+    };
+    let registry = Registry::new(credential, RegistryLimits::default());
+    let (verdict, verdicts) = std_mpsc::channel();
+    let (sender, committed) = std_mpsc::channel();
+    let log = Gate { verdicts, committed: sender, commits: 0 };
+    let store = MemoryStore::with_log(registry, log, Arc::default()).unwrap();
+    Bench { store: Arc::new(store), verdict, committed, node }
+}
+
+impl Bench {
+    /// Asks on a task of its own, which ends when the reply is let out.
+    fn ask(
+        &self,
+        mut state: ClientState,
+        request: Request,
+    ) -> tokio::task::JoinHandle<(ClientState, Result<Reply, StoreError>)> {
+        let store = Arc::clone(&self.store);
+        tokio::spawn(async move {
+            let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
+            let reply = store.decide(&mut state, request).await;
+            (state, reply)
+        })
+    }
+
+    async fn member(&self) -> ClientState {
+        let end_points = vec!["h:1".parse().unwrap()];
+        let token = self.node.token(MemberAttrs::NONE, end_points, &mut SystemRng).unwrap();
+        let asked = self.ask(ClientState::new(), Request::Member(token));
+        self.verdict.send(true).unwrap();
+        let (state, reply) = asked.await.unwrap();
+        assert!(matches!(reply, Ok(Reply::MemberOk { .. })), "{reply:?}");
+        state
+    }
+}
+
+fn create(name: &str) -> Request {
+    Request::Create(Create {
+        name: name.parse().unwrap(),
+        max_size: 2,
+        attrs: Default::default(),
+        end_point_count: 1,
+    })
+}
+
+/// A runtime of one thread, so that tasks run in the order they are spawned up to where they
+/// wait.
+#[tokio::test]
+async fn a_reply_waits_for_what_others_have_changed_just_before() {
+    let bench = bench();
+    let (creator, finder) = (bench.member().await, bench.member().await);
+    let created = bench.ask(creator, create("alpha"));
+    let found = bench.ask(finder, create("alpha"));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!created.is_finished());
+    assert!(!found.is_finished(), "it changed nothing, but tells of what is not durable yet");
+    bench.verdict.send(true).unwrap();
+    assert!(created.await.unwrap().1.is_ok());
+    assert!(found.await.unwrap().1.is_ok());
+}
+
+#[tokio::test]
+async fn one_commit_serves_all_that_wait() {
+    let bench = bench();
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        clients.push(bench.member().await);
+    }
+    while bench.committed.try_recv().is_ok() {}
+    let asked: Vec<_> = clients
+        .into_iter()
+        .enumerate()
+        .map(|(n, client)| bench.ask(client, create(&format!("cluster{n}"))))
+        .collect();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    // The first commit has taken what was there when it began; the second takes all the rest.
+    bench.verdict.send(true).unwrap();
+    bench.verdict.send(true).unwrap();
+    for asked in asked {
+        assert!(asked.await.unwrap().1.is_ok());
+    }
+    let commits: Vec<_> = bench.committed.try_iter().collect();
+    assert_eq!(commits.iter().sum::<usize>(), 6);
+    assert!(commits.len() <= 2, "{commits:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_any_more_when_the_log_fails() {
+    let bench = bench();
+    let (a, b) = (bench.member().await, bench.member().await);
+    let failing = bench.ask(a, create("alpha"));
+    bench.verdict.send(false).unwrap();
+    assert!(matches!(failing.await.unwrap().1, Err(StoreError::Io { .. })));
+    assert!(matches!(bench.store.failed().await, StoreError::Io { .. }));
+    let after = bench.ask(b, Request::Join(ClusterRef::CURRENT));
+    assert!(after.await.unwrap().1.is_err());
+}
+
+/// A log whose commits panic.
+struct Broken;
+
+impl Log for Broken {
+    fn commit(&mut self, _: &[Change]) -> Result<(), StoreError> {
+        panic!("as the test wants it")
+    }
+}
+
+#[tokio::test]
+async fn a_committer_that_panics_is_a_failure() {
+    let Bench { node, store, .. } = bench();
+    let credential = store.state().registry.credential().clone();
+    let registry = Registry::new(credential, RegistryLimits::default());
+    let store = MemoryStore::with_log(registry, Broken, Arc::default()).unwrap();
+    let token = node.token(MemberAttrs::NONE, Vec::new(), &mut SystemRng).unwrap();
+    let request = CheckedRequest::new(Request::Member(token), &xlreg::crypto::RustCrypto);
+    assert!(store.decide(&mut ClientState::new(), request.unwrap()).await.is_err());
+    assert!(matches!(store.failed().await, StoreError::Io { .. }));
+}
+
+#[tokio::test]
+async fn closing_commits_what_is_queued() {
+    let bench = bench();
+    let client = bench.member().await;
+    let asked = bench.ask(client, create("alpha"));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    bench.verdict.send(true).unwrap();
+    bench.store.close().await;
+    assert!(asked.await.unwrap().1.is_ok());
+}
+
+/// A client that has created a cluster.
+async fn in_a_cluster(bench: &Bench) -> (ClientState, NodeId) {
+    let creator = bench.member().await;
+    let created = bench.ask(creator, create("alpha"));
+    bench.verdict.send(true).unwrap();
+    let (client, reply) = created.await.unwrap();
+    let Ok(Reply::Create(info)) = reply else { panic!("{reply:?}") };
+    (client, info.id)
+}
+
+/// Waits on a task of its own until the cluster is not what it was at this revision.
+fn watch_cluster(
+    bench: &Bench,
+    cluster: NodeId,
+    known: Option<Revision>,
+) -> tokio::task::JoinHandle<Result<Option<Revision>, StoreError>> {
+    let store = Arc::clone(&bench.store);
+    tokio::spawn(async move { store.changed(cluster, known).await })
+}
+
+/// Lets every task go on until it waits for something.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_cluster_is_told_when_a_member_is_durable_and_not_before() {
+    let bench = bench();
+    let (client, cluster) = in_a_cluster(&bench).await;
+    let known = bench.store.changed(cluster, None).await.unwrap();
+    assert!(known.is_some());
+    let watching = [(); 2].map(|()| watch_cluster(&bench, cluster, known));
+    settle().await;
+    assert!(watching.iter().all(|task| !task.is_finished()), "nothing has changed");
+    let joined = bench.ask(client, Request::Join(ClusterRef::CURRENT));
+    settle().await;
+    assert!(watching.iter().all(|task| !task.is_finished()), "it may still be lost");
+    bench.verdict.send(true).unwrap();
+    let (client, reply) = joined.await.unwrap();
+    assert!(matches!(reply, Ok(Reply::Join(_))), "{reply:?}");
+    settle().await;
+    assert!(watching.iter().all(tokio::task::JoinHandle::is_finished), "both are told");
+    for task in watching {
+        let told = task.await.unwrap().unwrap();
+        assert_eq!(told.map(Revision::get), known.map(|known| known.next().get()));
+    }
+    // The same who joins again changes nothing.
+    let known = bench.store.changed(cluster, known).await.unwrap();
+    let again = bench.ask(client, Request::Join(ClusterRef::CURRENT));
+    assert!(again.await.unwrap().1.is_ok());
+    let watching = watch_cluster(&bench, cluster, known);
+    settle().await;
+    assert!(!watching.is_finished());
+    watching.abort();
+}
+
+#[tokio::test]
+async fn a_revision_that_this_store_has_not_given_is_answered_at_once() {
+    let bench = bench();
+    let (_, cluster) = in_a_cluster(&bench).await;
+    let current = bench.store.changed(cluster, None).await.unwrap().unwrap();
+    assert_eq!(bench.store.changed(cluster, None).await.unwrap(), Some(current));
+    assert_eq!(bench.store.changed(cluster, Some(current.next())).await.unwrap(), Some(current));
+    let unknown = NodeId::random(&mut SystemRng);
+    assert_eq!(bench.store.changed(unknown, Some(current)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_not_durable_is_not_told_of() {
+    let bench = bench();
+    let created = bench.ask(bench.member().await, create("alpha"));
+    settle().await;
+    let cluster = bench.store.state().registry.clusters().next().unwrap().info().id;
+    let watching = watch_cluster(&bench, cluster, None);
+    settle().await;
+    assert!(!watching.is_finished());
+    bench.verdict.send(true).unwrap();
+    assert!(created.await.unwrap().1.is_ok());
+    assert!(watching.await.unwrap().unwrap().is_some());
+}
+
+#[tokio::test]
+async fn who_waits_is_told_when_the_log_fails_or_the_store_is_closed() {
+    let bench = bench();
+    let (client, cluster) = in_a_cluster(&bench).await;
+    let known = bench.store.changed(cluster, None).await.unwrap();
+    let watching = watch_cluster(&bench, cluster, known);
+    let joined = bench.ask(client, Request::Join(ClusterRef::CURRENT));
+    settle().await;
+    bench.verdict.send(false).unwrap();
+    assert!(joined.await.unwrap().1.is_err());
+    let told = watching.await.unwrap().unwrap_err();
+    assert_eq!(told.to_string(), "disk: full");
+
+    let bench = self::bench();
+    let (_, cluster) = in_a_cluster(&bench).await;
+    let known = bench.store.changed(cluster, None).await.unwrap();
+    let watching = watch_cluster(&bench, cluster, known);
+    settle().await;
+    bench.store.close().await;
+    assert_eq!(watching.await.unwrap().unwrap_err().to_string(), "the store: closed");
+}
+
+#[tokio::test]
+async fn without_a_log_a_change_is_told_at_once() {
+    let Bench { node, store, .. } = bench();
+    let credential = store.state().registry.credential().clone();
+    let store = MemoryStore::new(Registry::new(credential, RegistryLimits::default()));
+    let client = &mut ClientState::new();
+    let token = node.token(MemberAttrs::NONE, vec!["h:1".parse().unwrap()], &mut SystemRng);
+    let mut replies = Vec::new();
+    for request in [Request::Member(token.unwrap()), create("alpha")] {
+        let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
+        replies.push(store.decide(client, request).await.unwrap());
+    }
+    let Some(Reply::Create(info)) = replies.pop() else { panic!("{replies:?}") };
+    let known = store.changed(info.id, None).await.unwrap();
+    // One task, in which the one that waits goes first.
+    let join = async {
+        let request = Request::Join(ClusterRef::CURRENT);
+        let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
+        store.decide(client, request).await.unwrap()
+    };
+    let (changed, _) = tokio::join!(biased; store.changed(info.id, known), join);
+    assert_eq!(changed.unwrap(), known.map(Revision::next));
+    assert_eq!((store.health().waiting, store.health().bytes), (0, None));
+    assert!(store.health().is_writable());
+    store.close().await;
+    assert!(!store.health().is_writable());
+}
+
+#[tokio::test]
+async fn its_health_is_what_waits_and_whether_more_can_be_kept() {
+    let bench = bench();
+    let client = bench.member().await;
+    let health = bench.store.health();
+    assert_eq!((health.waiting, health.bytes), (0, Some(1)), "one commit");
+    assert!(health.is_writable());
+    let asked = bench.ask(client, create("alpha"));
+    settle().await;
+    assert_eq!(bench.store.health().waiting, 1);
+    bench.verdict.send(false).unwrap();
+    assert!(asked.await.unwrap().1.is_err());
+    let health = bench.store.health();
+    assert_eq!(health.failure.unwrap().to_string(), "disk: full");
+    assert_eq!(health.waiting, 1, "it is lost");
+}
