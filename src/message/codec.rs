@@ -1,7 +1,7 @@
-//! Protobuf to checked types and back: the only place that knows both (PROTOCOL 5).
+//! The conversion between protobuf and checked types: the only place that knows both (PROTOCOL 5).
 //!
-//! Decoding goes in two steps: find the fields where they lie ([`MessageView`]), then check them
-//! one by one, straight into the types that are kept. Encoding is prost's, and cannot fail: a
+//! Decoding has two steps. [`MessageView`] finds the fields in their record, then each field is
+//! checked and becomes the type that is kept. Encoding is done by prost and cannot fail, because a
 //! checked type is legal.
 
 use alloc::vec::Vec;
@@ -25,10 +25,11 @@ use crate::identity::{
 /// Why bytes are not a message or token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// They are not protobuf of this schema. Says no more: a peer must not learn more.
+    /// The bytes are not protobuf of this schema. The error gives no details, because a peer must
+    /// not learn any.
     #[error("not protobuf of this schema")]
     Malformed,
-    /// They are, but the message may not stand.
+    /// The bytes are protobuf of this schema, but the message breaks a rule.
     #[error(transparent)]
     Message(MessageError),
 }
@@ -45,14 +46,14 @@ impl From<MessageError> for DecodeError {
     }
 }
 
-/// A message that is protobuf of this schema, with an operation; its fields are not checked yet.
+/// A message of this schema with an operation. Its other fields are not checked yet.
 pub(crate) struct Decoded<'a> {
     op: Op,
     message: MessageView<'a>,
 }
 
 impl<'a> Decoded<'a> {
-    /// Finds the fields.
+    /// Finds the fields of a message.
     pub(crate) fn new(bytes: &'a [u8], limits: &MessageLimits) -> Result<Self, DecodeError> {
         let message = MessageView::new(bytes, limits)?;
         let tag = message.op.ok_or(MessageError::NoOp)?;
@@ -64,7 +65,7 @@ impl<'a> Decoded<'a> {
         self.op
     }
 
-    /// Checks what a client sent.
+    /// Checks a client's message.
     pub(crate) fn into_request(self, limits: &MessageLimits) -> Result<Request, DecodeError> {
         let Self { op, message } = self;
         let check = Check { limits };
@@ -74,6 +75,7 @@ impl<'a> Decoded<'a> {
             Op::Create => Request::Create(Create {
                 name: check.name(Field::ClusterName, message.cluster_name)?,
                 max_size: required(Field::ClusterMaxSize, message.cluster_max_size)?,
+                // A Create without attrs asks for a cluster without flags.
                 attrs: ClusterAttrs::from_bits(message.cluster_attrs.unwrap_or_default()),
                 end_point_count: required(Field::EndPointCount, message.end_point_count)?,
             }),
@@ -87,8 +89,8 @@ impl<'a> Decoded<'a> {
         })
     }
 
-    /// Checks what a registry sent. Its bytes must be those that [`encode_reply`] makes of it
-    /// (PROTOCOL 4.1); but an Error without a text is still an Error.
+    /// Checks a registry's message. [`encode_reply`] must give the same bytes for it (PROTOCOL
+    /// 4.1), except that an Error may lack its text.
     pub(crate) fn into_reply(self, limits: &MessageLimits) -> Result<Reply, DecodeError> {
         let Self { op, message } = self;
         if reply_fields(op).is_some_and(|fields| !message.is_exact_with(fields, SERVED_TOKEN)) {
@@ -111,7 +113,7 @@ impl<'a> Decoded<'a> {
     }
 }
 
-/// The fields of a registry's message, as [`encode_reply`] writes them; `None` for a client's.
+/// The fields that [`encode_reply`] writes for an operation; `None` for a client's operation.
 const fn reply_fields(op: Op) -> Option<FieldSet> {
     use super::schema::message::*;
     Some(match op {
@@ -139,7 +141,7 @@ fn required<T>(field: Field, value: Option<T>) -> Result<T, MessageError> {
     value.ok_or(MessageError::Missing(field))
 }
 
-/// A count from 1 to `most`.
+/// Checks a required count, which is 1 to `most`.
 fn in_range(field: Field, value: Option<u32>, most: u32) -> Result<u32, MessageError> {
     match required(field, value)? {
         value if (1..=most).contains(&value) => Ok(value),
@@ -195,7 +197,7 @@ impl Check<'_> {
         })
     }
 
-    /// A token as members send it: with attrs and a signature.
+    /// Checks a token from a member, which has attrs and a signature.
     fn signed_token(&self, specs: Option<TokenView<'_>>) -> Result<Token, MessageError> {
         let specs = required(Field::MemberSpecs, specs)?;
         let token = self.token(&specs)?;
@@ -204,7 +206,7 @@ impl Check<'_> {
         Ok(token)
     }
 
-    /// A token as registries serve them: with attrs.
+    /// Checks a token from a registry, which has attrs.
     fn served_token(&self, view: &TokenView<'_>) -> Result<Token, MessageError> {
         let token = self.token(view)?;
         required(Field::TokenAttrs, view.attrs)?;
@@ -218,6 +220,7 @@ impl Check<'_> {
         let sig_key = self.key(Field::TokenSigKey, token.sig_key)?;
         let end_points = self.end_points(token)?;
         let [comms_key, sig_key] = Spki::keep_both(&comms_key, &sig_key);
+        // The callers check whether attrs are required. A kept token without them has no flags.
         let attrs = MemberAttrs::from_bits(token.attrs.unwrap_or_default());
         let signature = token.dig_sig.map(Vec::from);
         Ok(Token { name, attrs, id, comms_key, sig_key, end_points, signature })
@@ -246,7 +249,8 @@ impl Check<'_> {
         })
     }
 
-    /// The registry's own token (PROTOCOL 5, tag 2). `Version` is four bytes, `a` the lowest.
+    /// Checks the registry's own token (PROTOCOL 5, tag 2). `Version` has four bytes, and `a` is
+    /// the lowest.
     fn credential(&self, message: &MessageView<'_>) -> Result<Credential, DecodeError> {
         let version = required(Field::Version, message.version)?;
         let specs = required(Field::MemberSpecs, message.member_specs.as_ref())?;
@@ -255,7 +259,7 @@ impl Check<'_> {
         if token.end_points.is_empty() {
             return Err(MessageError::Missing(Field::TokenMyEnds).into());
         }
-        // A registry has none, and a credential no place for them.
+        // A registry has no flags, and a credential has no place for them.
         if token.attrs != MemberAttrs::NONE {
             return Err(DecodeError::Malformed);
         }
@@ -269,7 +273,7 @@ impl Check<'_> {
         })
     }
 
-    /// An Error without a text is still an Error.
+    /// Checks the text of an Error. An Error without a text is an Error with an empty one.
     fn reason(&self, text: Option<&str>) -> Result<Reason, MessageError> {
         let text = text.unwrap_or_default();
         let (bytes, limit) = (text.len(), self.limits.text_len);
@@ -306,13 +310,14 @@ pub(crate) fn encode_request(request: &Request, out: &mut Vec<u8>) {
     );
 }
 
-/// Bytes to make room for before a reply is appended, so that there is one allocation for it.
+/// The number of bytes to reserve before a reply is appended, so that one allocation is enough.
 pub(crate) fn room_for(reply: &Reply) -> usize {
     // The fields of a message without tokens and texts.
     const FIELDS: usize = 96;
     match reply {
         Reply::Members(list) => {
             let fields = list.members().iter().filter_map(|member| member.field());
+            // Saturates only for more bytes than memory can hold.
             fields.map(<[u8]>::len).fold(FIELDS, usize::saturating_add)
         }
         _ => FIELDS,
@@ -354,8 +359,8 @@ pub(crate) fn encode_reply(reply: &Reply, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the members of a list. Their fields have the highest number of those in the message, so
-/// this is where prost would put them; they are encoded already, when they joined.
+/// Appends the members of a list. Their field has the highest number in the message, so prost would
+/// write it here too. Each member was encoded when it joined.
 fn append_members(list: &MemberList, out: &mut Vec<u8>) {
     for member in list.members() {
         match member.field() {
@@ -365,7 +370,7 @@ fn append_members(list: &MemberList, out: &mut Vec<u8>) {
     }
 }
 
-/// A token as a field of a ClusterMembers.
+/// Encodes a token as a field of a ClusterMembers.
 pub(super) fn encode_listed(token: &Token) -> Vec<u8> {
     let mut field = Vec::new();
     let tokens = alloc::vec![wire_token(token)];
@@ -373,23 +378,23 @@ pub(super) fn encode_listed(token: &Token) -> Vec<u8> {
     field
 }
 
-/// A token's bytes as they are inside a message: what a store may keep of a member.
+/// Encodes a token as it is inside a message. A store can keep these bytes for a member.
 pub fn encode_token(token: &Token) -> Vec<u8> {
     wire_token(token).encode_to_vec()
 }
 
-/// Reads and checks a token's bytes; the signature, if there is one, is not verified.
+/// Reads and checks a token's bytes. A signature is not verified.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] says what is wrong with them.
+/// [`DecodeError`] if the bytes are not a token within the limits.
 pub fn decode_token(bytes: &[u8], limits: &MessageLimits) -> Result<Token, DecodeError> {
     Ok(Check { limits }.token(&TokenView::new(bytes, limits)?)?)
 }
 
 fn append(out: &mut Vec<u8>, message: XlRegMsg) {
     out.reserve(message.encoded_len());
-    // Encoding fails only where room is short, and a Vec makes room.
+    // Encoding fails only if the buffer is too small, and a `Vec` grows.
     let encoded = message.encode(out);
     debug_assert!(encoded.is_ok());
 }

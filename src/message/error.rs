@@ -1,11 +1,11 @@
-//! What is wrong with a message that is proper protobuf but not a proper message.
+//! The errors of messages that are legal protobuf but break a rule of this protocol.
 
 use core::fmt;
 
 use super::{MemberListError, Op, Refusal};
 use crate::identity::{EndPointError, KeyError, NameError, NodeIdError};
 
-/// A field of the schema, as docs and errors name it (PROTOCOL 5).
+/// A field of the schema. Docs and errors name it so (PROTOCOL 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Field {
@@ -75,7 +75,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// A message decodes but may not stand: what is wrong with it, and where.
+/// A message decodes but breaks a rule. The error says which rule, and in which field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageError {
@@ -85,7 +85,7 @@ pub enum MessageError {
     /// The `Op` is not in the table.
     #[error("no operation has the tag {0}")]
     UnknownOp(i32),
-    /// An operation that only the other side sends.
+    /// Only the other side sends this operation.
     #[error("{0} is not for this side to receive")]
     WrongSide(Op),
     /// A required field is absent.
@@ -94,70 +94,70 @@ pub enum MessageError {
     /// A name breaks the rules.
     #[error("{field}: {source}")]
     Name {
-        /// Where.
+        /// The field with the name.
         field: Field,
-        /// Which rule.
+        /// The rule that the name breaks.
         source: NameError,
     },
     /// An ID has a wrong length.
     #[error("{field}: {source}")]
     Id {
-        /// Where.
+        /// The field with the ID.
         field: Field,
-        /// How long it is.
+        /// The length of the ID.
         source: NodeIdError,
     },
     /// A key is not acceptable.
     #[error("{field}: {source}")]
     Key {
-        /// Where.
+        /// The field with the key.
         field: Field,
-        /// Why not.
+        /// The rule that the key breaks.
         source: KeyError,
     },
-    /// An end is not an end point.
+    /// A text is not an end point.
     #[error("Token.MyEnds[{index}]: {source}")]
     End {
-        /// Which of the ends, from 0.
+        /// The index among the token's end points, from 0.
         index: usize,
-        /// Why not.
+        /// The rule that the text breaks.
         source: EndPointError,
     },
-    /// More of something than the limits allow; nothing was allocated for it.
+    /// A field comes more often than the limits allow. No memory was allocated for it.
     #[error("more than {limit} of {field}")]
     TooMany {
-        /// Of what.
+        /// The field.
         field: Field,
-        /// How many are allowed.
+        /// The number allowed.
         limit: usize,
     },
-    /// Something is longer than the limits allow.
+    /// A field is longer than the limits allow.
     #[error("{field} has {bytes} bytes, {limit} at most are allowed")]
     TooLong {
-        /// What.
+        /// The field.
         field: Field,
-        /// The length met.
+        /// Its length, in bytes.
         bytes: usize,
-        /// The length allowed.
+        /// The length allowed, in bytes.
         limit: usize,
     },
     /// A count of a cluster is 0 or too large.
     #[error("{field} is {value}, not 1 to {most}")]
     OutOfRange {
-        /// Which.
+        /// The field with the count.
         field: Field,
         /// Its value.
         value: u32,
-        /// The most it may be.
+        /// The highest value allowed.
         most: u32,
     },
-    /// A list of members does not hold together.
+    /// A list of members contradicts itself.
     #[error("ClusterMembers: {0}")]
     Members(#[from] MemberListError),
 }
 
 impl MessageError {
-    /// What a peer that sent such a message is told (PROTOCOL 6.8).
+    /// The refusal to send to the peer that sent the message (PROTOCOL 6.8).
     pub const fn refusal(&self) -> Refusal {
         match self {
             Self::NoOp | Self::UnknownOp(_) => Refusal::UnknownOp,

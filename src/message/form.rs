@@ -1,9 +1,9 @@
-//! Whether bytes are what an encoder would have written, seen while they are decoded (PROTOCOL
-//! 4.1).
+//! The check that an encoder would have written the same bytes, made while they are decoded
+//! (PROTOCOL 4.1).
 //!
-//! Records of the deployed dialects have no MAC. Who changes their bits garbles blocks, and must
-//! hide those where nobody looks: in fields that are unknown, or that a later one replaces. A
-//! client looks everywhere.
+//! Records of the deployed dialects have no MAC. An attacker who changes bits of a record garbles
+//! whole blocks, and can hide them only in unknown fields or in fields that a later one replaces. A
+//! client therefore accepts neither.
 
 use super::wire::FieldShape;
 
@@ -12,7 +12,7 @@ use super::wire::FieldShape;
 pub(super) struct FieldSet(u32);
 
 impl FieldSet {
-    /// The set of these. Numbers over 31 are not in it.
+    /// Makes the set of these numbers. Numbers over 31 are left out.
     pub(super) const fn of(numbers: &[u32]) -> Self {
         let (mut set, mut rest) = (0, numbers);
         while let [number, more @ ..] = rest {
@@ -30,9 +30,9 @@ impl FieldSet {
     }
 }
 
-/// What fields a message or token has, and whether they are written as an encoder writes them:
-/// known ones in the order of their numbers, none twice but those that repeat, every varint as
-/// short as it can be.
+/// The fields that a message or token has, and whether an encoder writes them like this: known
+/// fields in the order of their numbers, none twice except repeated ones, and each varint in its
+/// shortest form.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
     seen: u32,
@@ -46,27 +46,26 @@ impl Default for Form {
 }
 
 impl Form {
-    /// Takes in the next field, of which this is the body.
+    /// Notes the next field. `body` is its body.
     pub(super) fn add(&mut self, shape: &FieldShape, body: &[u8], repeats: bool) {
         let bit = FieldSet::bit(shape.number);
-        // The highest field before this one counts: it must be lower, or the same if that may come
-        // again.
+        // The highest field so far must be lower than this one, or the same if the field repeats.
         let before = if repeats { self.seen >> 1 } else { self.seen };
         self.is_exact &= before < bit && shape.is_least(body);
         self.seen |= bit;
     }
 
-    /// Takes in one thing more that must be so.
+    /// Notes one more condition.
     pub(super) const fn require(&mut self, is_exact: bool) {
         self.is_exact &= is_exact;
     }
 
-    /// Whether it is all as an encoder writes it.
+    /// Whether an encoder would have written all of it.
     pub(super) const fn is_exact(&self) -> bool {
         self.is_exact
     }
 
-    /// The same, of something that has these fields and no other.
+    /// Whether an encoder would have written all of it, and it has no fields but these.
     pub(super) const fn is_exact_with(&self, fields: FieldSet) -> bool {
         self.is_exact && self.seen & !fields.0 == 0
     }

@@ -1,24 +1,26 @@
-//! Bounds on what one message may hold.
+//! The limits of one message.
 
 use core::ops::RangeInclusive;
 
 use super::MAX_CLUSTER_SIZE;
 use crate::identity::{Name, PublicKey};
 
-/// How much one message may hold. Counts are checked on the bytes before anything is allocated for
-/// them.
+/// The limits of one message. Counts are checked on the encoded message, before any memory is
+/// allocated for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageLimits {
-    /// Tokens in one message. 64: `Which` has 64 bits (PROTOCOL 5).
+    /// The number of tokens in a message. 64: `Which` has 64 bits (PROTOCOL 5).
     pub tokens: usize,
-    /// Ends in one token. 8 (PROTOCOL 6.4): two are used, the rest is room for several networks.
+    /// The number of end points in a token. 8 (PROTOCOL 6.4): two are used, and the others leave
+    /// room for several networks.
     pub end_points: usize,
-    /// Bytes in a name, at most [`Name::MAX_LEN`]. 255 (PROTOCOL 1).
+    /// The length of a name in bytes, at most [`Name::MAX_LEN`]. 255 (PROTOCOL 1).
     pub name_len: usize,
-    /// Bytes in the text of an Error. 1024: the longest known text has 59, a foreign one may name
-    /// a file or two.
+    /// The length of the text of an Error, in bytes. 1024: the longest known text has 59, and an
+    /// unknown one may name a file or two.
     pub text_len: usize,
-    /// Bits in the modulus of a key, within [`PublicKey::BITS`]. 1024 to 8192 (PROTOCOL 6.2).
+    /// The size of a key's modulus in bits, within [`PublicKey::BITS`]. 1024 to 8192 (PROTOCOL
+    /// 6.2).
     pub rsa_bits: RangeInclusive<usize>,
 }
 

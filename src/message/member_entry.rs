@@ -1,5 +1,5 @@
-//! A member as its cluster lists it: encoded once, when it joins, and shared by every list it is
-//! in.
+//! The entry of a member in its cluster. It is encoded once, when the member joins, and all lists
+//! of members share it.
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -15,15 +15,15 @@ use crate::identity::Token;
 pub struct MemberEntry(Arc<Entry>);
 
 struct Entry {
-    /// Its keys lie in the field, if there is one.
+    /// The token. Its keys are kept inside `field`, if there is one.
     token: Token,
-    /// The whole field of a ClusterMembers, if somebody may ask for it.
+    /// The whole field of a ClusterMembers, if the entry is for serving.
     field: Option<Arc<[u8]>>,
 }
 
 impl MemberEntry {
-    /// A member to be served: encoded now. The signature is dropped, as deployed clients expect
-    /// (PROTOCOL 6.7).
+    /// Makes the entry of a member to be served, and encodes it. The signature is dropped, because
+    /// deployed clients expect none (PROTOCOL 6.7).
     pub fn new(token: Token) -> Self {
         let mut token = Token { signature: None, ..token };
         let field: Arc<[u8]> = encode_listed(&token).into();
@@ -40,17 +40,17 @@ impl MemberEntry {
         Self(Arc::new(Entry { token, field: Some(field) }))
     }
 
-    /// A member that was served by somebody else: encoded only if it is passed on.
+    /// Makes the entry of a member that a registry has served. It is encoded only if it is sent on.
     pub(super) fn received(token: Token) -> Self {
         Self(Arc::new(Entry { token: Token { signature: None, ..token }, field: None }))
     }
 
-    /// The field of a ClusterMembers, if it is encoded.
+    /// The field of a ClusterMembers, if the entry is encoded.
     pub(super) fn field(&self) -> Option<&[u8]> {
         self.0.field.as_deref()
     }
 
-    /// The token, for keeps.
+    /// Gives the token without the entry.
     pub fn into_token(self) -> Token {
         Arc::try_unwrap(self.0).map_or_else(|shared| shared.token.clone(), |entry| entry.token)
     }

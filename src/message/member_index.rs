@@ -1,10 +1,11 @@
-//! A member's place in the order of joining.
+//! The index of a member in its cluster.
 
 use core::fmt;
 
 use super::MAX_CLUSTER_SIZE;
 
-/// The index of a member in its cluster, in the order of joining: 0 to 63.
+/// The index of a member in its cluster, 0 to 63. Members get their indexes in the order of
+/// joining.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberIndex(u8);
 
@@ -14,12 +15,12 @@ impl MemberIndex {
         u8::try_from(index).ok().filter(|index| *index < MAX_CLUSTER_SIZE).map(Self)
     }
 
-    /// Its number.
+    /// The number of the index.
     pub fn get(self) -> u32 {
         self.0.into()
     }
 
-    /// All indexes there are, lowest first.
+    /// All possible indexes, lowest first.
     pub fn all() -> impl Iterator<Item = Self> + Clone {
         (0..MAX_CLUSTER_SIZE).map(Self)
     }

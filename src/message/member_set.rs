@@ -1,4 +1,4 @@
-//! Sets of members by join order (PROTOCOL 5, `Which`).
+//! Sets of members, by their indexes (PROTOCOL 5, `Which`).
 
 use core::fmt;
 use core::str::FromStr;
@@ -6,29 +6,29 @@ use core::str::FromStr;
 use super::MemberIndex;
 use crate::identity::hex_bits;
 
-/// A set of members of one cluster: bit *i* is the *i*-th member to join, 0 to 63. Text is the bits
-/// in hex, like `0x1f`.
+/// A set of members of one cluster. Bit *i* stands for the member with index *i*, 0 to 63. The text
+/// form is the bits in hex, like `0x1f`.
 #[doc(alias = "Which")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemberSet(u64);
 
 impl MemberSet {
-    /// No member.
+    /// The empty set.
     pub const NONE: Self = Self(0);
-    /// Every member there can be.
+    /// The set of all 64 members that a cluster can have.
     pub const ALL: Self = Self(u64::MAX);
 
-    /// The set with exactly these bits.
+    /// Makes the set with exactly these bits.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The bits as they are on the wire.
+    /// The bits of the set, as on the wire.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// The first `count` members; all 64 for a larger count.
+    /// Makes the set of the first `count` members. A count over 64 gives all 64.
     pub fn first(count: u32) -> Self {
         MemberIndex::all().take_while(|index| index.get() < count).collect()
     }
@@ -38,41 +38,41 @@ impl MemberSet {
         self.0 & Self::bit(index) != 0
     }
 
-    /// The set with this member added.
+    /// Makes a set that also has this member.
     #[must_use]
     pub fn with(self, index: MemberIndex) -> Self {
         Self(self.0 | Self::bit(index))
     }
 
-    /// The bit of one member. An index is below 64, so no bit is shifted out.
+    /// The bit of one member. An index is below 64, so the shift never wraps.
     fn bit(index: MemberIndex) -> u64 {
         1u64.wrapping_shl(index.get())
     }
 
-    /// What is in this set but not in `other`.
+    /// Makes the set of the members that are in this set but not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// What is in one of the sets or in both.
+    /// Makes the set of the members that are in either set.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in both sets.
+    /// Makes the set of the members that are in both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// How many members are in the set.
+    /// The number of members in the set.
     pub const fn count(self) -> u32 {
         self.0.count_ones()
     }
 
-    /// Whether no member is in the set.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }

@@ -1,7 +1,7 @@
-//! Messages as checked types: what a client asks, what a registry answers (PROTOCOL 5).
+//! Messages as checked types: the requests of a client and the replies of a registry (PROTOCOL 5).
 //!
-//! A [`Request`] or [`Reply`] that exists is legal: its names, IDs, keys and counts have been
-//! checked. The bytes on the wire are protobuf; `codec` is the only place that knows both.
+//! Every [`Request`] and [`Reply`] is legal: its names, IDs, keys and counts have been checked. The
+//! bytes on the wire are protobuf. Only `codec` knows both.
 
 mod codec;
 mod error;

@@ -3,34 +3,34 @@
 use core::fmt;
 use core::str::FromStr;
 
-/// What a message is for: the `Op` field of every message.
+/// The operation of a message: its `Op` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Op {
-    /// Asks for the registry's credential.
+    /// The client asks for the registry's credential.
     RegCredRequest = 1,
-    /// The registry's credential.
+    /// The registry sends its credential.
     RegCredReply = 2,
-    /// A client says who it is.
+    /// The client registers.
     Member = 3,
-    /// The registry accepts it.
+    /// The registry accepts the client.
     MemberOk = 4,
-    /// Creates a cluster.
+    /// The client creates a cluster.
     Create = 5,
-    /// The cluster's properties.
+    /// The registry sends the properties of the new cluster.
     CreateReply = 6,
-    /// Joins a cluster.
+    /// The client joins a cluster.
     Join = 7,
-    /// The cluster's properties.
+    /// The registry sends the properties of the joined cluster.
     JoinReply = 8,
-    /// Asks for members of a cluster.
+    /// The client asks for members of a cluster.
     GetCluster = 9,
-    /// Members of a cluster.
+    /// The registry sends members of a cluster.
     ClusterMembers = 10,
-    /// The client is done.
+    /// The client ends the session.
     Bye = 11,
-    /// The registry has taken note.
+    /// The registry confirms the end.
     Ack = 12,
-    /// The registry refuses.
+    /// The registry refuses a request.
     Error = 13,
 }
 
@@ -51,19 +51,19 @@ impl Op {
         Self::Error,
     ];
 
-    /// The operation with this tag, if there is one.
+    /// Finds the operation with this tag.
     pub fn from_tag(tag: i32) -> Option<Self> {
         let index = usize::try_from(tag.checked_sub(1)?).ok()?;
         Self::ALL.get(index).copied()
     }
 
     /// The tag on the wire.
-    pub fn tag(self) -> i32 {
-        let index = Self::ALL.iter().position(|op| *op == self).unwrap_or_default();
-        i32::try_from(index).unwrap_or_default().saturating_add(1)
+    #[allow(clippy::as_conversions, reason = "the discriminants are the tags")]
+    pub const fn tag(self) -> i32 {
+        self as i32
     }
 
-    /// The reply that answers this request; `None` for what only a registry sends.
+    /// The reply that answers this request; `None` for a registry's operation.
     pub const fn answer(self) -> Option<Self> {
         match self {
             Self::RegCredRequest => Some(Self::RegCredReply),
@@ -102,7 +102,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// A tag or name is none of an operation.
+/// A tag or name belongs to no operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an operation of this protocol")]
 pub struct UnknownOp;
@@ -110,7 +110,7 @@ pub struct UnknownOp;
 impl FromStr for Op {
     type Err = UnknownOp;
 
-    /// Reads the name in the schema.
+    /// Reads a name of the schema.
     fn from_str(text: &str) -> Result<Self, UnknownOp> {
         Self::ALL.into_iter().find(|op| op.name() == text).ok_or(UnknownOp)
     }

@@ -1,6 +1,6 @@
-//! For tests and fuzzers: a view of bytes must be what prost makes of them, and exact where prost
-//! would write them so.
-#![allow(clippy::panic, reason = "it tells of a difference by panicking")]
+//! For tests and fuzzers: a view must have the fields that prost decodes, and be exact if and only
+//! if prost would write the same bytes.
+#![allow(clippy::panic, reason = "a difference is reported by a panic")]
 
 use prost::Message;
 
@@ -10,7 +10,7 @@ use super::proto::xl_reg_msg::Token;
 use super::view::{MessageView, TokenView};
 use super::wire::Fields;
 
-/// prost counts nothing.
+/// prost has no limits.
 const UNLIMITED: MessageLimits = MessageLimits {
     tokens: usize::MAX,
     end_points: usize::MAX,
@@ -19,14 +19,13 @@ const UNLIMITED: MessageLimits = MessageLimits {
     rsa_bits: 0..=usize::MAX,
 };
 
-/// Panics if prost sees another message in these bytes.
+/// Panics if prost decodes another message from these bytes.
 pub(crate) fn compare(bytes: &[u8]) {
     let seen = XlRegMsg::decode(bytes);
     let view = MessageView::new(bytes, &UNLIMITED);
     match (view, seen) {
         (Err(_), Err(_)) => {}
-        // prost passes over groups that it does not know; for us a group is no field (PROTOCOL
-        // 4.1).
+        // prost skips unknown groups. For us a group is not a field (PROTOCOL 4.1).
         (Err(_), Ok(_)) => assert!(!is_all_fields(bytes), "refused, and prost does not"),
         (Ok(_), Err(error)) => panic!("accepted, and prost says {error}"),
         (Ok(view), Ok(seen)) => {
@@ -65,7 +64,7 @@ fn same_token(view: &TokenView<'_>, seen: &Token) {
     assert_eq!(view.end_count(), seen.my_ends.len());
 }
 
-/// Whether there is no group, in the message or in a token.
+/// Whether message and tokens have no group.
 fn is_all_fields(bytes: &[u8]) -> bool {
     let of_tokens = |(number, body): (u32, &[u8])| match number {
         11 | 21 => Fields::of(body).all(|field| field.is_ok()),
@@ -92,7 +91,7 @@ mod tests {
         out.push(value.to_le_bytes()[0]);
     }
 
-    /// The varint as an encoder writes it, or, seldom, with bytes that add nothing.
+    /// Writes a varint in its shortest form or, seldom, with bytes that add nothing.
     fn perhaps_longer(value: u64, odd: u8, out: &mut Vec<u8>) {
         varint(value, out);
         if let (0..3, Some(last)) = (odd, out.last_mut()) {
@@ -102,7 +101,7 @@ mod tests {
     }
 
     /// A field of any number and form, most often of the form that the schema has for it. `long`
-    /// tells which of its varints are longer than need be.
+    /// says which of its varints are longer than necessary.
     fn field(
         delimited: &'static [u64],
         body: BoxedStrategy<Vec<u8>>,
@@ -171,12 +170,12 @@ mod tests {
         #[test]
         fn a_view_is_what_prost_sees(bytes in message(), cut in any::<prop::sample::Index>()) {
             compare(&bytes);
-            compare(bytes.get(..cut.index(bytes.len().max(1))).unwrap_or_default());
+            compare(bytes.split_at(cut.index(bytes.len().max(1))).0);
         }
     }
 
-    /// The test above would show nothing if nothing it makes were a message, or none as an encoder
-    /// writes it.
+    /// The test above would prove nothing if none of its inputs were a message, or none an exact
+    /// one.
     #[test]
     fn many_of_them_are_messages() {
         let mut runner = proptest::test_runner::TestRunner::deterministic();

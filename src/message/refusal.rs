@@ -1,4 +1,4 @@
-//! Why a registry refuses: the texts of `ErrDesc` (PROTOCOL 6.8).
+//! The reasons of a registry to refuse: the texts of `ErrDesc` (PROTOCOL 6.8).
 
 use alloc::string::String;
 use core::fmt;
@@ -6,7 +6,7 @@ use core::str::FromStr;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// A refusal whose text is known to both sides.
+        /// A refusal with a text that both sides know.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Refusal {
@@ -36,52 +36,52 @@ refusals! {
     NoClusterWithName = "cannot find cluster with this name",
     /// Another member of the cluster has this ID.
     MemberIdInUse = "cluster member id already in use",
-    /// The cluster wants one end and the member has none.
+    /// The cluster needs one end point and the member has none.
     NoEnd = "cluster members must have at least one endPoint",
-    /// The cluster wants two ends and the member has fewer.
+    /// The cluster needs two end points and the member has fewer.
     TooFewEnds = "cluster members must have at least two endPoints",
     /// Another member of the cluster has this name.
     MemberNameInUse = "cluster member name already in use",
-    /// A cluster of size 0.
+    /// The size of the cluster is 0.
     EmptyCluster = "cluster must have a member!",
     /// The ID is bound to another sig key.
     IdInUse = "ID already in use",
-    /// A deployed server's words for a member without ends.
+    /// The text of a deployed server for a member without end points.
     MemberWithoutEnd = "member must have at least one endPoint",
     /// The request names no cluster and the session has none.
     NoClusterGiven = "missing cluster name or ID",
-    /// A deployed server's words for a name that is taken.
+    /// The text of a deployed server for a name in use.
     NameInUse = "name already in use",
-    /// A known operation at the wrong time.
+    /// The operation is known but not allowed in this state.
     WrongState = "invalid msg type for current state",
-    /// No operation, or one that is not in the table.
+    /// The operation is absent or unknown.
     UnknownOp = "message tag out of range",
-    /// A deployed server's words for an operation it did not expect.
+    /// The text of a deployed server for an operation that it did not expect.
     UnexpectedOp = "unexpected message type",
-    /// An ID of another length than 20 or 32 bytes.
+    /// An ID has another length than 20 or 32 bytes.
     IdLength = "bad length for nodeID",
-    /// The cluster has all the members it may have.
+    /// The cluster has as many members as its size allows.
     ClusterFull = "cluster is full",
-    /// A name of a member or cluster breaks the rules.
+    /// The name of a member or cluster breaks the rules.
     BadName = "not a valid name",
-    /// A cluster may ask for one or two ends.
+    /// A cluster needs one or two end points, and Create says another number.
     EndPointCount = "cluster must have one or two endPoints",
     /// The signature of the token is missing or wrong.
     BadSignature = "bad digital signature",
-    /// A key is not RSA, or not within the bounds.
+    /// A key is not an RSA key within the bounds.
     BadKey = "not an acceptable RSA key",
-    /// An end is not host:port, or there are too many.
+    /// An end point is not host:port, or the token has too many.
     BadEnd = "not a valid endPoint",
     /// The registry has no room for another node or cluster.
     RegistryFull = "registry is full",
-    /// More requests than one session may make.
+    /// The session has made as many requests as it may.
     TooManyRequests = "too many requests in one session",
-    /// The registry cannot do it now, for a reason of its own.
+    /// The registry cannot answer now, for an internal reason.
     Unavailable = "registry is unavailable",
 }
 
 impl Refusal {
-    /// The refusal with exactly this text.
+    /// Finds the refusal with exactly this text.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|refusal| refusal.as_str() == text)
     }
@@ -93,7 +93,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// A text is none of a known refusal. A peer may send any; [`Reason`] keeps it.
+/// A text belongs to no known refusal. A peer may send any text, and [`Reason`] keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the text of a known refusal")]
 pub struct UnknownRefusal;
@@ -106,24 +106,24 @@ impl FromStr for Refusal {
     }
 }
 
-/// The text of an Error as a peer sent it. It is the peer's: `Display` escapes whatever does not
-/// print as itself, so that it can be shown on a terminal or logged on one line.
+/// The text of an Error, as the peer sent it. The peer controls the text, so `Display` escapes all
+/// characters that do not print as themselves. The result is safe on a terminal and in a log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
-    /// Takes a text over. The session that sends or receives it bounds its length
+    /// Makes a reason from a text. The session that sends or receives it checks its length
     /// ([`MessageLimits::text_len`](super::MessageLimits::text_len)).
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text exactly as it is on the wire.
+    /// The text, exactly as on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The refusal this text stands for, if it is a known one.
+    /// The known refusal with this text, if there is one.
     pub fn refusal(&self) -> Option<Refusal> {
         Refusal::from_text(&self.0)
     }
@@ -139,7 +139,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '"' | '\'' | '\\' => write!(f, "{c}"),
-            // Leaves what can be printed as it is.
+            // Printable characters stay as they are.
             _ => write!(f, "{}", c.escape_debug()),
         })
     }

@@ -1,4 +1,4 @@
-//! What a registry answers.
+//! The replies of a registry.
 
 use alloc::vec::Vec;
 
@@ -6,27 +6,27 @@ use super::{MemberEntry, MemberIndex, MemberSet, Op, Reason};
 use crate::credential::Credential;
 use crate::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 
-/// A reply, checked (PROTOCOL 5, tags 2, 4, 6, 8, 10, 12, 13).
+/// A checked reply (PROTOCOL 5, tags 2, 4, 6, 8, 10, 12, 13).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Who the registry is.
+    /// The registry's credential.
     RegCred(Credential),
-    /// The client is known now.
+    /// The client has registered.
     MemberOk {
-        /// The ID it is known by.
+        /// The client's ID.
         id: NodeId,
-        /// Its flags, echoed.
+        /// The client's flags, echoed.
         attrs: MemberAttrs,
     },
     /// The cluster exists.
     Create(ClusterInfo),
-    /// The client is a member.
+    /// The client is a member of the cluster.
     Join(ClusterInfo),
     /// Members of a cluster.
     Members(MemberList),
-    /// Good bye.
+    /// The registry confirms a Bye.
     Ack,
-    /// Refused; the registry closes after this.
+    /// The registry refuses, and then closes the connection.
     Error(Reason),
 }
 
@@ -50,15 +50,15 @@ impl Reply {
 pub struct ClusterInfo {
     /// The cluster's ID.
     pub id: NodeId,
-    /// How many members it may have, 1 to 64.
+    /// The number of members that the cluster may have, 1 to 64.
     pub max_size: u32,
-    /// Its flags.
+    /// The cluster's flags.
     pub attrs: ClusterAttrs,
-    /// How many ends each member must have, 1 or 2.
+    /// The number of end points that each member must have, 1 or 2.
     pub end_point_count: u32,
 }
 
-/// Some members of a cluster, by join order.
+/// Some members of a cluster, in join order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberList {
     cluster: NodeId,
@@ -66,26 +66,26 @@ pub struct MemberList {
     members: Vec<MemberEntry>,
 }
 
-/// A list of members does not hold together.
+/// A list of members contradicts itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MemberListError {
-    /// There must be one token for every bit of `Which` (PROTOCOL 5).
+    /// The list does not have one token for every bit of `Which` (PROTOCOL 5).
     #[error("{bits} members announced, {tokens} tokens carried")]
     Count {
-        /// Bits set in `Which`.
+        /// The number of bits set in `Which`.
         bits: u32,
-        /// Tokens in the list.
+        /// The number of tokens in the list.
         tokens: usize,
     },
-    /// Every member has an ID.
+    /// A member has no ID.
     #[error("a member without an ID")]
     NoId,
 }
 
 impl MemberList {
-    /// A list of the members `which` of `cluster`, with their tokens in join order. Signatures are
-    /// dropped, as deployed clients expect (PROTOCOL 6.7).
+    /// Makes a list of the members `which` of `cluster`, with their tokens in join order.
+    /// Signatures are dropped, because deployed clients expect none (PROTOCOL 6.7).
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl MemberList {
         Self::of(cluster, which, tokens.into_iter().map(MemberEntry::received).collect())
     }
 
-    /// A list of members that are [`MemberEntry`] already: nothing is copied or encoded again.
+    /// Makes a list of entries that exist already. Nothing is copied or encoded again.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl MemberList {
         self.cluster
     }
 
-    /// Which members the list carries.
+    /// The members in the list, as a set.
     pub const fn which(&self) -> MemberSet {
         self.which
     }

@@ -1,22 +1,22 @@
-//! What a client asks.
+//! The requests of a client.
 
 use super::{MemberSet, Op};
 use crate::identity::{ClusterAttrs, Name, NodeId, Token};
 
-/// A request, checked (PROTOCOL 5, tags 1, 3, 5, 7, 9, 11).
+/// A checked request (PROTOCOL 5, tags 1, 3, 5, 7, 9, 11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Who is the registry?
+    /// Asks for the registry's credential.
     RegCred,
-    /// Who the client is. The signature is not checked yet: see [`Token::verify`].
+    /// Registers the client. The signature is not checked yet: see [`Token::verify`].
     Member(Token),
-    /// Make a cluster, or find the one of that name.
+    /// Creates a cluster, or finds the one with this name.
     Create(Create),
-    /// Make the client a member of a cluster.
+    /// Makes the client a member of a cluster.
     Join(ClusterRef),
-    /// Tell the members of a cluster.
+    /// Asks for members of a cluster.
     GetCluster(GetCluster),
-    /// The client is done.
+    /// Ends the session.
     Bye,
 }
 
@@ -34,32 +34,32 @@ impl Request {
     }
 }
 
-/// A cluster to be created.
+/// A cluster to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Create {
     /// The cluster's name.
     pub name: Name,
-    /// How many members it may have. The registry clamps it to 1 to 64 and refuses 0 (PROTOCOL
-    /// 6.5).
+    /// The number of members that the cluster may have. The registry refuses 0 and lowers a number
+    /// over 64 to 64 (PROTOCOL 6.5).
     pub max_size: u32,
     /// The cluster's flags.
     pub attrs: ClusterAttrs,
-    /// How many ends each member must have; the registry refuses all but 1 and 2.
+    /// The number of end points that each member must have. The registry refuses all but 1 and 2.
     pub end_point_count: u32,
 }
 
-/// Which cluster a request is about.
+/// The cluster that a request is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterRef {
-    /// By ID, which goes before the name.
+    /// The cluster's ID. With an ID the name does not matter.
     pub id: Option<NodeId>,
-    /// By name. With neither, the cluster this session created or joined last.
+    /// The cluster's name. Without both it is the cluster that this session created or joined last.
     pub name: Option<Name>,
 }
 
 impl ClusterRef {
-    /// The cluster this session created or joined last. As a registry it must be understood; as a
-    /// client do not send it, since a Join of it can end a deployed server (PROTOCOL 6).
+    /// The cluster that this session created or joined last. A registry must understand it. A
+    /// client must not send it, because a Join of it can end a deployed server (PROTOCOL 6).
     pub const CURRENT: Self = Self { id: None, name: None };
 }
 
@@ -75,17 +75,17 @@ impl From<Name> for ClusterRef {
     }
 }
 
-/// Which members of which cluster to tell.
+/// A request for members of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GetCluster {
-    /// The cluster. Deployed servers do not know the name here (our extension).
+    /// The cluster. A name is an extension of ours, which deployed servers do not know.
     pub cluster: ClusterRef,
-    /// The members wanted; all of them if absent. Deployed servers then answer none.
+    /// The members to list; all of them if absent. If absent, a deployed server lists none.
     pub which: Option<MemberSet>,
 }
 
 impl GetCluster {
-    /// These members of the cluster with this ID: the form that every registry understands.
+    /// Asks for these members of the cluster with this ID. Every registry understands this form.
     pub fn of(cluster: NodeId, which: MemberSet) -> Self {
         Self { cluster: cluster.into(), which: Some(which) }
     }

@@ -1,6 +1,6 @@
-//! Every field number of `proto/xlreg.proto`, and the sizes that follow from it, once (PROTOCOL 5).
+//! Every field number of `proto/xlreg.proto`, and the sizes that follow from them (PROTOCOL 5).
 
-/// The most members a cluster may have: `Which` has 64 bits.
+/// The largest number of members in a cluster: `Which` has 64 bits.
 pub const MAX_CLUSTER_SIZE: u8 = 64;
 
 /// The fields of an `XLRegMsg`.

@@ -1,10 +1,9 @@
-//! A message as it lies in its record: every field of the schema found, its form checked, nothing
-//! copied (PROTOCOL 5).
+//! A view of a message in its record: it finds every field of the schema, checks its form and
+//! copies nothing (PROTOCOL 5).
 //!
-//! It makes of bytes what protobuf makes of them: of a field that comes twice the last one counts,
-//! a token that comes twice is merged, and what the schema does not have is passed over. On the way
-//! it sees whether an encoder would have written just these bytes ([`Form`]). Tests and fuzzers
-//! hold both against prost.
+//! A view follows the rules of protobuf. The last one of a repeated plain field counts, a repeated
+//! token is merged, and fields outside the schema are skipped. It also notes whether an encoder
+//! would have written exactly these bytes ([`Form`]). Tests and fuzzers compare both with prost.
 
 use alloc::vec::Vec;
 use core::str;
@@ -37,7 +36,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Protobuf cuts what is too long for the field. No encoder writes such a thing.
+    /// Reads 32 bits. Protobuf cuts a longer value, which no encoder writes.
     fn u32(self, form: &mut Form) -> Result<u32, Malformed> {
         let value = self.u64()?;
         let [a, b, c, d, ..] = value.to_le_bytes();
@@ -46,7 +45,7 @@ impl<'a> Value<'a> {
         Ok(cut)
     }
 
-    /// The same of an enum, which is signed: an encoder writes all 64 bits of a negative one.
+    /// Reads an enum, which is signed: an encoder writes all 64 bits of a negative one.
     fn i32(self, form: &mut Form) -> Result<i32, Malformed> {
         let value = self.u64()?.cast_signed();
         let [a, b, c, d, ..] = value.to_le_bytes();
@@ -56,7 +55,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The fields of an `XLRegMsg` that mean something to us.
+/// The fields of an `XLRegMsg` that a message of this protocol uses.
 #[derive(Default)]
 pub(super) struct MessageView<'a> {
     pub(super) op: Option<i32>,
@@ -76,7 +75,8 @@ pub(super) struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    /// Counts tokens before it makes room for them, and their ends.
+    /// Finds the fields of a message. Tokens and end points are counted before memory is allocated
+    /// for them.
     pub(super) fn new(bytes: &'a [u8], limits: &MessageLimits) -> Result<Self, DecodeError> {
         let mut view = Self::default();
         for field in Fields::of(bytes) {
@@ -90,6 +90,7 @@ impl<'a> MessageView<'a> {
                 message::MEMBER_ID => view.member_id = Some(value.bytes()?),
                 message::MEMBER_ATTRS => view.member_attrs = Some(value.u64()?),
                 message::MEMBER_SPECS => {
+                    // The first one starts from a token without fields.
                     let mut specs = view.member_specs.take().unwrap_or_default();
                     specs.merge(value.bytes()?, limits)?;
                     specs.scope = Scope::Specs(bytes);
@@ -103,14 +104,13 @@ impl<'a> MessageView<'a> {
                 message::END_POINT_COUNT => view.end_point_count = Some(value.u32(form)?),
                 message::WHICH => view.which = Some(value.u64()?),
                 message::TOKENS => {
-                    at_most(Field::Tokens, view.tokens.len().saturating_add(1), limits.tokens)?;
+                    check_room(Field::Tokens, view.tokens.len(), limits.tokens)?;
                     let token = TokenView::new(value.bytes()?, limits)?;
                     form.require(token.form.is_exact());
                     view.tokens.push(token);
                 }
                 message::ERR_DESC => view.err_desc = Some(value.text()?),
-                // AesKey, Salt1, Salt2, DigSig and MemberName: of the schema, but used by no
-                // message.
+                // The schema has these fields, but no message uses them.
                 message::AES_KEY | message::SALT1 | message::SALT2 | message::DIG_SIG => {
                     value.bytes()?;
                 }
@@ -123,22 +123,23 @@ impl<'a> MessageView<'a> {
         Ok(view)
     }
 
-    /// Whether an encoder would have written just these bytes, of a message that has these fields
-    /// and no other.
+    /// Whether an encoder would have written exactly these bytes, and the message has no fields but
+    /// these.
     pub(super) fn is_exact_with(&self, fields: FieldSet, of_token: FieldSet) -> bool {
         let mut tokens = self.member_specs.iter().chain(&self.tokens);
         self.form.is_exact_with(fields) && tokens.all(|token| token.form.is_exact_with(of_token))
     }
 
-    /// Whether an encoder would have written just these bytes, whatever message they are.
+    /// Whether an encoder would have written exactly these bytes, for any message.
     #[cfg(any(test, feature = "internals"))]
     pub(super) const fn is_exact(&self) -> bool {
         self.form.is_exact()
     }
 }
 
-const fn at_most(field: Field, count: usize, limit: usize) -> Result<(), MessageError> {
-    if count > limit { Err(MessageError::TooMany { field, limit }) } else { Ok(()) }
+/// Checks that there may be one more than `count`.
+const fn check_room(field: Field, count: usize, limit: usize) -> Result<(), MessageError> {
+    if count < limit { Ok(()) } else { Err(MessageError::TooMany { field, limit }) }
 }
 
 /// The fields of a `Token`.
@@ -153,16 +154,16 @@ pub(super) struct TokenView<'a> {
     form: Form,
     scope: Scope<'a>,
     end_count: usize,
-    /// The first of the ends; nearly always these are all.
+    /// The first end points. Nearly every token has no more than these.
     first_ends: [&'a str; 2],
 }
 
 /// Where the fields of a token are.
 #[derive(Clone, Copy)]
 enum Scope<'a> {
-    /// These are all.
+    /// All fields are in these bytes.
     Body(&'a [u8]),
-    /// In every `MemberSpecs` of this message.
+    /// The fields are in every `MemberSpecs` of this message.
     Specs(&'a [u8]),
 }
 
@@ -179,7 +180,7 @@ impl<'a> TokenView<'a> {
         Ok(token)
     }
 
-    /// Takes in more fields; ends are added up.
+    /// Adds more fields to the token. End points are added to those before.
     fn merge(&mut self, body: &'a [u8], limits: &MessageLimits) -> Result<(), DecodeError> {
         for field in Fields::of(body) {
             let (shape, body) = field?;
@@ -193,11 +194,11 @@ impl<'a> TokenView<'a> {
                 token::SIG_KEY => self.sig_key = Some(value.bytes()?),
                 token::MY_ENDS => {
                     let end = value.text()?;
+                    check_room(Field::TokenMyEnds, self.end_count, limits.end_points)?;
                     if let Some(place) = self.first_ends.get_mut(self.end_count) {
                         *place = end;
                     }
-                    self.end_count = self.end_count.saturating_add(1);
-                    at_most(Field::TokenMyEnds, self.end_count, limits.end_points)?;
+                    self.end_count = self.end_count.checked_add(1).ok_or(Malformed)?;
                 }
                 token::DIG_SIG => self.dig_sig = Some(value.bytes()?),
                 _ => self.form.require(false),
@@ -206,11 +207,12 @@ impl<'a> TokenView<'a> {
         Ok(())
     }
 
-    /// How many ends there are.
+    /// The number of end points.
     pub(super) const fn end_count(&self) -> usize {
         self.end_count
     }
 
+    /// The end points, in their order.
     pub(super) fn end_points(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let first = self.first_ends;
         let (body, message): (_, &[u8]) = match self.scope {
@@ -220,13 +222,13 @@ impl<'a> TokenView<'a> {
         };
         let bodies = body.into_iter().chain(all(message, message::MEMBER_SPECS));
         let others = bodies.flat_map(|body| all(body, token::MY_ENDS)).skip(first.len());
-        // They were found to be text before.
+        // `merge` has checked that each is text.
         let others = others.filter_map(|end| str::from_utf8(end).ok());
         first.into_iter().take(self.end_count).chain(others)
     }
 }
 
-/// The bodies of all fields of this number.
+/// The bodies of all fields with this number.
 pub(super) fn all(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
     let fields = Fields::of(message).flatten();
     fields.filter(move |(shape, _)| shape.number == number).map(|(_, body)| body)

@@ -1,27 +1,30 @@
-//! Protobuf at its surface: where a field starts and ends, and nothing of what it means.
+//! The surface of protobuf: where each field starts and ends. The meaning of a field is not known
+//! here.
 //!
-//! The end-of-record rule (PROTOCOL 4.1) walks a message before it is complete, and a view of a
-//! message is made of its fields where they are; both need only this.
+//! Two callers need no more: the end-of-record rule (PROTOCOL 4.1), which walks a message before it
+//! is complete, and the view of a message, which finds the fields without copying them.
 
-/// Bytes that are no protobuf field: field number 0, a group, or a varint over ten bytes (PROTOCOL
-/// 4.1).
+use core::iter;
+
+/// Bytes are not a protobuf field: they have field number 0, a group, or a varint over ten bytes
+/// (PROTOCOL 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// One field at the start of some bytes.
+/// The shape of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FieldShape {
     /// The field number, never 0.
     pub(crate) number: u32,
-    /// Bytes of the key and, if it is length-delimited, of the length.
+    /// The number of bytes of the key and, in a length-delimited field, of the length.
     pub(crate) header: usize,
-    /// Bytes that follow the header.
+    /// The number of bytes after the header.
     pub(crate) body: usize,
-    /// What the body is.
+    /// The kind of the body.
     pub(crate) wire_type: WireType,
 }
 
-/// What the body of a field is; groups there are none.
+/// The kind of a field's body. The schema has no groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WireType {
     Varint,
@@ -31,7 +34,7 @@ pub(crate) enum WireType {
 }
 
 impl FieldShape {
-    /// The shape of the field that starts `bytes`; `None` if that takes more bytes to tell. The
+    /// Reads the shape of the field at the start of `bytes`; `None` if more bytes are needed. The
     /// body need not be there yet.
     pub(crate) fn read(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
         let Some((key, key_len)) = varint(bytes)? else { return Ok(None) };
@@ -41,7 +44,7 @@ impl FieldShape {
         if number == 0 {
             return Err(Malformed);
         }
-        let rest = bytes.get(key_len..).unwrap_or_default();
+        let rest = bytes.get(key_len..).ok_or(Malformed)?;
         let (extra, body, wire_type) = match key & 7 {
             0 => match varint(rest)? {
                 Some((_, len)) => (0, len, WireType::Varint),
@@ -58,16 +61,19 @@ impl FieldShape {
             // 3 and 4 are groups, 6 and 7 do not exist.
             _ => return Err(Malformed),
         };
-        Ok(Some(Self { number, header: key_len.saturating_add(extra), body, wire_type }))
+        let header = key_len.checked_add(extra).ok_or(Malformed)?;
+        debug_assert!(header <= 2 * MAX_VARINT);
+        Ok(Some(Self { number, header, body, wire_type }))
     }
 
-    /// Bytes of the whole field, saturating.
+    /// The number of bytes of the whole field. A sum over `usize::MAX` saturates: no input is as
+    /// long as that, so the field never ends.
     pub(crate) const fn len(&self) -> usize {
         self.header.saturating_add(self.body)
     }
 
-    /// Whether key, length and value, each as it is there, are what an encoder writes: varints
-    /// without bytes that add nothing. `body` is the field's.
+    /// Whether an encoder writes key, length and value like this: each varint in its shortest
+    /// form. `body` is the body of this field.
     pub(crate) fn is_least(&self, body: &[u8]) -> bool {
         let key = varint_len(u64::from(self.number) << 3);
         match self.wire_type {
@@ -75,52 +81,50 @@ impl FieldShape {
             WireType::Varint => self.header == key && (body.len() == 1 || body.last() != Some(&0)),
             WireType::Delimited => {
                 let len = u64::try_from(self.body).map_or(usize::MAX, varint_len);
-                self.header == key.saturating_add(len)
+                self.header.checked_sub(key) == Some(len)
             }
             WireType::Fixed64 | WireType::Fixed32 => self.header == key,
         }
     }
 }
 
-/// Bytes of the shortest varint of this value.
+/// The number of bytes of a value's shortest varint.
 fn varint_len(value: u64) -> usize {
     match value {
         ..0x80 => 1,
         0x80..0x4000 => 2,
-        _ => {
-            let bits = u64::BITS.saturating_sub(value.leading_zeros());
-            usize::try_from(bits.div_ceil(7)).unwrap_or(usize::MAX)
-        }
+        _ => iter::successors(Some(value), |more| Some(more >> 7).filter(|more| *more > 0)).count(),
     }
 }
 
-/// The value of a varint field, of which this is the body.
+/// Reads the body of a varint field.
 pub(crate) fn value(body: &[u8]) -> Result<u64, Malformed> {
     varint(body)?.map(|(value, _)| value).ok_or(Malformed)
 }
 
-/// A varint and its length; `None` if its end is not there yet.
+/// The longest varint, in bytes: ten of seven bits hold 64.
+const MAX_VARINT: usize = 10;
+
+/// Reads a varint and its length; `None` if its end is not there yet.
 fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, Malformed> {
-    // Most have one byte, most others two.
+    // Most varints have one byte, and most others have two.
     match *bytes {
         [a @ ..0x80, ..] => return Ok(Some((u64::from(a), 1))),
         [a, b @ ..0x80, ..] => return Ok(Some((u64::from(a & 0x7f) | u64::from(b) << 7, 2))),
         _ => {}
     }
     let mut value = 0u64;
-    for (index, byte) in (0u32..10).zip(bytes) {
-        let bits = u64::from(byte & 0x7f);
+    for ((len, shift), byte) in (1..=MAX_VARINT).zip((0u32..).step_by(7)).zip(bytes) {
         // The tenth byte has room for one bit.
-        if index == 9 && *byte > 1 {
+        if len == MAX_VARINT && *byte > 1 {
             return Err(Malformed);
         }
-        value |= bits << index.saturating_mul(7);
+        value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            let len = usize::try_from(index).map_err(|_| Malformed)?.saturating_add(1);
             return Ok(Some((value, len)));
         }
     }
-    if bytes.len() >= 10 { Err(Malformed) } else { Ok(None) }
+    if bytes.len() >= MAX_VARINT { Err(Malformed) } else { Ok(None) }
 }
 
 /// The fields of a complete message, each with its body.
