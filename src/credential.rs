@@ -1,4 +1,4 @@
-//! regCred: the text file by which a registry makes itself known to clients (PROTOCOL 7).
+//! regCred: the text file that describes a registry to its clients (PROTOCOL 7).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,87 +10,87 @@ use crate::identity::{
     Version, VersionError,
 };
 
-/// A registry's public credential: who it is, where it listens and the keys that prove it.
+/// The public credential of a registry: its name, ID, keys and addresses.
 ///
-/// Clients are given it as a file (`regCred.dat`); [`FromStr`] reads that text, with LF or CRLF
-/// line ends and with or without a byte order mark, and [`Display`](fmt::Display) writes it, with
-/// CRLF. A registry also sends it over the wire when asked (PROTOCOL 5, tags 1 and 2).
+/// Clients get it as a file (`regCred.dat`). [`FromStr`] reads the text, with LF or CRLF line ends
+/// and with or without a byte order mark. [`Display`](fmt::Display) writes it with CRLF. A registry
+/// also sends it over the wire on request (PROTOCOL 5, tags 1 and 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The registry's name.
     pub name: Name,
     /// The registry's ID.
     pub id: NodeId,
-    /// The key that Hellos are sealed to.
+    /// The key that clients seal their Hellos to.
     pub comms_key: PublicKey,
     /// The key of the registry's own signatures.
     pub sig_key: PublicKey,
-    /// Where it listens; at least one in a file.
+    /// The addresses where the registry listens. A file has at least one.
     pub end_points: Vec<EndPoint>,
-    /// Its version, which decides the dialect it speaks (PROTOCOL 3).
+    /// The registry's version. It decides the dialect (PROTOCOL 3).
     pub version: Version,
 }
 
 impl Credential {
-    /// The longest text worth parsing, in bytes: two keys of 8192 bits, a name and the end points
+    /// The longest text that is parsed, in bytes. Two keys of 8192 bits, a name and the end points
     /// fit.
     pub const MAX_LEN: usize = 16 * 1024;
-    /// The most end points, as many as any token may have by default (PROTOCOL 6.4).
+    /// The largest number of end points. A token may have as many by default (PROTOCOL 6.4).
     pub const MAX_END_POINTS: usize = 8;
 }
 
-/// Where in a regCred something is wrong, and what was expected there.
+/// A text is not a regCred. The error names the line and the problem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("regCred line {line}: {problem}")]
 pub struct CredentialError {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The problem of the line.
     pub problem: CredentialProblem,
 }
 
-/// What is wrong with a line of a regCred.
+/// The problem of a line of a regCred.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialProblem {
-    /// Another line belongs here.
+    /// The line is not the expected one.
     #[error("expected '{expected}', found '{found}'")]
     Unexpected {
-        /// What belongs here.
+        /// The expected text.
         expected: &'static str,
-        /// The start of what is there.
+        /// The start of the line.
         found: String,
     },
     /// The text ends too early.
     #[error("expected '{expected}', found the end of the text")]
     End {
-        /// What belongs here.
+        /// The expected text.
         expected: &'static str,
     },
-    /// The value of `Name`.
+    /// The value of `Name` is not a name.
     #[error("expected a name after 'Name: ': {0}")]
     Name(#[source] NameError),
-    /// The value of `ID`.
+    /// The value of `ID` is not an ID.
     #[error("expected 40 or 64 hex digits after 'ID: ': {0}")]
     Id(#[source] NodeIdError),
-    /// The value of `CommsPubKey` or `SigPubKey`.
+    /// The value of `CommsPubKey` or `SigPubKey` is not a key.
     #[error("expected an OpenSSH public key after '{field}: ': {source}")]
     Key {
-        /// Which of the two.
+        /// The name of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The error of the key.
         source: OpenSshError,
     },
-    /// The value of `TcpEndPoint`.
+    /// The value of `TcpEndPoint` is not an end point.
     #[error("expected host:port after 'TcpEndPoint: ': {0}")]
     EndPoint(#[source] EndPointError),
-    /// The value of `Version`.
+    /// The value of `Version` is not a version.
     #[error("expected a version after 'Version: ': {0}")]
     Version(#[source] VersionError),
-    /// Longer than [`Credential::MAX_LEN`].
+    /// The text is longer than [`Credential::MAX_LEN`].
     #[error("expected at most {} bytes in all, found {bytes}", Credential::MAX_LEN)]
     TooLong {
-        /// The length met.
+        /// The length of the text, in bytes.
         bytes: usize,
     },
 }
@@ -118,7 +118,7 @@ impl FromStr for Credential {
             let problem = CredentialProblem::TooLong { bytes: text.len() };
             return Err(CredentialError { line: 1, problem });
         }
-        // Editors and shells of Windows put a byte order mark in front of what they save.
+        // Editors and shells of Windows put a byte order mark in front.
         let mut lines = Lines::new(text.strip_prefix('\u{feff}').unwrap_or(text));
         lines.literal("regCred {")?;
         let name = lines.field("Name: ", |v| v.parse().map_err(CredentialProblem::Name))?;
@@ -146,7 +146,7 @@ impl FromStr for Credential {
     }
 }
 
-/// The lines that are not blank, trimmed, with their numbers.
+/// The lines of a text that are not blank, trimmed and with their numbers.
 struct Lines<'a> {
     rest: core::iter::Peekable<NumberedLines<'a>>,
     last: usize,
@@ -182,7 +182,7 @@ impl<'a> Lines<'a> {
     }
 
     fn unexpected(&self, expected: &'static str, line: &str) -> CredentialError {
-        // Enough to recognise the line by; the rest may be a long key.
+        // This is enough to recognise the line. The rest may be a long key.
         let found = line.chars().take(40).flat_map(char::escape_debug).collect();
         self.wrong(CredentialProblem::Unexpected { expected, found })
     }

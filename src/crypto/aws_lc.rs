@@ -1,9 +1,8 @@
-//! The provider on AWS-LC, feature `aws-lc-rs`: for servers.
+//! The provider on AWS-LC for servers, feature `aws-lc-rs`.
 //!
-//! It opens Hellos in constant time and blinded, some six times faster than the `rsa` crate, and
-//! verifies tokens four times faster. AWS-LC draws the seeds of OAEP itself and signs with no
-//! SHA-1, so sealing, signing and generating keys are left to [`RustCrypto`]: they are what members
-//! do, once each.
+//! It opens Hellos in constant time and blinded, about six times faster than the `rsa` crate, and
+//! verifies tokens four times faster. AWS-LC draws the seeds of OAEP itself and does not sign with
+//! SHA-1. So [`RustCrypto`] seals, signs and generates keys, which a member does once each.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -19,16 +18,16 @@ use super::{
     SelfTestFailed, Sign, Verify, VerifyError, self_test,
 };
 
-/// RSA by AWS-LC where it can, by [`RustCrypto`] where it cannot.
+/// RSA by AWS-LC, and by [`RustCrypto`] for the operations that AWS-LC does not have.
 #[derive(Clone, Copy, Debug)]
 pub struct AwsLc(());
 
 impl AwsLc {
-    /// The provider, after its self-test: some milliseconds.
+    /// Makes the provider, after a self-test of some milliseconds.
     ///
     /// # Errors
     ///
-    /// [`SelfTestFailed`] if it gives wrong answers; it must not be used then.
+    /// [`SelfTestFailed`] if it gives wrong answers. It must not be used then.
     pub fn new() -> Result<Self, SelfTestFailed> {
         let provider = Self(());
         self_test(&provider)?;
@@ -82,7 +81,7 @@ impl Verify for AwsLc {
     }
 }
 
-/// A private key in AWS-LC's hands, which blinds with its own generator.
+/// A private key in AWS-LC, which blinds with its own generator.
 struct Opener(OaepPrivateDecryptingKey);
 
 impl Open for Opener {

@@ -1,12 +1,11 @@
-//! The few RSA operations the protocol needs, as small traits, and who provides them:
-//! [`RustCrypto`] everywhere, `AwsLc` (feature `aws-lc-rs`) on servers.
+//! The few RSA operations of the protocol as small traits, and their providers: [`RustCrypto`]
+//! everywhere, `AwsLc` (feature `aws-lc-rs`) on servers.
 //!
-//! Nothing here knows a message, a session or a token: keys go in as big-endian integers or stay
-//! behind a trait, bytes come out. All padding is what the deployed wire fixes: OAEP with SHA-1 for
-//! the hash and for MGF1 and an empty label (PROTOCOL 3), PKCS#1 v1.5 signatures with SHA-1
-//! (PROTOCOL 6.2).
+//! Nothing here knows messages, sessions or tokens. Keys are big-endian integers or stay behind a
+//! trait, and all else is bytes. The deployed wire fixes the padding: OAEP with SHA-1 as hash and
+//! in MGF1, and with an empty label (PROTOCOL 3); PKCS#1 v1.5 signatures with SHA-1 (PROTOCOL 6.2).
 //!
-//! | Trait      | Who uses it                          | Implemented by                              |
+//! | Trait      | User                                 | Implemented by                              |
 //! |------------|--------------------------------------|---------------------------------------------|
 //! | [`Open`]   | a registry, on every Hello           | [`CommsKeyPair`](crate::identity::CommsKeyPair), or your key vault |
 //! | [`Seal`]   | a client, once per session           | [`RustCrypto`]                              |
@@ -42,29 +41,29 @@ pub struct PublicComponents<'a> {
     pub exponent: &'a [u8],
 }
 
-/// Decrypts what was sealed to a comms key: the one private-key operation of a registry.
+/// Opens a ciphertext that was sealed to a comms key: the one private-key operation of a registry.
 pub trait Open {
-    /// RSAES-OAEP decryption (SHA-1, MGF1-SHA-1, empty label) of exactly one modulus length of
-    /// bytes.
+    /// Decrypts with RSAES-OAEP (SHA-1, MGF1-SHA-1, empty label). The ciphertext has exactly the
+    /// length of the modulus.
     ///
-    /// `rng` blinds the operation, so that its timing says nothing about the key. It must not be
-    /// the session's own generator, whose draws are fixed by PROTOCOL 3.3.
+    /// `rng` blinds the operation, so that its timing does not depend on the key. It must not be
+    /// the session's own generator, because PROTOCOL 3.3 fixes the draws of that.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for whatever reason: there is one, so that it cannot be told which.
+    /// [`OpenError`] for any reason. There is only one error, so that nobody learns the reason.
     fn open(&self, ciphertext: &[u8], rng: &mut dyn CryptoRng) -> Result<Secret, OpenError>;
 }
 
 /// Encrypts a small secret to a comms key.
 pub trait Seal {
-    /// RSAES-OAEP encryption (SHA-1, MGF1-SHA-1, empty label). Draws exactly 20 bytes from `rng`,
-    /// the OAEP seed.
+    /// Encrypts with RSAES-OAEP (SHA-1, MGF1-SHA-1, empty label). Draws exactly 20 bytes from
+    /// `rng`, the OAEP seed.
     ///
     /// # Errors
     ///
-    /// [`SealError`] if the key is unusable or the plaintext is too long for it (86 bytes is the
-    /// most for 1024 bits).
+    /// [`SealError`] if the key cannot be used, or the plaintext is too long for it. A key of 1024
+    /// bits seals at most 86 bytes.
     fn seal(
         &self,
         key: PublicComponents<'_>,
@@ -75,8 +74,8 @@ pub trait Seal {
 
 /// Signs with a sig key.
 pub trait Sign {
-    /// RSASSA-PKCS1-v1_5 with SHA-1 over `message`. The signature is deterministic; `rng` only
-    /// blinds.
+    /// Signs `message` with RSASSA-PKCS1-v1_5 and SHA-1. `rng` is for blinding and does not change
+    /// the signature.
     ///
     /// # Errors
     ///
@@ -84,13 +83,13 @@ pub trait Sign {
     fn sign(&self, message: &[u8], rng: &mut dyn CryptoRng) -> Result<Vec<u8>, SignError>;
 }
 
-/// Verifies what a sig key signed.
+/// Verifies a signature by a sig key.
 pub trait Verify {
-    /// Checks an RSASSA-PKCS1-v1_5 SHA-1 `signature` over `message`.
+    /// Checks that `signature` is one over `message` by this key, with RSASSA-PKCS1-v1_5 and SHA-1.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] if it is not one by this key.
+    /// [`VerifyError`] if it is not.
     fn verify(
         &self,
         key: PublicComponents<'_>,
@@ -99,11 +98,11 @@ pub trait Verify {
     ) -> Result<(), VerifyError>;
 }
 
-/// Bytes that are wiped when dropped, with no `Debug` to leak them.
+/// Secret bytes. They are wiped when dropped, and have no `Debug`.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes the bytes over; they are wiped when the secret is dropped.
+    /// Makes a secret of these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
@@ -113,18 +112,18 @@ impl Secret {
         &self.0
     }
 
-    /// The bytes themselves, to be filled in.
+    /// The bytes themselves, for writing.
     pub fn expose_mut(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
-    /// Keeps so many bytes from the front.
+    /// Keeps the first `len` bytes.
     pub fn truncate(&mut self, len: usize) {
         self.0.truncate(len);
     }
 }
 
-/// A ciphertext could not be opened. Deliberately says no more.
+/// A ciphertext could not be opened. The error does not say why, on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the ciphertext does not open with this key")]
 pub struct OpenError;
@@ -139,7 +138,7 @@ pub struct SealError;
 #[error("the key cannot sign")]
 pub struct SignError;
 
-/// A signature is not the key's over the message.
+/// A signature is not one by this key over the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signature does not verify")]
 pub struct VerifyError;

@@ -1,8 +1,7 @@
-//! RSA private keys of the `rsa` crate, and the DER they are read from: PKCS#8 and PKCS#1.
+//! RSA private keys of the `rsa` crate, and reading of their DER: PKCS#8 and PKCS#1.
 //!
-//! The crate computes what follows from a key's main numbers and passes over what the file says of
-//! it. Here nothing is passed over: a file whose numbers do not fit together is refused, whichever
-//! of them it is.
+//! The crate computes the dependent numbers of a key and ignores those in the file. Here all
+//! numbers are checked, and a file whose numbers do not fit together is refused.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,38 +20,38 @@ use zeroize::Zeroizing;
 
 use super::{Open, OpenError, Secret, Sign, SignError};
 
-/// The longest DER of a private key worth parsing: 8192 bits take 4.7 KB, and the work grows with
-/// the square of what is claimed.
+/// The longest DER of a private key that is parsed, in bytes. A key of 8192 bits takes 4.7 KB, and
+/// the work grows with the square of the length.
 pub(crate) const MAX_DER: usize = 8 * 1024;
 
-/// Why a private key was not made, read or written.
+/// The reason why a private key was not made, read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PrivateKeyError {
-    /// The bytes are not of the form asked for.
+    /// The bytes are not in the expected form.
     Encoding,
-    /// PKCS#8 under a passphrase.
+    /// The bytes are PKCS#8, encrypted with a passphrase.
     Encrypted,
-    /// The public half.
+    /// The bytes are the public half of a key.
     Public,
-    /// A key for another algorithm, or for one padding of RSA alone.
+    /// The key is for another algorithm, or for one padding of RSA only.
     Algorithm(ObjectIdentifier),
-    /// More than two primes.
+    /// The key has more than two primes.
     MultiPrime,
     /// The numbers do not fit together.
     Inconsistent,
-    /// They do, but one prime has more than half of the modulus's bits.
+    /// The numbers fit together, but one prime has more than half of the bits of the modulus.
     Unbalanced,
-    /// The generator of keys failed.
+    /// No key could be generated.
     Generate,
 }
 
-/// The numbers of a private key as a file has them: big-endian, nothing checked.
+/// The numbers of a private key in a file. They are big-endian and not checked.
 pub(crate) struct PrivateParts<'a> {
     pub(crate) modulus: &'a [u8],
     pub(crate) public_exponent: &'a [u8],
     pub(crate) private_exponent: &'a [u8],
     pub(crate) primes: [&'a [u8]; 2],
-    /// The private exponent modulo each prime less one, where the form has them.
+    /// The private exponent modulo each prime minus one, if the form has them.
     pub(crate) exponents: Option<[&'a [u8]; 2]>,
     /// The inverse of the second prime modulo the first.
     pub(crate) coefficient: &'a [u8],
@@ -97,7 +96,7 @@ impl<'a> PrivateParts<'a> {
         })
     }
 
-    /// Whether a public key that PKCS#8 has beside the private one is its other half.
+    /// Whether the public key in a PKCS#8 file belongs to the private one.
     fn has_public(&self, public: BitStringRef<'_>) -> Result<bool, PrivateKeyError> {
         let public = public.as_bytes().and_then(|der| RsaPublicKeyRef::from_der(der).ok());
         let public = public.ok_or(PrivateKeyError::Encoding)?;
@@ -106,7 +105,7 @@ impl<'a> PrivateParts<'a> {
     }
 }
 
-/// What DER is that is not PKCS#8.
+/// Names DER that is not PKCS#8.
 fn not_pkcs8(der: &[u8]) -> PrivateKeyError {
     let encrypted = |der| {
         let mut fields = SliceReader::new(AnyRef::from_der(der)?.value())?;
@@ -123,7 +122,7 @@ fn not_pkcs8(der: &[u8]) -> PrivateKeyError {
     }
 }
 
-/// An RSA private key of either use; `identity` gives it a purpose by type.
+/// An RSA private key. The types in `identity` give it a purpose.
 #[derive(Clone)]
 pub(crate) struct PrivateKey(rsa::PrivateKey);
 
@@ -132,8 +131,8 @@ impl PrivateKey {
         rsa::PrivateKey::new(rng, bits).map(Self).map_err(|_| PrivateKeyError::Generate)
     }
 
-    /// The key of these numbers, all of which must fit together. Whether the primes are some is not
-    /// looked into: with others it fails to open and to sign.
+    /// Makes a key of these numbers, if they fit together. It is not tested that the primes are
+    /// prime: if they are not, the key fails to open and to sign.
     pub(crate) fn from_parts(parts: &PrivateParts<'_>) -> Result<Self, PrivateKeyError> {
         let uint = |bytes| integer(bytes).ok_or(PrivateKeyError::Encoding);
         let [modulus, exponent] = [uint(parts.modulus)?, uint(parts.public_exponent)?];
@@ -144,7 +143,7 @@ impl PrivateKey {
         let private = uint(parts.private_exponent)?;
         let key = rsa::PrivateKey::from_components(modulus, exponent, private, primes);
         let key = key.map_err(|error| match error {
-            // The product of the primes has been found to be the modulus.
+            // The crate has found that the product of the primes is the modulus.
             rsa::Error::InvalidPrime if unbalanced => PrivateKeyError::Unbalanced,
             _ => PrivateKeyError::Inconsistent,
         })?;
@@ -171,7 +170,7 @@ impl PrivateKey {
     }
 }
 
-/// Whether a file says the same as was computed; what it does not say can't be wrong.
+/// Whether a number in a file is the computed one. A number that is absent is not wrong.
 fn is(computed: Option<&BoxedUint>, said: Option<&[u8]>) -> bool {
     let Some(said) = said else { return true };
     let said = integer(said).map(Zeroizing::new);
@@ -179,6 +178,7 @@ fn is(computed: Option<&BoxedUint>, said: Option<&[u8]>) -> bool {
     said.is_some_and(|said| computed == Some(&*said))
 }
 
+/// Reads a big-endian integer.
 pub(super) fn integer(bytes: &[u8]) -> Option<BoxedUint> {
     let bits = u32::try_from(bytes.len()).ok()?.checked_mul(8)?;
     BoxedUint::from_be_slice(bytes, bits).ok()

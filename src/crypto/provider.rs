@@ -1,5 +1,4 @@
-//! A whole provider: every RSA operation of the protocol from one hand, and how it shows that it
-//! works.
+//! Providers of all RSA operations of the protocol, and their self-test.
 
 use alloc::boxed::Box;
 use core::convert::Infallible;
@@ -10,81 +9,81 @@ use rand_core::{CryptoRng, TryCryptoRng, TryRng};
 
 use super::{Open, PublicComponents, Seal, Secret, Sign, Verify};
 
-/// All the RSA that a program needs: with public keys itself, with private keys through what it
-/// makes of them.
+/// A provider of all RSA operations that a program needs. It does those with public keys itself.
+/// For a private key it makes an [`Open`] or a [`Sign`].
 ///
-/// Providers are interchangeable: one that seals does it with the seed it is lent, and one that
-/// signs or verifies follows a deterministic scheme. They differ in speed, in what they need of a
-/// platform, and in how well they hide a private key from those who share the machine.
+/// All providers give the same results: sealing uses the seed from `rng`, and signing and verifying
+/// are deterministic. They differ in speed, in their platforms, and in how well they hide a private
+/// key from other users of the machine.
 ///
-/// Which keys are acceptable is not theirs to say: that is decided in one place for all, where
+/// A provider does not decide which keys are accepted. That is decided in one place, where a
 /// [`PublicKey`](crate::identity::PublicKey) is parsed.
 pub trait Provider: Seal + Verify + Send + Sync {
-    /// What it is called.
+    /// The name of the provider.
     fn name(&self) -> &'static str;
 
-    /// Takes a private key, PKCS#8 DER, to open what is sealed to it.
+    /// Takes a private key in PKCS#8 DER, for opening.
     ///
     /// # Errors
     ///
-    /// [`KeyRefused`] if this provider cannot use the key; another one may.
+    /// [`KeyRefused`] if this provider cannot use the key. Another one may.
     fn opener(&self, pkcs8: &[u8]) -> Result<Box<dyn Open + Send + Sync>, KeyRefused>;
 
-    /// Takes a private key, PKCS#8 DER, to sign with it.
+    /// Takes a private key in PKCS#8 DER, for signing.
     ///
     /// # Errors
     ///
-    /// [`KeyRefused`] if this provider cannot use the key; another one may.
+    /// [`KeyRefused`] if this provider cannot use the key. Another one may.
     fn signer(&self, pkcs8: &[u8]) -> Result<Box<dyn Sign + Send + Sync>, KeyRefused>;
 
-    /// Generates a private key of so many bits, with the exponent 65537, as PKCS#8 DER.
+    /// Generates a private key of `bits` with the exponent 65537, in PKCS#8 DER.
     ///
     /// # Errors
     ///
-    /// [`KeyRefused`] if this provider makes no such keys, or the generator fails.
+    /// [`KeyRefused`] if this provider cannot generate such a key, or generating fails.
     fn generate(&self, bits: usize, rng: &mut dyn CryptoRng) -> Result<Secret, KeyRefused>;
 }
 
-/// A private key that a provider cannot use.
+/// A provider cannot use a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the provider cannot use this key: {0}")]
 pub struct KeyRefused(pub &'static str);
 
-/// A provider does not give the known answers: it must not be used.
+/// A provider does not give the known answers. It must not be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the RSA provider {provider} fails its self-test: {failed}")]
 pub struct SelfTestFailed {
-    /// Its name.
+    /// The name of the provider.
     pub provider: &'static str,
-    /// What it got wrong.
+    /// The operation that gave a wrong answer.
     pub failed: &'static str,
 }
 
-// A captured Hello (`testkit/vectors`), its OAEP seed, the key it is sealed to, and a signature of
-// the Hello's plaintext by that key, made with OpenSSL.
+// A captured Hello (`testkit/vectors`), its OAEP seed and its key. The signature of the Hello's
+// plaintext by that key was made with OpenSSL.
 const KEY: &[u8] = include_bytes!("known_answer/key.der");
 const PLAINTEXT: &[u8] = include_bytes!("known_answer/plaintext.bin");
 const SEED: &[u8; 20] = include_bytes!("known_answer/seed.bin");
 const CIPHERTEXT: &[u8] = include_bytes!("known_answer/ciphertext.bin");
 const SIGNATURE: &[u8] = include_bytes!("known_answer/signature.bin");
-/// Where the modulus of the key is in its DER, and its exponent.
-const MODULUS: core::ops::Range<usize> = 38..294;
-const EXPONENT: core::ops::Range<usize> = 296..299;
+/// The modulus inside the DER of the key. Splitting is checked when the crate is compiled.
+const MODULUS: &[u8] = KEY.split_at(38).1.split_at(256).0;
+/// The public exponent inside the DER of the key.
+const EXPONENT: &[u8] = KEY.split_at(296).1.split_at(3).0;
 
-/// Checks a provider against known answers, right ones and wrong ones. Takes three private
+/// Compares a provider with known answers, right ones and wrong ones. Takes three private
 /// operations.
 ///
 /// # Errors
 ///
-/// [`SelfTestFailed`] says what it gets wrong.
+/// [`SelfTestFailed`] names the first operation with a wrong answer.
 pub fn self_test(provider: &dyn Provider) -> Result<(), SelfTestFailed> {
     let check = |right, failed| match right {
         true => Ok(()),
         false => Err(SelfTestFailed { provider: provider.name(), failed }),
     };
-    let [modulus, exponent] = [MODULUS, EXPONENT].map(|at| KEY.get(at).unwrap_or_default());
-    let public = PublicComponents { modulus, exponent };
-    // It blinds only: nothing secret depends on it.
+    let public = PublicComponents { modulus: MODULUS, exponent: EXPONENT };
+    // This is for blinding only. The key is no secret, so known draws do no harm.
     let rng = &mut Repeat::new();
 
     let sealed = provider.seal(public, PLAINTEXT, &mut Repeat::new());
@@ -103,7 +102,7 @@ pub fn self_test(provider: &dyn Provider) -> Result<(), SelfTestFailed> {
     check(signature.is_some_and(|signature| signature == SIGNATURE), "signing")
 }
 
-/// Known draws: the seed over and over.
+/// A generator of known draws: the seed again and again.
 struct Repeat(Cycle<Iter<'static, u8>>);
 
 impl Repeat {

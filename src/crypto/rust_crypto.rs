@@ -1,7 +1,7 @@
-//! The provider on the pure-Rust `rsa` crate: works everywhere, `no_std` included.
+//! The provider on the `rsa` crate, which is pure Rust. It works everywhere, also without `std`.
 //!
-//! Every private operation is blinded: with its default features off the crate's plain `decrypt`
-//! and `sign` are not, so only `decrypt_blinded` and `sign_with_rng` are used here.
+//! Every private operation is blinded. Without its default features the crate's `decrypt` and
+//! `sign` are not, so only `decrypt_blinded` and `sign_with_rng` are used here.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,17 +16,17 @@ use super::{
     Secret, SelfTestFailed, Sign, Verify, VerifyError, self_test,
 };
 
-/// The public-key half of the provider on the `rsa` crate. It has no state.
+/// The provider on the `rsa` crate. It has no state.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RustCrypto;
 
 impl RustCrypto {
-    /// The provider, after its self-test: some milliseconds. It has no state, so `RustCrypto`
-    /// itself is the same untested, for where that is too long.
+    /// Makes the provider, after a self-test of some milliseconds. Where that is too long, use
+    /// `RustCrypto` itself: it is the same without the test.
     ///
     /// # Errors
     ///
-    /// [`SelfTestFailed`] if it gives wrong answers; it must not be used then.
+    /// [`SelfTestFailed`] if it gives wrong answers. It must not be used then.
     pub fn new() -> Result<Self, SelfTestFailed> {
         self_test(&Self)?;
         Ok(Self)

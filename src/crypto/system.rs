@@ -1,20 +1,20 @@
-//! The system's generator, feature `getrandom`.
+//! The random generator of the system, feature `getrandom`.
 
 use core::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
 
-/// The system's generator of random numbers: for keys, IDs and sessions.
+/// The random generator of the system, for keys, IDs and sessions.
 ///
-/// It has no state, so every copy is as good as another, and each use asks the system. Where the
-/// system is none that the crate `getrandom` knows (bare metal, some WebAssembly), either give that
-/// crate a backend, or leave the feature off and hand in a generator of your own: everything here
-/// takes any `rand_core::CryptoRng`.
+/// It has no state: all copies are equal, and each draw asks the system. On a system that the crate
+/// `getrandom` does not know (bare metal, some WebAssembly) there are two ways. Give that crate a
+/// backend, or turn the feature off and use a generator of your own: everything here takes any
+/// `rand_core::CryptoRng`.
 ///
 /// # Panics
 ///
-/// Each draw panics if the system gives no random numbers. Systems do not stop in the middle; what
-/// happens is that a sandbox forbids the call, and then the first draw fails.
+/// Each draw panics if the system gives no random numbers. A system that gives some does not stop
+/// later. But a sandbox may forbid the call, and then the first draw fails.
 ///
 /// ```
 /// use xlreg::crypto::SystemRng;
@@ -47,7 +47,7 @@ impl TryRng for SystemRng {
 
 impl TryCryptoRng for SystemRng {}
 
-#[allow(clippy::panic, reason = "to go on with keys that can be guessed is worse than to stop")]
+#[allow(clippy::panic, reason = "keys that can be guessed are worse than a stop")]
 fn drawn<T>(value: Result<T, getrandom::Error>) -> T {
     match value {
         Ok(value) => value,

@@ -8,7 +8,7 @@ use core::str::FromStr;
 #[error("not a set of flags: 'none', or names and bits like 0x10 with '|' between")]
 pub struct AttrsError;
 
-/// The text of no flag at all.
+/// The text of an empty set.
 const NO_FLAG: &str = "none";
 
 macro_rules! flags {
@@ -17,24 +17,24 @@ macro_rules! flags {
     }) => {
         $(#[$doc])*
         ///
-        /// Bits without a name are kept as they come. Text has the names with `|` between and the
-        /// other bits as one number, like `ephemeral|0x10`; no flag at all is `none`.
+        /// Bits without a name are kept. The text form has the names with `|` between them, and the
+        /// other bits as one number, like `ephemeral|0x10`. The empty set is `none`.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u64);
 
         impl $name {
-            /// No flag set.
+            /// The empty set.
             pub const NONE: Self = Self(0);
             $($(#[$flag_doc])* pub const $flag: Self = Self($bit);)*
 
             const NAMES: &[(&str, u64)] = &[$(($text, $bit),)*];
 
-            /// The set with exactly these bits.
+            /// Makes the set with exactly these bits.
             pub const fn from_bits(bits: u64) -> Self {
                 Self(bits)
             }
 
-            /// All bits as they are on the wire.
+            /// All bits, as on the wire.
             pub const fn bits(self) -> u64 {
                 self.0
             }
@@ -44,7 +44,7 @@ macro_rules! flags {
                 self.0 & other.0 == other.0
             }
 
-            /// The flags set in either.
+            /// Makes the set of the flags that are in either set.
             #[must_use]
             pub const fn union(self, other: Self) -> Self {
                 Self(self.0 | other.0)
@@ -101,10 +101,10 @@ fn parse(text: &str, names: &[(&str, u64)]) -> Result<u64, AttrsError> {
     })
 }
 
-/// What `{:#x}` writes of 64 bits, with either case and zeros in front.
+/// Reads the 64 bits that `{:#x}` writes, in either case and with any zeros in front.
 pub(crate) fn hex_bits(text: &str) -> Option<u64> {
     let digits = text.strip_prefix("0x")?;
-    // Without this, a sign would pass.
+    // Without this check a sign would pass.
     let all_digits = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     u64::from_str_radix(digits, 16).ok().filter(|_| all_digits)
 }

@@ -1,4 +1,4 @@
-//! End points: the `host:port` text of a TCP address (PROTOCOL 6.4).
+//! End points: TCP addresses as text, `host:port` (PROTOCOL 6.4).
 
 use alloc::format;
 use alloc::string::String;
@@ -6,10 +6,10 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
-/// A TCP address as members publish it: a DNS name, an IPv4 address or an IPv6 address in brackets,
-/// and a port. The name may end in a dot.
+/// The TCP address that a member publishes: a DNS name, an IPv4 address or an IPv6 address in
+/// brackets, then a port. A name may end with a dot.
 ///
-/// The text is kept exactly as it came, because a token's signature covers it.
+/// The text is kept unchanged, because a token's signature covers it.
 ///
 /// ```
 /// use xlreg::identity::EndPoint;
@@ -24,7 +24,7 @@ pub struct EndPoint {
 }
 
 impl EndPoint {
-    /// The longest end point, in bytes: a DNS name of 253, a colon and five digits.
+    /// The longest end point, in bytes: a DNS name of 253 bytes, a colon and five digits.
     pub const MAX_LEN: usize = 259;
 
     /// The whole text, `host:port`.
@@ -38,7 +38,7 @@ impl EndPoint {
         host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The port; 0 means that the node does not listen yet.
+    /// The port. 0 means that the node does not listen yet.
     pub const fn port(&self) -> u16 {
         self.port
     }
@@ -54,19 +54,19 @@ impl fmt::Display for EndPoint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndPointError {
-    /// Longer than any legal end point.
+    /// The text is longer than any legal end point.
     #[error("the end point has {bytes} bytes, {} at most are allowed", EndPoint::MAX_LEN)]
     TooLong {
-        /// The length met.
+        /// The length of the text, in bytes.
         bytes: usize,
     },
-    /// No colon before the port.
+    /// The text has no colon before the port.
     #[error("no port: host:port expected")]
     NoPort,
-    /// The port is not 0 to 65535 in decimal.
+    /// The port is not a decimal number from 0 to 65535.
     #[error("the port is not a number from 0 to 65535")]
     Port,
-    /// The host is none of the three kinds.
+    /// The host is not one of the three kinds.
     #[error("the host is not a DNS name, an IPv4 address or an IPv6 address in brackets")]
     Host,
 }
@@ -98,8 +98,8 @@ impl TryFrom<String> for EndPoint {
 }
 
 impl From<SocketAddr> for EndPoint {
-    /// The address without the zone and flow of IPv6, which mean nothing elsewhere. Back it is
-    /// `end.as_str().parse::<SocketAddr>()`, unless the host is a name.
+    /// Takes the address without zone and flow of IPv6, which have no meaning on another machine.
+    /// `end.as_str().parse::<SocketAddr>()` gives the address back, unless the host is a name.
     fn from(address: SocketAddr) -> Self {
         let port = address.port();
         let text = match address.ip() {
@@ -122,7 +122,7 @@ impl AsRef<str> for EndPoint {
     }
 }
 
-/// The port of a text that is an end point.
+/// Checks that a text is an end point, and gives its port.
 fn port_of(text: &str) -> Result<u16, EndPointError> {
     if text.len() > EndPoint::MAX_LEN {
         return Err(EndPointError::TooLong { bytes: text.len() });
@@ -141,9 +141,9 @@ fn port_of(text: &str) -> Result<u16, EndPointError> {
     if known { Ok(port) } else { Err(EndPointError::Host) }
 }
 
-/// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all; the last label is not all
-/// digits, so that a mistyped IPv4 address is not taken for a name. A dot at the end says that the
-/// name is whole: nothing is to be searched for below some domain.
+/// Whether a host is a DNS name: labels of 1 to 63 letters, digits, `-` and `_`, with 253 bytes in
+/// all. The last label is not all digits, so a mistyped IPv4 address is not a name. A dot at the
+/// end is allowed: it stops resolvers from appending a domain.
 fn is_dns_name(host: &str) -> bool {
     let whole = host;
     let host = host.strip_suffix('.').unwrap_or(host);

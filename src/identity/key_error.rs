@@ -1,4 +1,4 @@
-//! Why a private key can't be used: each thing that people give instead is named for what it is.
+//! The errors of private keys. Each names the content of the file.
 
 use core::fmt;
 
@@ -8,15 +8,15 @@ use super::KeyError;
 use super::key_file::MAX_TEXT;
 use crate::crypto::PrivateKeyError;
 
-/// A form in which files have private keys.
+/// The form of a private key in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyForm {
-    /// PKCS#8, `BEGIN PRIVATE KEY`: what OpenSSL writes today.
+    /// PKCS#8, `BEGIN PRIVATE KEY`, which OpenSSL writes today.
     Pkcs8,
-    /// PKCS#1, `BEGIN RSA PRIVATE KEY`: what it wrote before, and what deployed nodes have.
+    /// PKCS#1, `BEGIN RSA PRIVATE KEY`, which older OpenSSL writes and deployed nodes have.
     Pkcs1,
-    /// `BEGIN OPENSSH PRIVATE KEY`: what `ssh-keygen` writes.
+    /// `BEGIN OPENSSH PRIVATE KEY`, which `ssh-keygen` writes.
     OpenSsh,
 }
 
@@ -30,25 +30,25 @@ impl fmt::Display for KeyForm {
     }
 }
 
-/// What a key is for that is not an RSA key for any padding.
+/// The algorithm of a key that cannot be used. Only RSA keys without a fixed padding can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyAlgorithm {
-    /// Signatures on a curve of NIST's or another, ECDSA.
+    /// ECDSA, on a curve of NIST or another one.
     Ec,
-    /// Signatures on Edwards' curve.
+    /// Ed25519.
     Ed25519,
-    /// Signatures on its larger sister.
+    /// Ed448.
     Ed448,
-    /// Key agreement on Montgomery's curve, or on its larger sister.
+    /// X25519 or X448, for key agreement.
     X25519,
     /// The old Digital Signature Algorithm.
     Dsa,
-    /// RSA, for PSS signatures alone.
+    /// RSA for PSS signatures only.
     RsaPss,
-    /// RSA, for OAEP alone.
+    /// RSA for OAEP only.
     RsaOaep,
-    /// One that is not known here.
+    /// An unknown algorithm.
     Other,
 }
 
@@ -82,20 +82,20 @@ impl KeyAlgorithm {
     }
 }
 
-/// Why a key pair could not be made, read or written.
+/// The reason why a key pair could not be made, read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyPairError {
-    /// Longer than any text that is worth looking through.
+    /// The text is too long to be searched.
     #[error("more than {MAX_TEXT} bytes, which is too long for a file with a private key")]
     TooLong,
-    /// Zero bytes: DER, or text in UTF-16.
+    /// The text has zero bytes: it is DER, or UTF-16.
     #[error(
         "binary, or text in UTF-16; a PEM file is expected ('openssl pkey -inform DER' makes one \
          of DER)"
     )]
     NotText,
-    /// No PEM block, and nothing else that is recognised.
+    /// The text has no PEM block, and nothing else that is known.
     #[error(
         "no private key in it: 'BEGIN PRIVATE KEY' (or RSA, or OPENSSH PRIVATE KEY) is expected"
     )]
@@ -105,57 +105,56 @@ pub enum KeyPairError {
         "damaged or cut off: each BEGIN line needs its END line, and five dashes on either side"
     )]
     Armor,
-    /// Between BEGIN and END.
+    /// The lines between BEGIN and END are not base64.
     #[error("damaged: there is something else than base64 between BEGIN and END")]
     Base64,
-    /// The bytes are not of the form that their label or the caller names.
+    /// The bytes are not in the form that their label or the caller names.
     #[error("damaged, or with a wrong label: the bytes are not a private key in {0}")]
     Encoding(KeyForm),
-    /// A passphrase is needed, and nobody can be asked for it.
+    /// The key is encrypted, and there is no way to ask for a passphrase.
     #[error(
         "encrypted; take the passphrase off a copy ('ssh-keygen -p -N \"\" -f COPY') and use that"
     )]
     Encrypted,
-    /// Which one is meant can't be known.
+    /// The text has several private keys, and cannot say which one is meant.
     #[error("more than one private key; a file with exactly one is expected")]
     Several,
-    /// A certificate and no key.
+    /// The text has a certificate and no key.
     #[error("a certificate; the private key that belongs to it is in another file")]
     Certificate,
-    /// The public half of a key.
+    /// The text has the public half of a key.
     #[error("the public half of a key; the private half is needed")]
     PublicKey,
-    /// Something of another program, or a block that is no key.
+    /// The block is from another program, or not a key.
     #[error(
         "a block of another kind; private keys are read in PKCS#8, PKCS#1 and the form of OpenSSH"
     )]
     Foreign,
-    /// PuTTY's own form.
+    /// The key is in the form of PuTTY.
     #[error(
         "a key in the form of PuTTY; 'puttygen FILE -O private-openssh -o NEW' makes one for \
          OpenSSH"
     )]
     Putty,
-    /// A key of another algorithm.
+    /// The key has another algorithm.
     #[error("a key of another algorithm ({0}); only RSA keys can be used")]
     NotRsa(KeyAlgorithm),
-    /// Signatures of the protocol are PKCS#1 v1.5 and its encryption is OAEP; a key that may be
-    /// used for one padding alone is for neither, so that a pair is of use everywhere or
-    /// nowhere.
+    /// The key may be used with one padding only. The protocol signs with PKCS#1 v1.5 and encrypts
+    /// with OAEP, so such a key is refused for both.
     #[error(
         "an RSA key that may be used with {0} padding alone; one without that restriction is needed"
     )]
     Restricted(KeyAlgorithm),
-    /// Three primes or more.
+    /// The key has three primes or more.
     #[error("an RSA key of more than two primes, which can't be used")]
     MultiPrime,
-    /// The numbers contradict each other.
+    /// The numbers of the key contradict each other.
     #[error("damaged: the numbers of the key do not fit together")]
     Inconsistent,
-    /// They fit, but such a key is no common one.
+    /// The numbers fit, but the primes have very different sizes.
     #[error("an RSA key with primes of very different size, which can't be used")]
     Unbalanced,
-    /// The public half is not acceptable.
+    /// The public half is not accepted.
     #[error(transparent)]
     Public(#[from] KeyError),
     /// No key could be generated.

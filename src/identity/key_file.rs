@@ -1,8 +1,8 @@
-//! Private keys as people have them: one block of PEM in a text, in one of three forms.
+//! Reading of private-key files: one PEM block in a text, in one of three forms.
 //!
-//! Text around the block is passed over, and so are other blocks that are no private keys (the
-//! certificate beside the key, the parameters before it). What can't be used is named for what it
-//! is.
+//! Text around the block is skipped, and so are blocks without a private key, such as a certificate
+//! beside the key or parameters before it. For a file without a usable key the error names its
+//! content.
 
 use alloc::vec::Vec;
 
@@ -12,14 +12,15 @@ use zeroize::Zeroizing;
 use super::{KeyAlgorithm, KeyForm, KeyPairError, openssh_private};
 use crate::crypto::{MAX_DER, PrivateParts};
 
-/// The longest text looked through, in bytes: a key of 8192 bits with all its numbers written out
+/// The longest text that is searched, in bytes. A key of 8192 bits with all its numbers written out
 /// before it has 22 KB.
 pub(super) const MAX_TEXT: usize = 64 * 1024;
 
-/// The longest block decoded: OpenSSH has the public half twice, and a comment.
+/// The longest block that is decoded, in bytes. OpenSSH writes the public half twice, and a
+/// comment.
 const MAX_BLOCK: usize = 2 * MAX_DER;
 
-/// Reads the one private key in a text, and hands its numbers on.
+/// Reads the one private key in a text, and makes a key pair of its numbers.
 pub(super) fn read<T>(
     text: &[u8],
     make: impl FnOnce(&PrivateParts<'_>, KeyForm) -> Result<T, KeyPairError>,
@@ -35,19 +36,20 @@ pub(super) fn read<T>(
     make(&parts, form)
 }
 
-/// A line without its end, and without what a paste or a YAML file puts around it.
+/// A line without its end, and without the spaces that a paste or a YAML file adds.
 type Line<'a> = &'a [u8];
 
-/// What the label of a block says that it is.
+/// The content of a block, by its label.
 enum Block {
+    /// A private key that can be read.
     Usable(KeyForm),
-    /// A private key, but not for us.
+    /// A private key that cannot be used.
     Private(KeyPairError),
-    /// No private key.
+    /// Not a private key.
     Other(KeyPairError),
 }
 
-/// The form of the one private key, and the lines between its BEGIN and END.
+/// Finds the one private key: its form, and the lines between BEGIN and END.
 fn find(text: &[u8]) -> Result<(KeyForm, Vec<Line<'_>>), KeyPairError> {
     if text.len() > MAX_TEXT {
         return Err(KeyPairError::TooLong);
@@ -81,13 +83,13 @@ fn find(text: &[u8]) -> Result<(KeyForm, Vec<Line<'_>>), KeyPairError> {
     }
 }
 
-/// The label on a line with BEGIN or END.
+/// Reads the label on a line with BEGIN or END.
 fn boundary<'a>(line: Line<'a>, start: &[u8]) -> Option<&'a [u8]> {
     let label = line.strip_prefix(start)?.strip_suffix(b"-----")?;
     (!label.contains(&b'-')).then_some(label)
 }
 
-/// The lines up to the END that belongs to a BEGIN.
+/// Takes the lines up to the END that belongs to a BEGIN.
 fn body<'a>(
     label: &[u8],
     lines: &mut impl Iterator<Item = Line<'a>>,
@@ -104,7 +106,7 @@ fn body<'a>(
 }
 
 fn kind(label: &[u8], body: &[Line<'_>]) -> Block {
-    // PEM of before 1996 says it in a header.
+    // PEM from before 1996 says it in a header.
     let encrypted =
         |line: &Line<'_>| line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED");
     match label {
@@ -122,7 +124,7 @@ fn kind(label: &[u8], body: &[Line<'_>]) -> Block {
     }
 }
 
-/// What a text without any block is.
+/// Names the content of a text without a block.
 fn without_block(text: &[u8]) -> KeyPairError {
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let starts = |line: Line<'_>, starts: &[&str]| {
@@ -140,13 +142,16 @@ fn without_block(text: &[u8]) -> KeyPairError {
         .unwrap_or(KeyPairError::NoKey)
 }
 
+/// Decodes the base64 of a block.
 fn decode(lines: Vec<Line<'_>>) -> Result<Zeroizing<Vec<u8>>, KeyPairError> {
-    let len = lines.iter().fold(0usize, |sum, line| sum.saturating_add(line.len()));
     // Base64 takes a third more.
-    if len > MAX_BLOCK.saturating_mul(4).saturating_div(3) {
+    const MAX_BASE64: usize = MAX_BLOCK * 4 / 3;
+    // The lines are parts of one text, so the sum does not overflow.
+    let len = lines.iter().map(|line| line.len()).sum();
+    if len > MAX_BASE64 {
         return Err(KeyPairError::TooLong);
     }
-    // Never grows, so that no half of it is left behind.
+    // It never grows, because memory that is freed then would not be wiped.
     let mut text = Zeroizing::new(Vec::with_capacity(len));
     lines.iter().for_each(|line| text.extend_from_slice(line));
     let decoded = Base64::decode_in_place(&mut text).map_err(|_| KeyPairError::Base64)?.len();

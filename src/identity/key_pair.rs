@@ -1,4 +1,4 @@
-//! The two kinds of key pair: RSA private keys by what they are for.
+//! The two kinds of key pair: RSA private keys, by their purpose.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use crate::crypto::{
     Open, OpenError, PrivateKey, PrivateKeyError, PrivateParts, Secret, Sign, SignError,
 };
 
-/// PEM text of a private key: wiped when dropped, never printed by accident.
+/// The PEM text of a private key. It is wiped when dropped, and has no `Debug`.
 pub struct Pem(Zeroizing<String>);
 
 impl Pem {
@@ -30,7 +30,7 @@ macro_rules! key_pair {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         ///
-        /// The private half is wiped when dropped and is not in the `Debug` text.
+        /// The private half is wiped when dropped, and is not in the `Debug` text.
         #[derive(Clone)]
         pub struct $name {
             private: PrivateKey,
@@ -38,7 +38,7 @@ macro_rules! key_pair {
         }
 
         impl $name {
-            /// Generates a key pair of `bits`, 1024 to 8192; 2048 is what deployed nodes have.
+            /// Generates a key pair of `bits`, 1024 to 8192. Deployed nodes have 2048.
             ///
             /// # Errors
             ///
@@ -54,8 +54,8 @@ macro_rules! key_pair {
             }
 
             /// Reads the one private key in a PEM text: PKCS#8 (`BEGIN PRIVATE KEY`), PKCS#1
-            /// (`BEGIN RSA PRIVATE KEY`) or that of OpenSSH (`BEGIN OPENSSH PRIVATE KEY`). Any line
-            /// ends will do, and other text around it.
+            /// (`BEGIN RSA PRIVATE KEY`) or the form of OpenSSH (`BEGIN OPENSSH PRIVATE KEY`). The
+            /// text may have any line ends, and other text around the key.
             ///
             /// # Errors
             ///
@@ -74,7 +74,7 @@ macro_rules! key_pair {
                 Self::from_parts(&parts, KeyForm::Pkcs8)
             }
 
-            /// Reads PKCS#1 DER, as deployed nodes keep their keys.
+            /// Reads PKCS#1 DER, the form in which deployed nodes keep their keys.
             ///
             /// # Errors
             ///
@@ -93,7 +93,7 @@ macro_rules! key_pair {
                 Ok(Self { private, public })
             }
 
-            /// The private key as PKCS#8 PEM with LF line ends.
+            /// Writes the private key as PKCS#8 PEM with LF line ends.
             ///
             /// # Errors
             ///
@@ -102,7 +102,7 @@ macro_rules! key_pair {
                 Ok(Pem(self.private.to_pem().map_err(of_pkcs8)?))
             }
 
-            /// The private key as PKCS#8 DER.
+            /// Writes the private key as PKCS#8 DER.
             ///
             /// # Errors
             ///
@@ -128,12 +128,12 @@ macro_rules! key_pair {
 }
 
 key_pair! {
-    /// A comms key pair: opens the small secrets that others seal to it.
+    /// A comms key pair. It opens the small secrets that others seal to it.
     CommsKeyPair
 }
 
 key_pair! {
-    /// A sig key pair: signs, and does nothing else.
+    /// A sig key pair. It signs, and does nothing else.
     SigKeyPair
 }
 

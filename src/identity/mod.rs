@@ -1,21 +1,21 @@
-//! Who a node is: its ID, name, addresses and keys, and the signed token that says all of it.
+//! The identity of a node: its ID, name, addresses and keys, and the signed token with all of them.
 //!
-//! Every type here is checked when it is made, so that holding one means it is legal on the wire:
+//! Every value here was checked when it was made, so it is legal on the wire:
 //!
 //! | Type | What it is | Bound |
 //! |------|------------|-------|
 //! | [`NodeId`] | 20 or 32 opaque bytes | exactly those lengths |
-//! | [`Name`] | of a member, cluster or registry | 255 bytes |
+//! | [`Name`] | the name of a member, cluster or registry | 255 bytes |
 //! | [`EndPoint`] | `host:port` | host 253 bytes |
 //! | [`Version`] | four bytes `a.b.c.d` | |
 //! | [`MemberAttrs`], [`ClusterAttrs`] | 64 flags | |
 //! | [`PublicKey`], [`Fingerprint`] | an RSA public key | 1024 to 8192 bits |
-//! | [`CommsKeyPair`], [`SigKeyPair`] | the private halves, by what they are for | 1024 to 8192 bits |
-//! | [`Token`] | all of it, signed | |
+//! | [`CommsKeyPair`], [`SigKeyPair`] | key pairs, by their purpose | 1024 to 8192 bits |
+//! | [`Token`] | all of these, signed | |
 //! | [`Identity`] | a node's own name, ID and both key pairs | |
 //!
-//! Those that have a text (all but the pairs, the token and the identity) have `Display` and
-//! `FromStr`, and what one writes the other reads as the same value.
+//! All of them but the key pairs, the token and the identity have a text form: `FromStr` reads the
+//! text that `Display` writes, and gives the same value.
 //!
 //! With the feature `std` an [`Identity`] can be kept in a [`directory`].
 

@@ -13,11 +13,11 @@ impl Name {
     /// The longest name, in bytes (PROTOCOL 1).
     pub const MAX_LEN: usize = 255;
 
-    /// Checks and takes a text.
+    /// Makes a name of a text.
     ///
     /// # Errors
     ///
-    /// [`NameError`] says which rule it breaks.
+    /// [`NameError`] says which rule the text breaks.
     pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
         let text = text.into();
         Self::check(&text)?;
@@ -93,15 +93,15 @@ impl From<Name> for String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// No text at all.
+    /// The text is empty.
     #[error("the name is empty")]
     Empty,
-    /// More bytes than a name may have.
+    /// The text has more bytes than a name may have.
     #[error("the name has {bytes} bytes, {limit} at most are allowed")]
     TooLong {
-        /// The length met.
+        /// The length of the text, in bytes.
         bytes: usize,
-        /// The length allowed.
+        /// The length allowed, in bytes.
         limit: usize,
     },
     /// The first character is not a letter, digit or `_`.

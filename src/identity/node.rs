@@ -1,4 +1,4 @@
-//! A node's own identity: what it keeps between runs.
+//! A node's own identity, which it keeps between runs.
 
 use alloc::vec::Vec;
 
@@ -10,21 +10,22 @@ use crate::crypto::SignError;
 /// A node's name, its two key pairs and, once a registry has issued or accepted one, its ID.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// What the node calls itself.
+    /// The node's name.
     pub name: Name,
-    /// The ID it is known by, if it has one yet.
+    /// The node's ID, once it has one.
     pub id: Option<NodeId>,
-    /// Opens what others seal to it.
+    /// The key pair that opens secrets from others.
     pub comms: CommsKeyPair,
-    /// Signs its tokens.
+    /// The key pair that signs the node's tokens.
     pub sig: SigKeyPair,
 }
 
 impl Identity {
-    /// The size of the keys [`Identity::generate`] makes, in bits: what deployed nodes have.
+    /// The size of the keys that [`Identity::generate`] makes, in bits. Deployed nodes have the
+    /// same.
     pub const KEY_BITS: usize = 2048;
 
-    /// A new identity with fresh keys of [`Identity::KEY_BITS`] and no ID yet.
+    /// Makes an identity with new keys of [`Identity::KEY_BITS`] and without an ID.
     ///
     /// # Errors
     ///
@@ -38,7 +39,7 @@ impl Identity {
         })
     }
 
-    /// The signed token that presents this identity with these flags and ends.
+    /// Makes the signed token of this identity, with these flags and end points.
     ///
     /// # Errors
     ///

@@ -7,8 +7,8 @@ use rand_core::CryptoRng;
 
 /// The ID of a member, cluster or registry, unique in a registry.
 ///
-/// Deployed servers issue 20 bytes, this crate issues 32; both are accepted. Text is lower-case
-/// hex; either case is read.
+/// Deployed servers issue 20 bytes and this crate issues 32. Both are accepted. The text form is
+/// lower-case hex, and either case is read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Repr);
 
@@ -19,7 +19,7 @@ enum Repr {
 }
 
 impl NodeId {
-    /// The ID with exactly these bytes.
+    /// Makes the ID with exactly these bytes.
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ impl NodeId {
         }
     }
 
-    /// A fresh random ID of 32 bytes.
+    /// Draws a random ID of 32 bytes.
     pub fn random(rng: &mut dyn CryptoRng) -> Self {
         let mut bytes = [0; 32];
         rng.fill_bytes(&mut bytes);
@@ -92,13 +92,13 @@ impl AsRef<[u8]> for NodeId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeIdError {
-    /// Another length than 20 or 32 bytes.
+    /// The ID has another length than 20 or 32 bytes.
     #[error("an ID of {bytes} bytes; an ID has 20 or 32")]
     Length {
-        /// The length met.
+        /// The length, in bytes.
         bytes: usize,
     },
-    /// Text that is not hex digits.
+    /// The text is not 40 or 64 hex digits.
     #[error("not an ID: 40 or 64 hex digits expected")]
     NotHex,
 }

@@ -1,7 +1,7 @@
-//! OpenSSH public-key text for RSA keys, `ssh-rsa AAAA... comment`, both ways (RFC 4253 section
-//! 6.6).
+//! The text form of OpenSSH for RSA public keys, `ssh-rsa AAAA... comment` (RFC 4253 section 6.6):
+//! reading and writing.
 //!
-//! Strict on purpose: one spelling per key, so that text compares as keys do.
+//! Reading is strict: a key has one text, so that two texts are equal when the keys are.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,21 +16,21 @@ const ALGORITHM: &str = "ssh-rsa";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenSshError {
-    /// It does not start with `ssh-rsa` and a space.
+    /// The text does not start with `ssh-rsa` and a space.
     #[error("not an OpenSSH RSA key: 'ssh-rsa AAAA...' expected")]
     Algorithm,
-    /// What follows is not base64 without breaks.
+    /// The word after `ssh-rsa` is not base64.
     #[error("the key after 'ssh-rsa' is not base64")]
     Base64,
-    /// The bytes are not the name and the two integers, minimally written.
+    /// The decoded bytes are not the name and the two integers in their shortest forms.
     #[error("the base64 of the key does not hold an RSA public key")]
     Encoding,
-    /// A key, but not one this protocol accepts.
+    /// The key is not one that this protocol accepts.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// The binary form: three length-prefixed strings, `ssh-rsa`, e, n.
+/// Encodes a key in binary: three strings with their lengths in front, `ssh-rsa`, *e* and *n*.
 pub(super) fn blob(key: &PublicKey) -> Vec<u8> {
     let components = key.components();
     let mut out = Vec::new();
@@ -66,14 +66,18 @@ pub(super) fn from_text(text: &str) -> Result<PublicKey, OpenSshError> {
     }
 }
 
+/// Appends a string with its length in four bytes.
 fn string(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    let len = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
-    // A key of at most 8192 bits: the length fits with ease.
-    out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes());
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+    let text = parts.concat();
+    let [.., a, b, c, d] = text.len().to_be_bytes();
+    // The longest string is a modulus of 8192 bits, so the higher bytes of the length are zero.
+    debug_assert!(text.len() <= 1 + 8192 / 8);
+    out.extend_from_slice(&[a, b, c, d]);
+    out.extend_from_slice(&text);
 }
 
-/// A positive integer: a zero byte goes in front where the top bit would make it negative.
+/// Appends a positive integer. If its top bit is set, a zero byte goes in front, because otherwise
+/// it would be negative.
 fn mpint(out: &mut Vec<u8>, magnitude: &[u8]) {
     let sign: &[u8] = if magnitude.first().is_some_and(|b| b & 0x80 != 0) { &[0] } else { &[] };
     string(out, &[sign, magnitude]);

@@ -1,8 +1,8 @@
-//! OpenSSH's form of a private key (`PROTOCOL.key` of its sources): a public part, and a private
-//! one that may be encrypted.
+//! Reading of private keys in the form of OpenSSH (`PROTOCOL.key` in its sources): a public part,
+//! and a private part that may be encrypted.
 //!
-//! Read strictly, as it is written: exactly one RSA key, the same in both parts, in the clear, and
-//! nothing after it but the padding that belongs there.
+//! Reading is strict: there is exactly one RSA key, it is the same in both parts, it is not
+//! encrypted, and only the defined padding follows.
 
 use super::openssh::{next_mpint, next_string};
 use super::{KeyAlgorithm, KeyForm, KeyPairError};
@@ -10,12 +10,12 @@ use crate::crypto::PrivateParts;
 
 const MAGIC: &[u8] = b"openssh-key-v1\0";
 
-/// What the private part is filled up to, where it is not encrypted.
+/// The private part is padded to a multiple of this, if it is not encrypted.
 const BLOCK: usize = 8;
 
 const DAMAGED: KeyPairError = KeyPairError::Encoding(KeyForm::OpenSsh);
 
-/// The numbers of the one key.
+/// Reads the numbers of the one key.
 pub(super) fn parts(bytes: &[u8]) -> Result<PrivateParts<'_>, KeyPairError> {
     let mut rest = bytes.strip_prefix(MAGIC).ok_or(DAMAGED)?;
     let mut next = || next_string(&mut rest).ok_or(DAMAGED);
@@ -27,7 +27,7 @@ pub(super) fn parts(bytes: &[u8]) -> Result<PrivateParts<'_>, KeyPairError> {
     }
     let mut next = || next_string(&mut rest).ok_or(DAMAGED);
     let [public, private] = [next()?, next()?];
-    // No passphrase makes an RSA key of another, so this is told first.
+    // The algorithm is checked first: a passphrase would not make this key usable.
     let (exponent, modulus) = public_half(public)?;
     if cipher != b"none" {
         return Err(KeyPairError::Encrypted);
@@ -42,7 +42,7 @@ pub(super) fn parts(bytes: &[u8]) -> Result<PrivateParts<'_>, KeyPairError> {
     }
 }
 
-/// The exponent and the modulus.
+/// Reads the exponent and the modulus.
 fn public_half(mut blob: &[u8]) -> Result<(&[u8], &[u8]), KeyPairError> {
     match next_string(&mut blob).ok_or(DAMAGED)? {
         b"ssh-rsa" => {}
@@ -55,7 +55,7 @@ fn public_half(mut blob: &[u8]) -> Result<(&[u8], &[u8]), KeyPairError> {
 
 fn private_half(bytes: &[u8]) -> Option<PrivateParts<'_>> {
     let mut rest = bytes;
-    // Two copies of a number: after decrypting, they tell a right passphrase from a wrong one.
+    // Two copies of a number. After decryption they differ if the passphrase was wrong.
     let checks = (next_number(&mut rest)?, next_number(&mut rest)?);
     let name = next_string(&mut rest)?;
     let mut next = || next_mpint(&mut rest);
@@ -76,7 +76,7 @@ fn private_half(bytes: &[u8]) -> Option<PrivateParts<'_>> {
 }
 
 fn algorithm(name: &[u8]) -> KeyAlgorithm {
-    // Those on a hardware token differ by what is before and behind.
+    // Keys on a hardware token have another start and end.
     let name = name.strip_prefix(b"sk-").unwrap_or(name);
     match name {
         _ if name.starts_with(b"ecdsa-sha2-") => KeyAlgorithm::Ec,

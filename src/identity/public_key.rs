@@ -1,4 +1,4 @@
-//! RSA public keys as peers send them, and their fingerprints.
+//! RSA public keys, and their fingerprints.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -23,12 +23,12 @@ use crate::crypto::{PublicComponents, RustCrypto, Seal, SealError};
 /// An RSA public key that this protocol accepts: 1024 to 8192 bits, odd modulus, odd exponent of at
 /// least 3.
 ///
-/// It keeps the SubjectPublicKeyInfo DER it was read from: signatures cover those bytes and they
-/// are served on unchanged. Two keys are equal when their modulus and exponent are. Cloning is
-/// cheap.
+/// A key keeps the SubjectPublicKeyInfo DER that it was read from, because signatures cover those
+/// bytes and a registry serves them unchanged. Two keys are equal if their modulus and exponent are
+/// equal. Cloning is cheap.
 #[derive(Clone)]
 pub struct PublicKey {
-    /// The DER, perhaps among other bytes.
+    /// Bytes that have the DER in them.
     pub(super) bytes: Arc<[u8]>,
     pub(super) spki: Range<usize>,
     pub(super) modulus: Range<usize>,
@@ -36,10 +36,9 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// The sizes of modulus accepted, in bits (PROTOCOL 6.2).
+    /// The accepted sizes of the modulus, in bits (PROTOCOL 6.2).
     pub const BITS: RangeInclusive<usize> = 1024..=8192;
-    /// The largest public exponent accepted, 2^33 - 1, so that a peer's key cannot make verifying
-    /// slow.
+    /// The largest accepted public exponent, 2^33 - 1. A larger one would make verifying slow.
     pub const MAX_EXPONENT: u64 = (1 << 33) - 1;
 
     /// Reads and checks a DER SubjectPublicKeyInfo.
@@ -51,7 +50,7 @@ impl PublicKey {
         Spki::new(der).map(Spki::keep)
     }
 
-    /// The key with this modulus and exponent, big-endian; leading zeros are ignored.
+    /// Makes the key with this modulus and exponent, both big-endian. Leading zeros are ignored.
     ///
     /// # Errors
     ///
@@ -70,7 +69,7 @@ impl PublicKey {
         Self::from_spki_der(&spki.to_der().map_err(|_| KeyError::Malformed)?)
     }
 
-    /// Reads OpenSSH public-key text, `ssh-rsa AAAA...`; a comment may follow and is ignored.
+    /// Reads the text of an OpenSSH public key, `ssh-rsa AAAA...`. A comment after it is ignored.
     ///
     /// # Errors
     ///
@@ -79,22 +78,24 @@ impl PublicKey {
         openssh::from_text(text)
     }
 
-    /// OpenSSH public-key text without a comment, exactly as `ssh-keygen` writes it.
+    /// Writes the text of an OpenSSH public key without a comment, exactly as `ssh-keygen` does.
     pub fn to_openssh(&self) -> String {
         openssh::to_text(self)
     }
 
-    /// The DER SubjectPublicKeyInfo, byte for byte as it was read.
+    /// The DER SubjectPublicKeyInfo, as it was read.
     pub fn spki_der(&self) -> &[u8] {
         self.part(&self.spki)
     }
 
-    // The ranges were found inside these very bytes when the key was made.
+    /// A part of the bytes. The ranges were found inside them when the key was made.
     fn part(&self, range: &Range<usize>) -> &[u8] {
+        debug_assert!(range.end <= self.bytes.len());
+        // A key with an empty part seals and verifies nothing, so a broken range ends in an error.
         self.bytes.get(range.clone()).unwrap_or_default()
     }
 
-    /// The modulus and exponent, big-endian, without leading zeros.
+    /// The modulus and the exponent, both big-endian and without leading zeros.
     pub fn components(&self) -> PublicComponents<'_> {
         PublicComponents { modulus: self.part(&self.modulus), exponent: self.part(&self.exponent) }
     }
@@ -104,18 +105,19 @@ impl PublicKey {
         spki::bits(self.components().modulus)
     }
 
-    /// The length of the modulus, in bytes: what a Hello sealed to this key has (PROTOCOL 3).
+    /// The length of the modulus, in bytes. A Hello that is sealed to this key has the same length
+    /// (PROTOCOL 3).
     pub fn modulus_len(&self) -> usize {
         self.modulus.len()
     }
 
-    /// SHA-256 over the OpenSSH form of the key: equal exactly for equal keys, however their DER is
-    /// spelt.
+    /// SHA-256 over the OpenSSH form of the key. Two fingerprints are equal if and only if the keys
+    /// are.
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(Sha256::digest(openssh::blob(self)).into())
     }
 
-    /// Seals a small secret to this key with the default provider; see [`Seal`].
+    /// Seals a small secret to this key with the default provider. See [`Seal`].
     ///
     /// # Errors
     ///
@@ -146,7 +148,7 @@ impl fmt::Debug for PublicKey {
 }
 
 impl fmt::Display for PublicKey {
-    /// Writes OpenSSH text, as [`PublicKey::to_openssh`].
+    /// Writes the same text as [`PublicKey::to_openssh`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.to_openssh())
     }
@@ -155,13 +157,14 @@ impl fmt::Display for PublicKey {
 impl FromStr for PublicKey {
     type Err = OpenSshError;
 
-    /// Reads OpenSSH text, as [`PublicKey::from_openssh`].
+    /// Reads the same texts as [`PublicKey::from_openssh`].
     fn from_str(text: &str) -> Result<Self, OpenSshError> {
         Self::from_openssh(text)
     }
 }
 
-/// The SHA-256 fingerprint of a key; text is `SHA256:` and base64, as `ssh-keygen -l` prints it.
+/// The SHA-256 fingerprint of a key. The text form is `SHA256:` and base64, as `ssh-keygen -l`
+/// prints it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -171,7 +174,7 @@ impl Fingerprint {
         self.0
     }
 
-    /// A fingerprint kept elsewhere as its 32 bytes.
+    /// Makes a fingerprint of its 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -224,20 +227,20 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// Why a public key is not acceptable (PROTOCOL 6.2).
+/// The reason why a public key is not accepted (PROTOCOL 6.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// Not a DER SubjectPublicKeyInfo, or not one with an RSA key properly inside.
+    /// The bytes are not a DER SubjectPublicKeyInfo with a well-formed RSA key.
     #[error("not a DER SubjectPublicKeyInfo that holds an RSA key")]
     Malformed,
-    /// A key of another algorithm.
+    /// The key has another algorithm.
     #[error("the key is not an RSA key")]
     NotRsa,
     /// The modulus is too small or too large.
     #[error("the key has {0} bits; 1024 to 8192 are accepted")]
     Bits(usize),
-    /// The modulus is even, so it is no product of two odd primes.
+    /// The modulus is even, so it is not a product of two odd primes.
     #[error("the modulus of the key is even")]
     EvenModulus,
     /// The exponent is even, below 3 or above 2^33 - 1.

@@ -1,5 +1,5 @@
-//! SubjectPublicKeyInfo: which DER is a public key that this protocol accepts (PROTOCOL 6.2), and
-//! where its two integers are in it.
+//! Reading of SubjectPublicKeyInfo: it checks that DER is a public key that this protocol accepts
+//! (PROTOCOL 6.2), and finds the two integers in it.
 
 use alloc::sync::Arc;
 use core::ops::Range;
@@ -11,11 +11,11 @@ use rsa::pkcs8::spki::SubjectPublicKeyInfoRef;
 
 use super::{KeyError, PublicKey};
 
-/// The longest DER worth parsing: 8192 bits of modulus, the exponent and their frame fit with ease.
+/// The longest DER that is parsed, in bytes. A modulus of 8192 bits takes 1,024 of them.
 const MAX_DER: usize = 1200;
 
-/// The frame around the modulus of a key of 2048 bits with the exponent 65537: nearly every key
-/// there is.
+/// The DER before and after the modulus of a key of 2048 bits with the exponent 65537. Nearly every
+/// key has this form.
 const USUAL_FRAME: ([u8; 33], [u8; 5]) = (
     [
         0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
@@ -27,14 +27,15 @@ const USUAL_FRAME: ([u8; 33], [u8; 5]) = (
 
 #[cfg(feature = "internals")]
 std::thread_local! {
-    /// How often this thread has parsed a key.
+    /// The number of keys that this thread has parsed.
     pub(crate) static PARSED: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }
 
-/// A public key in DER, checked and not copied.
+/// A checked public key in DER. The bytes are not copied.
 #[derive(Clone, Debug)]
 pub(crate) struct Spki<'a> {
     der: &'a [u8],
+    bits: usize,
     modulus: Range<usize>,
     exponent: Range<usize>,
 }
@@ -42,20 +43,26 @@ pub(crate) struct Spki<'a> {
 impl<'a> Spki<'a> {
     pub(crate) fn new(der: &'a [u8]) -> Result<Self, KeyError> {
         #[cfg(feature = "internals")]
-        PARSED.set(PARSED.get().saturating_add(1));
+        PARSED.set(PARSED.get().wrapping_add(1));
         Self::usual(der).map_or_else(|| Self::any(der), Ok)
     }
 
-    /// A key whose frame is the usual one: two comparisons, where parsing takes as long as
-    /// decrypting all of a token.
+    /// Reads a key of the usual form with two comparisons. To parse it takes as long as to decrypt
+    /// a whole token.
     fn usual(der: &'a [u8]) -> Option<Self> {
         let (before, behind) = &USUAL_FRAME;
         let modulus = der.strip_prefix(before)?.strip_suffix(behind)?;
         let is_2048_bits = modulus.len() == 256 && modulus.first().is_some_and(|top| *top >= 0x80);
         let is_odd = modulus.last().is_some_and(|low| low & 1 == 1);
-        (is_2048_bits && is_odd).then_some(Self { der, modulus: 33..289, exponent: 291..294 })
+        (is_2048_bits && is_odd).then_some(Self {
+            der,
+            bits: 2048,
+            modulus: 33..289,
+            exponent: 291..294,
+        })
     }
 
+    /// Reads a key of any form.
     fn any(der: &'a [u8]) -> Result<Self, KeyError> {
         if der.len() > MAX_DER {
             return Err(KeyError::Malformed);
@@ -70,43 +77,36 @@ impl<'a> Spki<'a> {
         let key = spki.subject_public_key.as_bytes().ok_or(KeyError::Malformed)?;
         let key = RsaPublicKeyRef::from_der(key).map_err(|_| KeyError::Malformed)?;
         let (modulus, exponent) = (key.modulus.as_bytes(), key.public_exponent.as_bytes());
-        check(modulus, exponent)?;
         Ok(Self {
             der,
+            bits: check(modulus, exponent)?,
             modulus: range_within(der, modulus).ok_or(KeyError::Malformed)?,
             exponent: range_within(der, exponent).ok_or(KeyError::Malformed)?,
         })
     }
 
     /// The size of the modulus, in bits.
-    pub(crate) fn bits(&self) -> usize {
-        bits(self.der.get(self.modulus.clone()).unwrap_or_default())
+    pub(crate) const fn bits(&self) -> usize {
+        self.bits
     }
 
-    /// The key, for keeps.
+    /// Copies the key.
     pub(super) fn keep(self) -> PublicKey {
         PublicKey::at(0, &Arc::from(self.der), &self)
     }
 
-    /// Two keys, for keeps, in one piece of memory.
+    /// Copies two keys into one allocation.
     pub(crate) fn keep_both(first: &Self, second: &Self) -> [PublicKey; 2] {
-        // Put together without another allocation.
-        let mut both = [0; 2 * MAX_DER];
-        let (len, all) = (first.der.len(), first.der.len().saturating_add(second.der.len()));
-        for (part, der) in [(0..len, first.der), (len..all, second.der)] {
-            // There is always room: what is longer was refused.
-            if let Some(room) = both.get_mut(part) {
-                room.copy_from_slice(der);
-            }
-        }
-        let bytes = Arc::from(both.get(..all).unwrap_or_default());
+        let bytes: Arc<[u8]> = first.der.iter().chain(second.der).copied().collect();
         [PublicKey::at(0, &bytes, first), PublicKey::at(first.der.len(), &bytes, second)]
     }
 }
 
 impl PublicKey {
-    /// A key whose DER is in these bytes, from `start` on.
+    /// Makes a key whose DER is in these bytes, from `start` on.
     fn at(start: usize, bytes: &Arc<[u8]>, spki: &Spki<'_>) -> Self {
+        debug_assert!(bytes.get(start..).is_some_and(|bytes| bytes.starts_with(spki.der)));
+        // All of the DER is in the bytes, so no sum is above their length and none saturates.
         let shift = |range: &Range<usize>| {
             start.saturating_add(range.start)..start.saturating_add(range.end)
         };
@@ -118,19 +118,21 @@ impl PublicKey {
         }
     }
 
-    /// The same key, kept in bytes that are kept anyway; `None` if `der`, a part of them, is not
-    /// its DER.
+    /// Makes the same key without memory of its own: `der` is a part of `bytes`, which are kept
+    /// anyway. `None` if `der` is not the DER of this key.
     pub(crate) fn kept_in(&self, bytes: &Arc<[u8]>, der: &[u8]) -> Option<Self> {
         let start = range_within(bytes, der).filter(|_| self.spki_der() == der)?.start;
         let own = |range: &Range<usize>| {
-            range.start.saturating_sub(self.spki.start)..range.end.saturating_sub(self.spki.start)
+            let from = |at: usize| at.checked_sub(self.spki.start);
+            Some(from(range.start)?..from(range.end)?)
         };
-        let spki = Spki { der, modulus: own(&self.modulus), exponent: own(&self.exponent) };
-        Some(Self::at(start, bytes, &spki))
+        let (modulus, exponent) = (own(&self.modulus)?, own(&self.exponent)?);
+        Some(Self::at(start, bytes, &Spki { der, bits: self.bits(), modulus, exponent }))
     }
 }
 
-fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
+/// Checks the two integers, and gives the size of the modulus in bits.
+fn check(modulus: &[u8], exponent: &[u8]) -> Result<usize, KeyError> {
     let odd = |bytes: &[u8]| bytes.last().is_some_and(|b| b & 1 == 1);
     let size = bits(modulus);
     if !PublicKey::BITS.contains(&size) {
@@ -144,19 +146,20 @@ fn check(modulus: &[u8], exponent: &[u8]) -> Result<(), KeyError> {
         _ => return Err(KeyError::Exponent),
     };
     if odd(exponent) && (3..=PublicKey::MAX_EXPONENT).contains(&value) {
-        Ok(())
+        Ok(size)
     } else {
         Err(KeyError::Exponent)
     }
 }
 
-/// Bits of a big-endian integer without leading zero bytes.
+/// The size in bits of a big-endian integer without leading zero bytes.
 pub(super) fn bits(bytes: &[u8]) -> usize {
-    let top = bytes.first().map_or(8, |b| b.leading_zeros());
-    bytes.len().saturating_mul(8).saturating_sub(usize::try_from(top).unwrap_or(8))
+    let top = bytes.first().map_or(0, |byte| (0..8).filter(|bit| byte >> bit != 0).count());
+    // Saturates only for more bytes than memory can hold.
+    bytes.len().saturating_sub(1).saturating_mul(8).saturating_add(top)
 }
 
-/// Where `part`, a sub-slice of `whole`, lies in it.
+/// Finds the place of `part`, a sub-slice of `whole`, in it.
 fn range_within(whole: &[u8], part: &[u8]) -> Option<Range<usize>> {
     let start = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
     let end = start.checked_add(part.len())?;
@@ -174,8 +177,8 @@ mod tests {
         spki.map(|spki| (spki.modulus, spki.exponent))
     }
 
-    /// Any byte of a usual key, changed in any way: the short way accepts nothing that the long one
-    /// does not, and finds the same in it.
+    /// Changes every byte of a usual key in every way. The short way accepts nothing that the long
+    /// way refuses, and finds the same integers.
     #[test]
     fn the_usual_frame_changes_nothing_but_the_time() {
         let (before, behind) = USUAL_FRAME;

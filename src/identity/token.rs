@@ -1,4 +1,4 @@
-//! Tokens: what a member says of itself, signed (PROTOCOL 6.2).
+//! Tokens: the signed descriptions of members (PROTOCOL 6.2).
 
 use alloc::vec::Vec;
 
@@ -7,29 +7,32 @@ use rand_core::CryptoRng;
 use super::{EndPoint, MemberAttrs, Name, NodeId, PublicKey};
 use crate::crypto::{Sign, SignError, Verify};
 
-/// What a member says of itself: towards the registry signed, towards other members as the registry
-/// serves it.
+/// The description of a member: its name, flags, keys and end points. The member signs it for the
+/// registry. The registry serves it to other members without the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// The member's name.
     pub name: Name,
     /// The member's flags.
     pub attrs: MemberAttrs,
-    /// The member's ID; a new member has none and is issued one. Not covered by the signature.
+    /// The member's ID. A new member has none, and the registry issues one. The signature does not
+    /// cover it.
     pub id: Option<NodeId>,
     /// The key that others encrypt to.
     pub comms_key: PublicKey,
     /// The key that the signature is checked with.
     pub sig_key: PublicKey,
-    /// Where the member listens: first for other members, then for the cluster's clients.
+    /// The addresses where the member listens: first for other members, then for the cluster's
+    /// clients.
     pub end_points: Vec<EndPoint>,
     /// The signature under the sig key, if the token carries one.
     pub signature: Option<Vec<u8>>,
 }
 
 impl Token {
-    /// The bytes the signature is over: Name | Attrs (8 bytes, little-endian) | CommsKey | SigKey |
-    /// each end in order, without separators (PROTOCOL 6.2).
+    /// The bytes that the signature covers: Name | Attrs (8 bytes, little-endian) | CommsKey |
+    /// SigKey
+    /// | each end point in order, without separators (PROTOCOL 6.2).
     fn signed_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(self.name.as_str().as_bytes());
@@ -42,12 +45,12 @@ impl Token {
         bytes
     }
 
-    /// Signs the token, replacing any signature it has. `rng` blinds; the signature is the same
-    /// whatever it draws.
+    /// Signs the token. A signature that it has is replaced. `rng` is for blinding and does not
+    /// change the signature.
     ///
     /// # Errors
     ///
-    /// [`SignError`] if the key cannot sign; the token is then unchanged.
+    /// [`SignError`] if the key cannot sign. The token is unchanged then.
     pub fn sign(&mut self, key: &dyn Sign, rng: &mut dyn CryptoRng) -> Result<(), SignError> {
         self.signature = Some(key.sign(&self.signed_bytes(), rng)?);
         Ok(())
@@ -57,7 +60,7 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// [`BadSignature`] if there is none or it does not verify.
+    /// [`BadSignature`] if the token has none, or one that does not verify.
     pub fn verify(self, provider: &dyn Verify) -> Result<VerifiedToken, BadSignature> {
         let signature = self.signature.as_deref().ok_or(BadSignature)?;
         provider
@@ -67,12 +70,12 @@ impl Token {
     }
 }
 
-/// A token whose signature has been checked; only [`Token::verify`] makes one.
+/// A token with a checked signature. Only [`Token::verify`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedToken(Token);
 
 impl VerifiedToken {
-    /// The token, without the proof.
+    /// Gives the token without the proof.
     pub fn into_inner(self) -> Token {
         self.0
     }
@@ -86,7 +89,7 @@ impl core::ops::Deref for VerifiedToken {
     }
 }
 
-/// A token is unsigned or its signature is not by its own sig key.
+/// A token has no signature, or one that was not made with its own sig key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token's signature is missing or not by its own sig key")]
 pub struct BadSignature;

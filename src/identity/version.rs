@@ -5,19 +5,20 @@ use core::str::FromStr;
 
 /// A version of software or of the registry, `a.b.c.d`.
 ///
-/// Text drops trailing zero fields but keeps at least two: `1.9.24`, `0.5`, `1.2.3.4`.
+/// The text form leaves out zeros at the end, but has at least two numbers: `1.9.24`, `0.5`,
+/// `1.2.3.4`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version([u8; 4]);
 
 impl Version {
-    /// `0.0.0.0`, what deployed clients send in their Hello.
+    /// `0.0.0.0`, which deployed clients send in their Hello.
     pub const ZERO: Self = Self([0, 0, 0, 0]);
     /// `1.9.0`, the first deployed server that speaks the prefixed dialect (PROTOCOL 3).
     pub const FIRST_PREFIXED: Self = Self([1, 9, 0, 0]);
-    /// `1.9.24`, the newest deployed server whose wire this crate reproduces byte for byte.
+    /// `1.9.24`, the newest deployed server. This crate reproduces its wire byte for byte.
     pub const REFERENCE: Self = Self([1, 9, 24, 0]);
 
-    /// The version `a.b.c.d`.
+    /// Makes the version `a.b.c.d`.
     pub const fn new(a: u8, b: u8, c: u8, d: u8) -> Self {
         Self([a, b, c, d])
     }
@@ -27,7 +28,7 @@ impl Version {
         self.0
     }
 
-    /// From the four bytes in wire order.
+    /// Makes a version of the four bytes in wire order.
     pub const fn from_bytes(bytes: [u8; 4]) -> Self {
         Self(bytes)
     }
@@ -67,13 +68,12 @@ impl FromStr for Version {
     fn from_str(text: &str) -> Result<Self, VersionError> {
         let mut bytes = [0; 4];
         let mut slots = bytes.iter_mut();
-        let mut fields = 0u8;
         for field in text.split('.') {
             let plain = !field.is_empty() && field.bytes().all(|b| b.is_ascii_digit());
             let slot = slots.next().filter(|_| plain).ok_or(VersionError)?;
             *slot = field.parse().map_err(|_| VersionError)?;
-            fields = fields.saturating_add(1);
         }
-        if fields < 2 { Err(VersionError) } else { Ok(Self(bytes)) }
+        // Two of the four must be there.
+        if slots.len() > 2 { Err(VersionError) } else { Ok(Self(bytes)) }
     }
 }

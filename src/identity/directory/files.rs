@@ -1,4 +1,4 @@
-//! Files that are whole or not there, and last when they are said to.
+//! Durable files: a reader or a crash sees a whole file or none.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -10,29 +10,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DirectoryError;
 
-/// Modes of the files written, as `chmod` takes them.
+/// The mode of a file for its owner only, as `chmod` takes it.
 pub const PRIVATE: u32 = 0o600;
+/// The mode of a file that everybody may read.
 pub const PUBLIC: u32 = 0o644;
 
-/// How a temporary file's name ends, after the process and a number.
+/// The end of a temporary file's name, after the process and a number.
 const TEMPORARY: &str = ".tmp";
 
+/// Makes one line of text.
 pub fn line(value: &dyn ToString) -> String {
     let mut line = value.to_string();
     line.push('\n');
     line
 }
 
+/// Makes the error for this path.
 pub fn io_error(path: &Path) -> impl FnOnce(io::Error) -> DirectoryError + use<> {
     let path = path.into();
     move |source| DirectoryError::Io { path, source }
 }
 
-/// Whether only the right to write was missing.
+/// Whether the right to write was missing, and nothing else.
 pub fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
+/// Reads a text file; `None` if it is not there.
 pub fn read(path: &Path) -> Result<Option<String>, DirectoryError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -41,18 +45,16 @@ pub fn read(path: &Path) -> Result<Option<String>, DirectoryError> {
     }
 }
 
-/// Writes a file unless it has this content, and sees to its mode.
+/// Writes a file unless it has this content. A private file is made private in both cases.
 pub fn keep(path: &Path, content: &[u8], mode: u32) -> Result<(), DirectoryError> {
-    // A file that cannot be read is written anew, or it is writing that fails.
-    let known = zeroize::Zeroizing::new(fs::read(path).unwrap_or_default());
-    match *known == content {
-        true => make_private(path, mode),
-        false => write_atomically(path, content, mode),
+    match fs::read(path).map(zeroize::Zeroizing::new) {
+        Ok(known) if *known == content => make_private(path, mode),
+        // A file that cannot be read is written, and if that fails too the error says so.
+        _ => write_atomically(path, content, mode),
     }
 }
 
-/// Takes a private key away from others who may read it. Where it can't be written it stays as it
-/// was given.
+/// Takes the right to read a private file from others. On a read-only file system the mode stays.
 #[cfg(unix)]
 pub fn make_private(path: &Path, mode: u32) -> Result<(), DirectoryError> {
     use std::os::unix::fs::PermissionsExt;
@@ -66,11 +68,13 @@ pub fn make_private(path: &Path, mode: u32) -> Result<(), DirectoryError> {
     }
 }
 
+/// Does nothing: only Unix has modes.
 #[cfg(not(unix))]
 pub fn make_private(_: &Path, _: u32) -> Result<(), DirectoryError> {
     Ok(())
 }
 
+/// Removes a file, if it is there.
 pub fn remove_if_there(path: &Path) -> Result<(), DirectoryError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error(path)(e)),
@@ -78,8 +82,9 @@ pub fn remove_if_there(path: &Path) -> Result<(), DirectoryError> {
     }
 }
 
+/// Makes a directory for its owner only, if it is not there.
 pub fn make_directory(dir: &Path) -> Result<(), DirectoryError> {
-    // Where it is read-only, its being there is all that is needed.
+    // Asked first, because on a read-only file system creating fails even if it is there.
     if dir.is_dir() {
         return Ok(());
     }
@@ -90,7 +95,7 @@ pub fn make_directory(dir: &Path) -> Result<(), DirectoryError> {
     builder.create(dir).map_err(io_error(dir))
 }
 
-/// A name beside a file that nobody else uses, and that [`sweep`] knows.
+/// Makes a name beside a file. Nobody else uses it, and [`sweep`] knows it.
 fn temporary(path: &Path) -> PathBuf {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
@@ -99,6 +104,7 @@ fn temporary(path: &Path) -> PathBuf {
     temporary.into()
 }
 
+/// Writes and removes a file, to find out whether the directory can be written.
 pub fn try_to_write(dir: &Path) -> Result<(), DirectoryError> {
     let path = temporary(&dir.join("probe"));
     remove_if_there(&path)?;
@@ -106,27 +112,26 @@ pub fn try_to_write(dir: &Path) -> Result<(), DirectoryError> {
     remove_if_there(&path)
 }
 
-/// Replaces a file whole: written and flushed beside it under a name of its own, then renamed over
-/// it.
+/// Replaces a whole file: writes and flushes a new file beside it, then renames that over it.
 ///
 /// # Errors
 ///
-/// [`DirectoryError::Io`] with the path that failed; the old content is then still there.
+/// [`DirectoryError::Io`] with the path that failed. The old content is still there then.
 pub fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<(), DirectoryError> {
     let temporary = temporary(path);
-    // One of that name is left from another life of the process's number.
+    // A file with this name can be left from an earlier process with the same number.
     let written = remove_if_there(&temporary)
         .and_then(|()| write_new(&temporary, content, mode))
         .and_then(|()| fs::rename(&temporary, path).map_err(io_error(path)));
     if written.is_err() {
-        // Best effort: the failure itself is what the caller must hear of.
+        // If this fails too, `sweep` removes the file later. The caller gets the first error.
         let _ = fs::remove_file(&temporary);
         return written;
     }
     sync_directory(parent(path))
 }
 
-/// Removes what a process left that was killed in [`write_atomically`].
+/// Removes the temporary files of processes that were killed in [`write_atomically`].
 pub fn sweep(dir: &Path) -> io::Result<()> {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     for entry in fs::read_dir(dir)? {
@@ -145,12 +150,13 @@ pub fn sweep(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a file that is not there yet, and flushes it.
+/// Creates a file, writes it and flushes it.
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<(), DirectoryError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    // Only Unix has modes.
     #[cfg(not(unix))]
     let _ = mode;
     let write = || {
@@ -170,12 +176,12 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Makes what was done in a directory durable, where directories can be flushed.
+/// Makes the changes in a directory durable, where directories can be flushed.
 pub fn sync_directory(dir: &Path) -> Result<(), DirectoryError> {
     sync(dir)
 }
 
-/// Makes durable what somebody else wrote, where what is open for reading can be flushed.
+/// Makes a file or directory durable that somebody else wrote, where that is possible.
 pub fn sync(path: &Path) -> Result<(), DirectoryError> {
     if cfg!(unix) {
         File::open(path).and_then(|file| file.sync_all()).map_err(io_error(path))?;
@@ -183,13 +189,13 @@ pub fn sync(path: &Path) -> Result<(), DirectoryError> {
     Ok(())
 }
 
-/// Makes a directory durable that may just have been made, with all that it is in. Whoever made it
-/// may be dead by now, so nothing tells which of them are new.
+/// Makes a directory durable that may be new, with all directories above it. The process that made
+/// them may have been killed, so it is not known which of them are new.
 pub fn sync_ancestors(dir: &Path) -> Result<(), DirectoryError> {
     let Ok(whole) = fs::canonicalize(dir) else { return Ok(()) };
     for ancestor in whole.ancestors().skip(1) {
         match sync_directory(ancestor) {
-            // What can't be read or written is not ours, and was not made by us.
+            // A directory that cannot be read is not ours, so it is not new.
             Err(error) if error.is_read_only() => return Ok(()),
             done => done?,
         }

@@ -1,4 +1,4 @@
-//! A directory to oneself.
+//! The lock of a directory.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -14,15 +14,15 @@ use crate::identity::{Identity, Name};
 
 const LOCK: &str = ".lock";
 
-/// A directory to oneself, among those who lock it; given back when dropped, or when the process
-/// ends.
+/// The lock of a directory, which only one process has at a time. It is released when dropped, or
+/// when the process ends.
 ///
-/// Locked are the directory itself, where the system can do that (Unix), and the file `.lock` in
-/// it, which earlier versions look at. While the directory itself is locked, removing the file lets
-/// nobody else in; where only the file is, it can't be removed (Windows), or must not be (some
-/// network file systems).
+/// Two things are locked: the directory itself, where the system can do that (Unix), and the file
+/// `.lock` in it, for earlier versions. While the directory itself is locked, the lock holds even
+/// if the file is removed. Where only the file is locked, it cannot be removed (Windows), or must
+/// not be (some network file systems).
 ///
-/// A directory that can only be read can be locked too.
+/// A read-only directory can be locked too.
 #[derive(Debug)]
 pub struct DirectoryLock {
     dir: PathBuf,
@@ -30,16 +30,16 @@ pub struct DirectoryLock {
     _files: Vec<File>,
 }
 
-/// What is in a directory.
+/// The state of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectoryState {
-    /// Nothing of an identity.
+    /// The directory has no part of an identity.
     Empty,
-    /// An identity whose making was cut short: it was never anybody's.
+    /// The making of an identity was interrupted. Nobody has used it.
     Unfinished,
-    /// Parts of an identity or all of it, from a version that wrote no manifest.
+    /// The directory has an identity, or parts of one, from a version that wrote no manifest.
     Unmarked,
-    /// An identity that was whole once.
+    /// The directory has an identity that was whole once.
     Whole {
         /// Whether a registry's store was made beside it ([`DirectoryLock::note_store`]).
         store: bool,
@@ -47,7 +47,7 @@ pub enum DirectoryState {
 }
 
 impl DirectoryState {
-    /// What is in a directory, be it there or not.
+    /// Finds the state of a directory. A directory that does not exist is empty.
     ///
     /// # Errors
     ///
@@ -63,7 +63,8 @@ impl DirectoryState {
 }
 
 impl DirectoryLock {
-    /// Waits until nobody else has the directory. Makes it (mode 0700) if it is not there.
+    /// Waits until no other process has the lock, and takes it. Makes the directory (mode 0700) if
+    /// it is not there.
     ///
     /// # Errors
     ///
@@ -72,11 +73,12 @@ impl DirectoryLock {
         Self::take(dir, |file| file.lock().map(|()| true))
     }
 
-    /// Takes the directory if nobody else has it. Makes it (mode 0700) if it is not there.
+    /// Takes the lock if no other process has it. Makes the directory (mode 0700) if it is not
+    /// there.
     ///
     /// # Errors
     ///
-    /// [`DirectoryError::Busy`] if somebody has it, [`DirectoryError::Io`].
+    /// [`DirectoryError::Busy`] if another process has it, [`DirectoryError::Io`].
     pub fn try_now(dir: &Path) -> Result<Self, DirectoryError> {
         Self::take(dir, |file| match file.try_lock() {
             Ok(()) => Ok(true),
@@ -103,7 +105,7 @@ impl DirectoryLock {
             match lock(&file) {
                 Ok(true) => locked.push(file),
                 Ok(false) => return Err(busy()),
-                // With the directory itself locked, the file is there for earlier versions only.
+                // The directory itself is locked, and the file is only for earlier versions.
                 Err(error) if cannot_be_locked(&error) && !locked.is_empty() => {}
                 Err(error) => return Err(io_error(&path)(error)),
             }
@@ -114,12 +116,13 @@ impl DirectoryLock {
         }
     }
 
-    /// Notes that a registry's store was made in this directory: from now on it is missing if it is
-    /// not there.
+    /// Notes that a registry's store was made in this directory. From now on its absence is an
+    /// error.
     ///
     /// # Errors
     ///
-    /// [`DirectoryError::Absent`] if no whole identity is here, else as [`Identity::save`].
+    /// [`DirectoryError::Absent`] if the directory has no whole identity; otherwise the errors of
+    /// [`Identity::save`].
     pub fn note_store(&self) -> Result<(), DirectoryError> {
         match Manifest::read(&self.dir)? {
             Some(Manifest::Whole(mut facts)) => {
@@ -130,25 +133,24 @@ impl DirectoryLock {
         }
     }
 
-    /// Takes what is in the directory for what it is from now on, whatever it was: what
-    /// [`Identity::load`] calls changed, it does not call so again. Whether there is a store is
-    /// to be noted again.
+    /// Accepts the present content of the directory: [`Identity::load`] does not report it as
+    /// changed again. A store must be noted again.
     ///
     /// # Errors
     ///
-    /// As [`Identity::load`], if the keys or the name are missing or damaged; as
-    /// [`Identity::save`].
+    /// The errors of [`Identity::load`] if the keys or the name are missing or damaged; the errors
+    /// of [`Identity::save`].
     pub fn accept(&self) -> Result<Identity, DirectoryError> {
         let identity = Identity::load_as(&self.dir, None)?;
         Manifest::Whole(Facts::of(&identity, false)).write(&self.dir)?;
         Ok(identity)
     }
 
-    /// As [`Identity::load_or_generate`], in this directory.
+    /// Does the same as [`Identity::load_or_generate`], in this directory.
     ///
     /// # Errors
     ///
-    /// As [`Identity::load_or_generate`].
+    /// The errors of [`Identity::load_or_generate`].
     pub fn load_or_generate(
         &self,
         name: Name,
@@ -164,13 +166,13 @@ impl DirectoryLock {
         }
     }
 
-    /// As [`Identity::load`], in this directory. Keys that others may read are taken away from
-    /// them, and a directory of an earlier version gets its manifest, where that can be
+    /// Does the same as [`Identity::load`], in this directory. Also makes the key files private,
+    /// and writes the manifest of a directory from an earlier version, if the directory can be
     /// written.
     ///
     /// # Errors
     ///
-    /// As [`Identity::load`] and [`Identity::save`].
+    /// The errors of [`Identity::load`] and [`Identity::save`].
     pub fn load(&self) -> Result<Identity, DirectoryError> {
         let identity = Identity::load(&self.dir)?;
         for key in [COMMS_KEY, SIG_KEY] {
@@ -180,9 +182,8 @@ impl DirectoryLock {
         Ok(identity)
     }
 
-    /// Writes what is true of the identity that was loaded here, where the manifest does not say it
-    /// yet: it has none, or what it was saved with was cut short. Where that can't be written
-    /// it is left.
+    /// Writes the facts of the loaded identity into the manifest, if they are not there: there is
+    /// no manifest, or saving was interrupted. On a read-only file system it stays as it is.
     fn mark(&self, identity: &Identity) -> Result<(), DirectoryError> {
         let store = matches!(DirectoryState::of(&self.dir)?, DirectoryState::Whole { store: true });
         match Manifest::Whole(Facts::of(identity, store)).write(&self.dir) {
@@ -191,7 +192,7 @@ impl DirectoryLock {
         }
     }
 
-    /// Tells before anything depends on it whether the directory can be written.
+    /// Finds out whether the directory can be written, before anything depends on it.
     ///
     /// # Errors
     ///
@@ -201,11 +202,11 @@ impl DirectoryLock {
     }
 }
 
-/// The lock file, made if that can be; `None` where it is not there and can't be made.
+/// Opens the lock file, and makes it if it is not there; `None` if it cannot be made.
 fn lock_file(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
-    // While it is open nobody may remove it: reading and writing is shared, deleting is not.
+    // While it is open nobody can remove it: reading and writing are shared, deleting is not.
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 3);
     match options.open(path) {
@@ -218,7 +219,7 @@ fn lock_file(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Whether the file system has no locks for this: NFS wants a file that is open for writing
+/// Whether the file system cannot lock this. NFS only locks files that are open for writing
 /// (EBADF).
 fn cannot_be_locked(error: &io::Error) -> bool {
     const EBADF: i32 = 9;

@@ -1,4 +1,4 @@
-//! What a directory held when it was whole.
+//! The manifest: the content of a directory when it was whole.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,34 +8,39 @@ use super::files::{self, PUBLIC};
 use super::{COMMS_KEY, DirectoryError, ID, NAME, SIG_KEY};
 use crate::identity::{Fingerprint, Identity, Name, NodeId};
 
+/// The name of the manifest.
 pub const MANIFEST: &str = "manifest";
-/// The first line: what the file is, and in which version.
+/// The first line: the format of the file and its version.
 const FORMAT: &str = "xlreg directory 1";
 
-/// The file that says whether a directory is whole.
+/// The manifest of a directory. It says whether the directory is whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manifest {
     /// The directory is being made.
     Unfinished,
+    /// The directory is whole, and has this content.
     Whole(Facts),
 }
 
-/// What is known of a directory that is whole.
+/// The content of a whole directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
+    /// The node's name.
     pub name: Name,
-    /// The name that the file still has if the name is being changed.
+    /// The old name, while the name is being changed. The file may still have it.
     pub name_before: Option<Name>,
+    /// The node's ID, once it has one.
     pub id: Option<NodeId>,
-    /// Fingerprints of the public keys.
+    /// The fingerprint of the comms key.
     pub comms_key: Fingerprint,
+    /// The fingerprint of the sig key.
     pub sig_key: Fingerprint,
     /// Whether a registry has made its store here.
     pub store: bool,
 }
 
 impl Manifest {
-    /// The manifest of a directory, if it has one.
+    /// Reads the manifest of a directory; `None` if it has none.
     pub fn read(dir: &Path) -> Result<Option<Self>, DirectoryError> {
         let path = dir.join(MANIFEST);
         let Some(text) = files::read(&path)? else { return Ok(None) };
@@ -67,7 +72,7 @@ impl Manifest {
                 ("comms key", text) => comms_key = Some(fingerprint(text)?),
                 ("sig key", text) => sig_key = Some(fingerprint(text)?),
                 ("store", "made") => store = true,
-                // A fact that is not understood must not be forgotten when the file is written
+                // An unknown fact is an error, because it would be lost when the file is written
                 // again.
                 _ => return Err("it says more"),
             }
@@ -81,8 +86,9 @@ impl Manifest {
     fn text(&self) -> String {
         let mut text = String::from(FORMAT);
         let mut line = |key: &str, value: &dyn std::fmt::Display| {
-            // Nothing fails that writes into a string.
-            let _ = write!(text, "\n{key}{value}");
+            // Writing into a string cannot fail.
+            let written = write!(text, "\n{key}{value}");
+            debug_assert!(written.is_ok());
         };
         match self {
             Self::Unfinished => line("unfinished", &""),
@@ -106,11 +112,11 @@ impl Manifest {
         text
     }
 
-    /// Writes it durably, unless the directory says so already.
+    /// Writes the manifest durably, unless the directory has the same one.
     pub fn write(&self, dir: &Path) -> Result<(), DirectoryError> {
         files::keep(&dir.join(MANIFEST), self.text().as_bytes(), PUBLIC)?;
         match self {
-            // The directory itself must last before anything in it does.
+            // The directory itself must be durable before anything in it.
             Self::Unfinished => files::sync_ancestors(dir),
             Self::Whole(_) => Ok(()),
         }
@@ -118,7 +124,7 @@ impl Manifest {
 }
 
 impl Facts {
-    /// What is true of an identity.
+    /// The facts of an identity.
     pub fn of(identity: &Identity, store: bool) -> Self {
         Self {
             name: identity.name.clone(),
@@ -130,7 +136,7 @@ impl Facts {
         }
     }
 
-    /// Compares what the files hold with what they held.
+    /// Compares these facts with the identity that was loaded.
     pub fn check(&self, loaded: &Identity, dir: &Path) -> Result<(), DirectoryError> {
         let found = Self::of(loaded, self.store);
         let same = |file: &str, kept: &dyn ToString, found: &dyn ToString| {
@@ -150,7 +156,7 @@ impl Facts {
             (Some(id), None) => {
                 Err(DirectoryError::Lost { path: dir.join(ID), line: id.to_string() })
             }
-            // The first one there is: its file comes before the manifest.
+            // This is the first ID, whose file is written before the manifest.
             (None, _) => Ok(()),
         }
     }

@@ -1,23 +1,23 @@
-//! An [`Identity`] kept in a directory, feature `std`.
+//! Storage of an [`Identity`] in a directory, feature `std`.
 //!
-//! | File | What it holds |
+//! | File | Content |
 //! |------|---------------|
-//! | `comms_key.pem`, `sig_key.pem` | the private keys, mode 0600; PKCS#8 PEM, unless somebody gave them in another form |
+//! | `comms_key.pem`, `sig_key.pem` | the private keys, mode 0600; PKCS#8 PEM, or the form in which a person put them there |
 //! | `name` | the node's name, one line |
 //! | `id` | the node's ID in hex, one line; absent until there is one |
-//! | `manifest` | what the others held when they were whole: name, ID, fingerprints of the keys |
+//! | `manifest` | the content of the other files when they were whole: name, ID, fingerprints of the keys |
 //! | `.lock` | nothing; see [`DirectoryLock`] |
 //!
-//! **A directory is whole or visibly unfinished.** The first thing written is a manifest that says
-//! `unfinished`, the last one that says `whole`. What was cut short in between was never anybody's
-//! identity, and is begun anew. What is missing in a directory that was whole once, or is not what
-//! it was, is an error that names it, and nothing new is made in its place. A directory of earlier
-//! versions, which has no manifest, gets one when it is saved or opened.
+//! **A directory is whole or visibly unfinished.** The first file written is a manifest that says
+//! `unfinished`, and the last one is a manifest that says `whole`. If the making is interrupted in
+//! between, nobody has used the identity, and it is made again. In a directory that was whole once,
+//! a missing or changed file is an error that names it, and nothing new is made in its place. A
+//! directory of earlier versions, which has no manifest, gets one when it is saved or opened.
 //!
-//! **A reader or a crash sees the old content of a file or the new, never half of it**: it is
-//! written under another name, flushed and renamed into place. In a directory that is unfinished
-//! files are written where they belong, so that a crash never leaves a private key under another
-//! name. What is reported as saved survives a power cut, with the directory.
+//! **A reader or a crash sees the old content of a file or the new one, never half of it**: a file
+//! is written under another name, flushed and renamed into place. In an unfinished directory files
+//! are written in place, so a crash never leaves a private key under another name. A saved identity
+//! survives a power cut, and so does its directory.
 
 mod files;
 mod given;
@@ -44,31 +44,31 @@ const COMMS_KEY: &str = "comms_key.pem";
 const SIG_KEY: &str = "sig_key.pem";
 const NAME: &str = "name";
 const ID: &str = "id";
-/// All that makes an identity.
+/// The files of an identity.
 const PARTS: [&str; 4] = [COMMS_KEY, SIG_KEY, NAME, ID];
 
-/// How often a directory is read again that changes while it is read.
+/// The number of times that a directory is read if it changes while it is read.
 const READS: usize = 16;
 
-/// Why an identity could not be saved or loaded; each says which file.
+/// The reason why an identity could not be saved or loaded. Each names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DirectoryError {
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// No identity has been saved in this directory.
+    /// No identity was saved in this directory.
     #[error("{}: no identity is kept here (no {COMMS_KEY}, no {SIG_KEY})", path.display())]
     Absent {
         /// The directory.
         path: PathBuf,
     },
-    /// The making of an identity was cut short; what is there was never anybody's.
+    /// The making of an identity was interrupted. Nobody has used it.
     #[error("{}: the making of this directory was cut short", path.display())]
     Unfinished {
         /// The directory.
@@ -80,7 +80,7 @@ pub enum DirectoryError {
         /// The directory.
         path: PathBuf,
     },
-    /// A part of the identity is missing while others are there, or were.
+    /// A file of the identity is missing, but others are there, or were.
     #[error(
         "{}: missing, though the rest of the identity is there; restore it, or move the others \
          away",
@@ -90,33 +90,33 @@ pub enum DirectoryError {
         /// The missing file.
         path: PathBuf,
     },
-    /// A file is missing that held this line.
+    /// A file is missing. Its content was this line.
     #[error("{}: missing; it held the line '{line}'", path.display())]
     Lost {
         /// The missing file.
         path: PathBuf,
-        /// All that it held.
+        /// The line.
         line: String,
     },
-    /// A file holds something else than when the directory was whole.
+    /// A file has other content than when the directory was whole.
     #[error("{}: not what was kept here: it was {kept} and is {found}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// What it held: the line, or the fingerprint of the key.
+        /// The old content: the line, or the fingerprint of the key.
         kept: String,
-        /// What it holds.
+        /// The new content.
         found: String,
     },
-    /// The manifest does not say what a manifest says.
+    /// The file `manifest` is not a manifest of this version.
     #[error("{}: not a manifest that this version understands: {reason}", path.display())]
     Manifest {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// A key file does not hold a usable key.
+    /// A key file has no usable key.
     #[error("{}: {source}", path.display())]
     Key {
         /// The file.
@@ -124,7 +124,7 @@ pub enum DirectoryError {
         /// What is wrong with the key.
         source: KeyPairError,
     },
-    /// The name file does not hold a name.
+    /// The file `name` has no legal name.
     #[error("{}: {source}", path.display())]
     Name {
         /// The file.
@@ -132,7 +132,7 @@ pub enum DirectoryError {
         /// What is wrong with the name.
         source: NameError,
     },
-    /// The ID file does not hold an ID.
+    /// The file `id` has no legal ID.
     #[error("{}: {source}", path.display())]
     Id {
         /// The file.
@@ -140,7 +140,7 @@ pub enum DirectoryError {
         /// What is wrong with the ID.
         source: NodeIdError,
     },
-    /// Somebody put another key there than the one that is saved; it may be the only copy.
+    /// A person has put another key there than the one that is saved. It may be the only copy.
     #[error(
         "{}: another key than the one to be kept here, put there by somebody; move it away",
         path.display()
@@ -155,8 +155,8 @@ pub enum DirectoryError {
 }
 
 impl DirectoryError {
-    /// Whether nothing but the right to write was missing: a read-only mount, or somebody else's
-    /// directory.
+    /// Whether the right to write was missing, and nothing else: on a read-only mount, or in
+    /// another user's directory.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Io { source, .. } if files::is_read_only(source))
@@ -164,27 +164,25 @@ impl DirectoryError {
 }
 
 impl Identity {
-    /// Saves the identity, making the directory (mode 0700) if it is not there. Files that say the
-    /// same already are left alone: where nothing has changed, nothing is written. Another
-    /// identity that is there is replaced; if that is cut short, loading says which file is not
-    /// what it was.
+    /// Saves the identity. Makes the directory (mode 0700) if it is not there. Files with the same
+    /// content are not written. Another identity is replaced. If that is interrupted, loading says
+    /// which file was changed.
     ///
-    /// A key file is never written anew for its form: one that has this key stays as it is. One
-    /// that somebody else than this library wrote, and that has another key or none that can be
-    /// used, is not replaced either.
+    /// A key file that has this key keeps its form. A key file that this library did not write,
+    /// with another key or no usable one, is not replaced.
     ///
-    /// Two that save at once are not kept apart: who may not be alone holds a [`DirectoryLock`].
+    /// Two processes must not save at once: hold a [`DirectoryLock`] if another one may.
     ///
     /// # Errors
     ///
     /// [`DirectoryError`] names the file that could not be written; [`DirectoryError::Given`] if it
-    /// is somebody's key.
+    /// has a person's key.
     pub fn save(&self, dir: &Path) -> Result<(), DirectoryError> {
         files::make_directory(dir)?;
         self.respect_given(dir)?;
         let facts = match Manifest::read(dir)? {
             Some(Manifest::Whole(facts)) => Some(facts),
-            // From a version without manifests: from now on it is known what it was.
+            // The directory is from a version without manifests, and gets one now.
             None if any_part(dir)? => mark(dir)?,
             None => {
                 Manifest::Unfinished.write(dir)?;
@@ -204,7 +202,7 @@ impl Identity {
         Manifest::Whole(Facts::of(self, store)).write(dir)
     }
 
-    /// Refuses before anything is written or removed, if that would cost somebody a key.
+    /// Refuses to save if a person would lose a key. Nothing is written or removed before.
     fn respect_given(&self, dir: &Path) -> Result<(), DirectoryError> {
         for (file, key) in self.key_files() {
             let path = dir.join(file);
@@ -219,7 +217,7 @@ impl Identity {
         [(COMMS_KEY, self.comms.public_key()), (SIG_KEY, self.sig.public_key())]
     }
 
-    /// Writes every file where it belongs, in a directory that is unfinished.
+    /// Writes every file in place, in an unfinished directory.
     fn begin(&self, dir: &Path) -> Result<(), DirectoryError> {
         for (file, key) in self.key_files() {
             let path = dir.join(file);
@@ -234,7 +232,7 @@ impl Identity {
         files::sync_directory(dir)
     }
 
-    /// Replaces every file that does not say the same.
+    /// Replaces every file that has other content.
     fn replace(&self, dir: &Path) -> Result<(), DirectoryError> {
         self.each_part(dir, files::keep)?;
         match self.id {
@@ -265,8 +263,8 @@ impl Identity {
         }
     }
 
-    /// Before a name changes, the manifest knows both: a crash between the two files leaves a
-    /// directory that is whole.
+    /// Writes both names into the manifest before the name changes. A crash between the two files
+    /// then leaves a whole directory.
     fn announce_name(&self, dir: &Path, mut facts: Facts) -> Result<(), DirectoryError> {
         if facts.name == self.name {
             return Ok(());
@@ -279,10 +277,10 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// [`DirectoryError::Absent`] if there is none, [`DirectoryError::Unfinished`] if its making
-    /// was cut short, [`DirectoryError::Incomplete`] and [`DirectoryError::Lost`] if a part of
-    /// it is missing, [`DirectoryError::Changed`] if a part of it is not what it was, else
-    /// which file is unreadable and why.
+    /// [`DirectoryError::Absent`] if there is none; [`DirectoryError::Unfinished`] if its making
+    /// was interrupted; [`DirectoryError::Incomplete`] and [`DirectoryError::Lost`] if a file is
+    /// missing; [`DirectoryError::Changed`] if a file has other content than before; otherwise the
+    /// error of the file that cannot be read.
     pub fn load(dir: &Path) -> Result<Self, DirectoryError> {
         let mut manifest = Manifest::read(dir)?;
         for _ in 1..READS {
@@ -291,13 +289,13 @@ impl Identity {
             if now == manifest {
                 return loaded;
             }
-            // Somebody has saved it meanwhile.
+            // Another process has saved the identity in between.
             manifest = now;
         }
         Self::load_as(dir, manifest.as_ref())
     }
 
-    /// Loads it, as this manifest says that it is.
+    /// Loads the identity, and compares it with this manifest.
     fn load_as(dir: &Path, manifest: Option<&Manifest>) -> Result<Self, DirectoryError> {
         let facts = match manifest {
             None => None,
@@ -343,14 +341,14 @@ impl Identity {
     }
 
     /// Loads the identity kept in a directory, or generates one and saves it. `name` is for a new
-    /// identity; an identity already there keeps its own. Two processes that do this at once
-    /// end with the same keys. A process that is about to be issued an ID should hold a
-    /// [`DirectoryLock`] until it has saved it.
+    /// identity. An identity that is there keeps its name. Two processes that do this at once get
+    /// the same keys. A process that asks a registry for an ID should hold a [`DirectoryLock`]
+    /// until it has saved the ID.
     ///
     /// # Errors
     ///
-    /// As [`Identity::load`] and [`Identity::save`]; [`DirectoryError::Generate`] if no keys could
-    /// be made.
+    /// The errors of [`Identity::load`] and [`Identity::save`]; [`DirectoryError::Generate`] if no
+    /// keys could be generated.
     pub fn load_or_generate(
         dir: &Path,
         name: Name,
@@ -360,8 +358,8 @@ impl Identity {
     }
 }
 
-/// Writes the manifest of a directory that has none. Where what is there can't be loaded there is
-/// nothing to say of it.
+/// Writes the manifest of a directory that has none. Without a whole identity there are no facts to
+/// write.
 fn mark(dir: &Path) -> Result<Option<Facts>, DirectoryError> {
     let Ok(identity) = Identity::load_as(dir, None) else { return Ok(None) };
     let facts = Facts::of(&identity, false);
@@ -369,7 +367,7 @@ fn mark(dir: &Path) -> Result<Option<Facts>, DirectoryError> {
     Ok(Some(facts))
 }
 
-/// Whether there is anything of an identity.
+/// Whether a directory has any part of an identity.
 fn any_part(dir: &Path) -> Result<bool, DirectoryError> {
     for part in PARTS {
         let path = dir.join(part);
