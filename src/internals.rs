@@ -1,7 +1,7 @@
-//! The one door to the inside of the library, for its own tests and fuzzers, behind the feature
-//! `internals`. **Outside semver**: anything here may change or go in any release.
+//! The inside of the library for its own tests and fuzzers, behind the feature `internals`.
+//! **Outside semver**: any release may change or remove anything here.
 //!
-//! It shows what can not be seen from outside, and lets nothing be changed.
+//! It is the only door to the inside. It shows what is not public, and changes nothing.
 
 use alloc::vec::Vec;
 
@@ -9,52 +9,52 @@ use crate::message::{DecodeError, Op, Reply, Request};
 use crate::message::{Decoded, MessageLimits, prost_diff};
 use crate::session::{Error, Role, Session, raw};
 
-/// A message that a client sends: its operation, and what it asks.
+/// Decodes a client's message: its operation, and the request.
 ///
 /// # Errors
 ///
-/// If the bytes are no such message, or it is beyond the limits.
+/// The bytes are not such a message within the limits.
 pub fn decode_request(bytes: &[u8], limits: &MessageLimits) -> Result<(Op, Request), DecodeError> {
     let decoded = Decoded::new(bytes, limits)?;
     Ok((decoded.op(), decoded.into_request(limits)?))
 }
 
-/// A message that a registry sends: its operation, and what it answers.
+/// Decodes a registry's message: its operation, and the reply.
 ///
 /// # Errors
 ///
-/// If the bytes are no such message, or it is beyond the limits.
+/// The bytes are not such a message within the limits.
 pub fn decode_reply(bytes: &[u8], limits: &MessageLimits) -> Result<(Op, Reply), DecodeError> {
     let decoded = Decoded::new(bytes, limits)?;
     Ok((decoded.op(), decoded.into_reply(limits)?))
 }
 
-/// The message of a request.
+/// Encodes a request as a message.
 pub fn encode_request(request: &Request) -> Vec<u8> {
     let mut message = Vec::new();
     crate::message::encode_request(request, &mut message);
     message
 }
 
-/// The message of a reply.
+/// Encodes a reply as a message.
 pub fn encode_reply(reply: &Reply) -> Vec<u8> {
     let mut message = Vec::new();
     crate::message::encode_reply(reply, &mut message);
     message
 }
 
-/// Panics if prost sees another message in these bytes than the codec does.
+/// Panics if prost decodes another message from these bytes than the codec.
 pub fn compare_with_prost(bytes: &[u8]) {
     prost_diff::compare(bytes);
 }
 
-/// What the record rule says of this plaintext: the lengths of message and record; `None` if more
-/// is needed. It asks for so many blocks in all, and `step` says how many it gets; there is always
-/// one more, as long as there are any.
+/// Applies the record rule to a plaintext: the lengths of message and record; `None` if more bytes
+/// are needed. The rule asks for a number of blocks, and `step` says how many it gets. It gets at
+/// least one more, as long as there are any.
 ///
 /// # Errors
 ///
-/// If this can not be a record.
+/// The plaintext is not the start of a record.
 pub fn record_end(
     plain: &[u8],
     limit: usize,
@@ -63,12 +63,12 @@ pub fn record_end(
     raw::walk(plain, limit, step).map_err(|()| Error::BadRecord)
 }
 
-/// All output there is, however it divides into records.
+/// All output, including records that are not due yet.
 pub fn all_output<R: Role>(session: &Session<R>) -> &[u8] {
     session.all_output()
 }
 
-/// How often this thread has parsed a public key.
+/// The number of public keys that this thread has parsed.
 pub fn keys_parsed() -> usize {
     crate::identity::PARSED.get()
 }

@@ -1,15 +1,15 @@
 //! The xlReg cluster-registry protocol as a sans-IO state machine, both roles.
 //!
-//! Machines that want to form a cluster tell a registry who they are, join a cluster by name, and
-//! fetch every other member's ID, addresses and keys. This crate is that conversation without the
-//! I/O: a [`Session`](session::Session) turns bytes into events and commands into bytes. It never
-//! touches a socket, a clock, a thread or a global source of randomness, so it runs in any runtime,
-//! in a loop of your own, in a fuzzer and without an operating system. The wire is that of the
-//! deployed servers and clients, both of their dialects, byte for byte.
+//! Machines that want to form a cluster register with a registry, join a cluster by name, and fetch
+//! every other member's ID, addresses and keys. This crate is that conversation without the I/O: a
+//! [`Session`](session::Session) turns bytes into events and commands into bytes. It never touches
+//! a socket, a clock, a thread or a global random source. So it runs in any runtime, in a loop of
+//! your own, in a fuzzer and without an operating system. It speaks both dialects of the deployed
+//! servers and clients, byte for byte.
 //!
 //! # A walk through one conversation
 //!
-//! Both ends in one function. Between them is nothing but byte slices; in your program there is a
+//! Both sides are in one function. Only byte slices go between them. In your program they go over a
 //! network.
 //!
 //! ```
@@ -41,7 +41,7 @@
 //! let mut server = Session::<Server>::new(now, config, rng);
 //! let mut state = ClientState::new();
 //!
-//! // The client: its own keys, and all it needs to know is the credential.
+//! // The client: it has its own keys, and needs only the credential of the registry.
 //! let node = Identity {
 //!     name: "alice".parse()?,
 //!     id: None,
@@ -54,7 +54,7 @@
 //! let mut members = None;
 //! let mut cluster = None;
 //! while !client.is_finished() {
-//!     // "The network": what one side has to send, the other receives, in whatever pieces.
+//!     // "The network": one side receives the output of the other, in any pieces.
 //!     let n = server.receive(now, client.output());
 //!     client.consume_output(n);
 //!     let n = client.receive(now, server.output());
@@ -63,7 +63,7 @@
 //!     // The registry's side.
 //!     match server.poll_event()? {
 //!         Some(ServerEvent::Hello(hello)) => {
-//!             // The one RSA private operation. Here, or on any other thread: the session waits.
+//!             // The one RSA private operation. Any thread can do it: the session waits.
 //!             let opened = hello.open(&comms, &mut rng);
 //!             server.open_hello(now, opened)?;
 //!         }
@@ -75,7 +75,7 @@
 //!         _ => {}
 //!     }
 //!
-//!     // The client's side. One request at a time, as deployed servers want it.
+//!     // The client's side. It sends one request at a time, as deployed servers need it.
 //!     match client.poll_event()? {
 //!         Some(ClientEvent::Connected { .. }) => {
 //!             client.register(now, token.clone())?;
@@ -113,53 +113,54 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Where things are
+//! # Modules
 //!
-//! Arrows point one way: each module uses only those below it.
+//! Each module uses only those below it in the table.
 //!
-//! | Module | What it is |
+//! | Module | Content |
 //! |--------|------------|
-//! | `serve` | one connection of a registry on tokio |
-//! | [`adapter`] | reads, writes and waits; nothing else. One for std, tokio, `embedded-io` and `embedded-io-async` each |
+//! | `serve` | a registry's connection on tokio |
+//! | [`adapter`] | adapters that read, write and wait: for std, tokio, `embedded-io` and `embedded-io-async` |
 //! | [`enroll`] | a member's whole enrollment, from Hello to a complete roster, as one machine |
-//! | [`registry`] | the registry's rules: request in, reply and change out |
+//! | [`registry`] | the rules of a registry: a request in, a reply and a change out |
 //! | [`session`] | bytes ⇄ events: handshake, records, deadlines, limits |
-//! | [`message`] | requests and replies as checked types; protobuf stays inside |
-//! | [`credential`] | regCred, the text by which a registry makes itself known |
+//! | [`message`] | requests and replies as checked types, with protobuf inside |
+//! | [`credential`] | regCred, the text that describes a registry |
 //! | [`identity`] | IDs, names, addresses, keys, tokens |
 //! | [`crypto`] | the few RSA operations, as traits |
 //!
-//! Most programs want [`Enroll`](enroll::Enroll) over an adapter. Registries want
-//! [`Session<Server>`](session::Server) and [`Registry`](registry::Registry). Comments that say
-//! `PROTOCOL 4.1` mean that section of `docs/protocol.md`.
+//! Most programs need [`Enroll`](enroll::Enroll) and an adapter. Registries need
+//! [`Session<Server>`](session::Server) and [`Registry`](registry::Registry). `PROTOCOL 4.1` in a
+//! comment is that section of `docs/protocol.md`.
 //!
 //! # Features
 //!
 //! * `std` (default): the blocking adapter, and identities kept in a directory. Without it the
-//!   crate needs `alloc` only.
-//! * `getrandom` (default): [`SystemRng`](crypto::SystemRng), the system's generator. It needs no
-//!   `std`. For targets that the crate `getrandom` does not know, turn the default features off and
-//!   bring a generator.
+//!   crate needs only `alloc`.
+//! * `getrandom` (default): [`SystemRng`](crypto::SystemRng), the random generator of the system.
+//!   It does not need `std`. For targets that the crate `getrandom` does not know, turn the default
+//!   features off and use a generator of your own.
 //! * `tokio`: the adapter for tokio.
-//! * `embedded-io`, `embedded-io-async`: the adapters for what has no operating system.
-//! * `aws-lc-rs`: RSA for servers, by AWS-LC. Needs `std` and a C compiler.
-//! * `internals`: for the tests and fuzzers of this project alone. It opens a module that is outside
+//! * `embedded-io`, `embedded-io-async`: the adapters for machines without an operating system.
+//! * `aws-lc-rs`: RSA by AWS-LC, for servers. It needs `std` and a C compiler.
+//! * `internals`: only for the tests and fuzzers of this project. It opens a module that is outside
 //!   semver.
-//! * `generate`: for work on the wire schema alone. The build makes the types of
-//!   `proto/xlreg.proto` anew.
+//! * `generate`: only for work on the wire schema. The build generates the types of
+//!   `proto/xlreg.proto` again.
 //!
 //! # Promises
 //!
-//! * Any chunking of the input gives the same events, and any order of calls is legal.
-//! * Same draws, same inputs, same bytes.
-//! * No panics ([`SystemRng`](crypto::SystemRng) of a system without random numbers aside), no
-//!   `unsafe`; everything a peer controls has a bound ([`Limits`](session::Limits)) that is checked
-//!   before anything is allocated for it.
-//! * No type of a dependency is in the public API, the traits of `rand_core` aside.
+//! * Any chunking of the input gives the same events. Any order of calls is legal.
+//! * The same draws and inputs give the same bytes.
+//! * There are no panics and no `unsafe`. The one exception is [`SystemRng`](crypto::SystemRng) on
+//!   a system without random numbers, which panics.
+//! * Everything that a peer controls has a bound ([`Limits`](session::Limits)). It is checked
+//!   before memory is allocated.
+//! * No type of a dependency is in the public API, except the traits of `rand_core`.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-// No panics by construction. Each exception has its reason beside it.
+// These lints forbid panics. Each exception has its reason beside it.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -187,7 +188,7 @@ pub mod registry;
 pub mod serve;
 pub mod session;
 
-/// The README's example is compiled with the documentation tests, so that it cannot rot.
+/// The README's example, which is compiled with the documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

@@ -1,5 +1,5 @@
 //! Blocking I/O, feature `std`: over a [`TcpStream`] with deadlines, or over any [`Read`] +
-//! [`Write`] without.
+//! [`Write`] without deadlines.
 //!
 //! ```no_run
 //! use std::net::TcpStream;
@@ -27,10 +27,10 @@ use std::time::{self, Duration};
 use super::{Timer, Transfer, Transport};
 use crate::session::Instant;
 
-/// A [`Driver`](super::Driver) on std's time.
+/// A [`Driver`](super::Driver) with the clock of std.
 pub type Driver<M, T> = super::Driver<M, T, Clock>;
 
-/// Why such a driver cannot go on.
+/// The reason why such a driver cannot go on.
 pub type DriveError<E> = super::DriveError<E, io::Error>;
 
 /// A clock for the library's [`Instant`]s, started at the epoch.
@@ -38,12 +38,12 @@ pub type DriveError<E> = super::DriveError<E, io::Error>;
 pub struct Clock(time::Instant);
 
 impl Clock {
-    /// A clock that shows [`Instant::EPOCH`] now.
+    /// Starts a clock at [`Instant::EPOCH`].
     pub fn start() -> Self {
         Self(time::Instant::now())
     }
 
-    /// The time.
+    /// The time now. After centuries the clock stays at its end.
     pub fn now(&self) -> Instant {
         Instant::EPOCH.saturating_add(self.0.elapsed())
     }
@@ -85,9 +85,9 @@ impl Transport for &TcpStream {
     }
 }
 
-/// Any stream as a [`Transport`]: its calls take as long as they take, and deadlines are noticed
-/// only between them. Calls that fail with [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`]
-/// have run out of time, if the stream has a notion of it.
+/// Any stream as a [`Transport`]. Its calls may block for ever, and deadlines are noticed only
+/// between them. A call that fails with [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`] counts
+/// as timed out.
 #[derive(Clone, Copy, Debug)]
 pub struct Untimed<S>(pub S);
 
@@ -107,7 +107,7 @@ fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<Transfer> {
     match transfer(stream.write(bytes))? {
         Transfer::Bytes(0) => Err(ErrorKind::WriteZero.into()),
         Transfer::Bytes(n) => {
-            // If the time is over or the peer is gone, the next call will tell.
+            // If the time is over or the peer is gone, the next call says so.
             transfer(stream.flush().map(|()| n))?;
             Ok(Transfer::Bytes(n))
         }
@@ -115,7 +115,7 @@ fn write(stream: &mut impl Write, bytes: &[u8]) -> io::Result<Transfer> {
     }
 }
 
-/// What a call of std's came to.
+/// Converts the result of a call of std.
 fn transfer(done: io::Result<usize>) -> io::Result<Transfer> {
     match done {
         Ok(n) => Ok(Transfer::Bytes(n)),
@@ -129,7 +129,7 @@ fn transfer(done: io::Result<usize>) -> io::Result<Transfer> {
     }
 }
 
-/// Whether an error says just that the peer is gone.
+/// Whether an error only says that the peer is gone.
 pub(super) fn is_gone(error: &io::Error) -> bool {
     use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)

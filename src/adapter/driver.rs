@@ -1,4 +1,4 @@
-//! The blocking loop, over any transport and any clock.
+//! The blocking driver, over any transport and any clock.
 
 use core::time::Duration;
 
@@ -7,46 +7,46 @@ use super::error::Driven;
 use super::step::{self, Action, Transfer, deadline, next_action};
 use crate::session::{Instant, Machine};
 
-/// A byte stream whose calls return in time.
+/// A byte stream with calls that return in time.
 ///
-/// [`blocking`](super::blocking) has it for std's streams, `embedded_io` for those of
-/// `embedded-io`; implement it for whatever else your system has.
+/// [`blocking`](super::blocking) implements it for the streams of std, and `embedded_io` for those
+/// of `embedded-io`. Implement it for other streams of your system.
 pub trait Transport {
-    /// How it fails for good.
+    /// The error of a stream that cannot be used any more.
     type Error;
 
-    /// Reads what there is, one byte at least, and blocks for no longer than `longest` (never zero;
-    /// for ever if absent). A transport that cannot keep to the time makes deadlines late, and
-    /// breaks nothing else.
+    /// Reads at least one byte, and blocks for at most `longest`. That is never zero; if absent, it
+    /// blocks for ever. If a transport blocks for longer, deadlines are late, and nothing else
+    /// breaks.
     ///
     /// # Errors
     ///
-    /// What makes the connection of no more use, a peer that is gone aside.
+    /// The connection cannot be used any more. That the peer is gone is not an error.
     fn read(
         &mut self,
         buffer: &mut [u8],
         longest: Option<Duration>,
     ) -> Result<Transfer, Self::Error>;
 
-    /// Writes and flushes what it can, one byte at least, and blocks for no longer than `longest`,
-    /// as [`read`](Self::read) does.
+    /// Writes and flushes at least one byte, and blocks for at most `longest`, as
+    /// [`read`](Self::read) does.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
+    /// The same as those of [`read`](Self::read).
     fn write(&mut self, bytes: &[u8], longest: Option<Duration>) -> Result<Transfer, Self::Error>;
 }
 
-/// The time, and letting it pass.
+/// A clock that can sleep.
 pub trait Timer {
     /// The time now. It never goes back.
     fn now(&self) -> Instant;
 
-    /// Returns when this much time has passed.
+    /// Returns after this time has passed.
     fn sleep(&mut self, time: Duration);
 }
 
-/// Drives a machine over a transport, blocking.
+/// A blocking driver of a machine over a transport.
 #[derive(Debug)]
 pub struct Driver<M, T, C> {
     machine: M,
@@ -54,22 +54,22 @@ pub struct Driver<M, T, C> {
     clock: C,
 }
 
-/// Bytes read at a time, on the stack: a socket buffer's worth of a large reply, less where stacks
-/// are small.
+/// The number of bytes in one read. The buffer is on the stack, so it is smaller without `std`,
+/// where stacks are small.
 const CHUNK: usize = if cfg!(feature = "std") { 8 * 1024 } else { 512 };
 
 impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
-    /// Puts a machine on a transport. `clock` is the one the machine was made with.
+    /// Makes a driver of a machine and a transport. The machine was made with the time of `clock`.
     pub fn new(machine: M, transport: T, clock: C) -> Self {
         Self { machine, transport, clock }
     }
 
-    /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
+    /// The machine, for commands. [`next_event`](Self::next_event) writes their output.
     pub fn machine(&mut self) -> &mut M {
         &mut self.machine
     }
 
-    /// The machine, when the conversation is over.
+    /// Gives the machine, after the end of the conversation.
     pub fn into_machine(self) -> M {
         self.machine
     }
@@ -79,11 +79,11 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
         self.clock.now()
     }
 
-    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished.
+    /// Reads, writes and waits until the machine has an event; `None` when the machine is finished.
     ///
     /// # Errors
     ///
-    /// [`DriveError`]; the connection is of no more use then.
+    /// [`DriveError`]. The connection cannot be used any more then.
     pub fn next_event(&mut self) -> Driven<M, T::Error> {
         loop {
             match next_action(&mut self.machine) {
@@ -94,6 +94,7 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
                     self.read(room, deadline).map_err(DriveError::Io)?;
                 }
                 Ok(Action::Wait(deadline)) => {
+                    // A deadline in the past leaves no time, here and below.
                     self.clock.sleep(deadline.saturating_duration_since(self.now()));
                     self.machine.handle_timeout(self.clock.now());
                 }
@@ -106,8 +107,7 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
         }
     }
 
-    /// The peer should hear what there is to hear of a failure; if it does not, the failure is
-    /// still the news.
+    /// Writes the last bytes after a failure. If that fails too, the first failure is reported.
     fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             let deadline = deadline(&self.machine);
@@ -118,7 +118,7 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
         }
     }
 
-    /// The time that is left; `Err` if none is, and then the machine has been told.
+    /// The time left until a deadline; `Err` if it is over, after the machine was told so.
     fn left(&mut self, deadline: Option<Instant>) -> Result<Option<Duration>, ()> {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(self.now()));
         if left.is_some_and(|left| left.is_zero()) {
@@ -139,7 +139,7 @@ impl<M: Machine, T: Transport, C: Timer> Driver<M, T, C> {
     fn read(&mut self, room: usize, deadline: Option<Instant>) -> Result<(), T::Error> {
         if let Ok(left) = self.left(deadline) {
             let mut chunk = [0; CHUNK];
-            let buffer = chunk.get_mut(..room.min(CHUNK)).unwrap_or_default();
+            let buffer = step::part(&mut chunk, room);
             let transfer = self.transport.read(buffer, left)?;
             step::read(&mut self.machine, self.clock.now(), transfer, buffer);
         }

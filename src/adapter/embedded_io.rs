@@ -1,6 +1,6 @@
 //! Blocking I/O without an operating system, feature `embedded-io`: over any [`Read`] + [`Write`].
 //!
-//! The user supplies the clock: a [`Timer`], which is two functions on a hardware timer.
+//! You supply the clock: a [`Timer`], which is two functions on a hardware timer.
 //!
 //! ```no_run
 //! use embedded_io::{Read, Write};
@@ -28,8 +28,8 @@ use embedded_io::{Error, ErrorKind, Read, ReadReady, Write, WriteReady};
 
 use super::{Timer, Transfer, Transport};
 
-/// A stream whose calls take as long as they take: deadlines are noticed only between them. Calls
-/// that fail with [`ErrorKind::TimedOut`] have run out of time, if the stream has a notion of it.
+/// Any stream as a [`Transport`]. Its calls may block for ever, and deadlines are noticed only
+/// between them. A call that fails with [`ErrorKind::TimedOut`] counts as timed out.
 #[derive(Clone, Copy, Debug)]
 pub struct Untimed<S>(pub S);
 
@@ -43,7 +43,7 @@ impl<S: Read + Write> Transport for Untimed<S> {
     fn write(&mut self, bytes: &[u8], _: Option<Duration>) -> Result<Transfer, S::Error> {
         match transfer(self.0.write(bytes))? {
             Transfer::Bytes(n) => {
-                // If the time is over or the peer is gone, the next call will tell.
+                // If the time is over or the peer is gone, the next call says so.
                 transfer(self.0.flush().map(|()| n))?;
                 Ok(Transfer::Bytes(n))
             }
@@ -52,8 +52,8 @@ impl<S: Read + Write> Transport for Untimed<S> {
     }
 }
 
-/// A stream that says when it is ready, asked over and over until the deadline: what keeps time
-/// where calls cannot be interrupted.
+/// A stream that says when it is ready. It is asked again and again until the deadline, so
+/// deadlines are kept although calls cannot be interrupted.
 #[derive(Clone, Copy, Debug)]
 pub struct Polled<S, C> {
     stream: Untimed<S>,
@@ -62,7 +62,7 @@ pub struct Polled<S, C> {
 }
 
 impl<S, C: Timer> Polled<S, C> {
-    /// Asks the stream every `pause` of this clock.
+    /// Makes a transport that asks the stream every `pause` of this clock.
     pub fn new(stream: S, clock: C, pause: Duration) -> Self {
         Self { stream: Untimed(stream), clock, pause }
     }
@@ -73,6 +73,7 @@ impl<S, C: Timer> Polled<S, C> {
         longest: Option<Duration>,
         mut ready: impl FnMut(&mut S) -> Result<bool, E>,
     ) -> Result<bool, E> {
+        // A time after the end of the clock is never, and saturates to its end.
         let deadline = longest.map(|longest| self.clock.now().saturating_add(longest));
         while !ready(&mut self.stream.0)? {
             let now = self.clock.now();
@@ -103,7 +104,7 @@ impl<S: Read + ReadReady + Write + WriteReady, C: Timer> Transport for Polled<S,
     }
 }
 
-/// What a call of embedded-io's came to.
+/// Converts the result of a call of embedded-io.
 pub(super) fn transfer<E: Error>(done: Result<usize, E>) -> Result<Transfer, E> {
     match done.map_err(|error| (error.kind(), error)) {
         Ok(n) => Ok(Transfer::Bytes(n)),

@@ -1,7 +1,7 @@
 //! Async I/O without an operating system, feature `embedded-io-async`: over any [`Read`] +
 //! [`Write`], on any executor.
 //!
-//! The user supplies the clock: an [`AsyncTimer`], which is two functions on the executor's timer.
+//! You supply the clock: an [`AsyncTimer`], which is two functions on the executor's timer.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -16,41 +16,41 @@ use super::step::{self, Action, deadline, next_action};
 use super::{DriveError, Transfer};
 use crate::session::{Instant, Machine};
 
-/// The time, and letting it pass while others run.
+/// A clock that can sleep while other tasks run.
 #[allow(async_fn_in_trait, reason = "executors of microcontrollers have one thread")]
 pub trait AsyncTimer {
     /// The time now. It never goes back.
     fn now(&self) -> Instant;
 
-    /// Resolves when this much time has passed.
+    /// Resolves after this time has passed.
     async fn sleep(&mut self, time: Duration);
 }
 
-/// Drives a machine over a stream.
+/// An async driver of a machine over a stream.
 #[derive(Debug)]
 pub struct Driver<M, S, C> {
     machine: M,
     stream: S,
     clock: C,
-    /// Something was written that the stream may still hold back.
+    /// Whether bytes were written that the stream may not have sent.
     unflushed: bool,
 }
 
-/// Bytes read at a time: they are part of the future.
+/// The number of bytes in one read. The buffer is part of the future.
 const CHUNK: usize = 256;
 
 impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
-    /// Puts a machine on a stream. `clock` is the one the machine was made with.
+    /// Makes a driver of a machine and a stream. The machine was made with the time of `clock`.
     pub fn new(machine: M, stream: S, clock: C) -> Self {
         Self { machine, stream, clock, unflushed: false }
     }
 
-    /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
+    /// The machine, for commands. [`next_event`](Self::next_event) writes their output.
     pub fn machine(&mut self) -> &mut M {
         &mut self.machine
     }
 
-    /// The machine, when the conversation is over.
+    /// Gives the machine, after the end of the conversation.
     pub fn into_machine(self) -> M {
         self.machine
     }
@@ -60,12 +60,12 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
         self.clock.now()
     }
 
-    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished.
-    /// As cancel-safe as the stream's own reads and writes, which should be.
+    /// Reads, writes and waits until the machine has an event; `None` when the machine is finished.
+    /// It is cancel-safe if the reads and writes of the stream are.
     ///
     /// # Errors
     ///
-    /// [`DriveError`]; the connection is of no more use then.
+    /// [`DriveError`]. The connection cannot be used any more then.
     pub async fn next_event(&mut self) -> Driven<M, S::Error> {
         loop {
             match next_action(&mut self.machine) {
@@ -79,6 +79,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
                     self.read(room, deadline).await.map_err(DriveError::Io)?;
                 }
                 Ok(Action::Wait(deadline)) => {
+                    // A deadline in the past leaves no time, here and below.
                     self.clock.sleep(deadline.saturating_duration_since(self.now())).await;
                     self.machine.handle_timeout(self.clock.now());
                 }
@@ -91,8 +92,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
         }
     }
 
-    /// The peer should hear what there is to hear of a failure; if it does not, the failure is
-    /// still the news.
+    /// Writes the last bytes after a failure. If that fails too, the first failure is reported.
     async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             let deadline = deadline(&self.machine);
@@ -101,7 +101,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
                 return;
             }
         }
-        // As above: whether this succeeds changes nothing.
+        // If this fails too, the first failure is reported.
         let _ = self.flush().await;
     }
 
@@ -117,7 +117,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
     async fn flush(&mut self) -> Result<(), S::Error> {
         let Self { machine, stream, clock, unflushed } = self;
         let flush = before(clock, deadline(machine), stream.flush()).await;
-        // If the time is over or the peer is gone, the next call will tell.
+        // If the time is over or the peer is gone, the next call says so.
         *unflushed = false;
         transfer(flush.unwrap_or(Ok(())).map(|()| 0)).map(drop)
     }
@@ -125,7 +125,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
     async fn read(&mut self, room: usize, deadline: Option<Instant>) -> Result<(), S::Error> {
         let Self { machine, stream, clock, .. } = self;
         let mut chunk = [0; CHUNK];
-        let buffer = chunk.get_mut(..room.min(CHUNK)).unwrap_or_default();
+        let buffer = step::part(&mut chunk, room);
         let read = before(clock, deadline, stream.read(buffer));
         let transfer = read.await.map_or(Ok(Transfer::TimedOut), transfer)?;
         step::read(machine, clock.now(), transfer, buffer);
@@ -133,7 +133,7 @@ impl<M: Machine, S: Read + Write, C: AsyncTimer> Driver<M, S, C> {
     }
 }
 
-/// What the future gives, or `None` if the deadline comes first.
+/// Awaits a future; `None` if the deadline comes first.
 async fn before<C: AsyncTimer, F: Future>(
     clock: &mut C,
     deadline: Option<Instant>,

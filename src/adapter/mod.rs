@@ -1,8 +1,8 @@
-//! Adapters: they read, write and wait, and do nothing else.
+//! Adapters. They read, write and wait, and do nothing else.
 //!
 //! Each drives any [`Machine`](crate::session::Machine): a session of either role, or an
-//! [`Enroll`](crate::enroll::Enroll). There is no protocol in here, so there is one protocol; and
-//! what a machine needs next is decided in one place for all of them.
+//! [`Enroll`](crate::enroll::Enroll). There is no protocol in here. The next action of a machine is
+//! decided in one place for all adapters.
 //!
 //! | I/O | Adapter | Feature |
 //! |-----|---------|---------|

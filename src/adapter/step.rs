@@ -1,37 +1,38 @@
-//! What every adapter's loop asks and tells: what is to be done next, and what came of it. All
-//! decisions are here; what is left to an adapter is to do it.
+//! The step that all adapters share: it decides the next action, and tells the machine the result.
+//! An adapter only performs the action.
 
 use crate::session::{Instant, Machine};
 
-/// What a machine needs next of its driver.
+/// The next action that a machine needs from its driver.
 pub(super) enum Action<E> {
-    /// The caller should know this first.
+    /// Give this event to the caller.
     Tell(E),
-    /// Nothing more: it is finished.
+    /// Do nothing: the machine is finished.
     Nothing,
-    /// [`Machine::output`] is to be written, or as much of it as can be before the deadline.
+    /// Write [`Machine::output`], or as much of it as possible before the deadline.
     Write(Option<Instant>),
-    /// Up to so many bytes are to be read before the deadline.
+    /// Read up to this number of bytes before the deadline.
     Read(usize, Option<Instant>),
-    /// Time is to pass.
+    /// Wait until this time.
     Wait(Instant),
-    /// Its caller owes it an answer to an event.
+    /// Fail: the caller has not answered an event.
     Answer,
 }
 
-/// What came of a read or a write.
+/// The result of a read or a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transfer {
-    /// So many bytes were read or written. None read is the end of the stream, none written the end
-    /// of the connection.
+    /// This number of bytes was read or written. A read of 0 bytes is the end of the stream, and a
+    /// write of 0 bytes is the end of the connection.
     Bytes(usize),
-    /// None, because the time was over or the call was interrupted.
+    /// Nothing was read or written, because the time was over or the call was interrupted.
     TimedOut,
-    /// None, because the peer is gone. What that means at this point, the machine knows best.
+    /// Nothing was read or written, because the peer is gone. The machine decides whether that is
+    /// an error.
     Gone,
 }
 
-/// Polls a machine for what it needs.
+/// Polls a machine, and finds its next action.
 pub(super) fn next_action<M: Machine>(machine: &mut M) -> Result<Action<M::Event>, M::Error> {
     if let Some(event) = machine.poll_event()? {
         return Ok(Action::Tell(event));
@@ -46,28 +47,41 @@ pub(super) fn next_action<M: Machine>(machine: &mut M) -> Result<Action<M::Event
     })
 }
 
-/// When the machine is to be told of the time, if anything is due.
+/// The time of the machine's next timeout, if it has one.
 pub(crate) fn deadline<M: Machine>(machine: &M) -> Option<Instant> {
     machine.poll_timeout().map(|(deadline, _)| deadline)
 }
 
-/// Tells a machine what came of writing its output.
+/// Tells a machine the result of writing its output.
 pub(super) fn wrote<M: Machine>(machine: &mut M, now: Instant, transfer: Transfer) {
     match transfer {
-        // What is left goes nowhere; the peer's last words may still be there to read.
+        // The rest cannot be written. But the last bytes of the peer may still be there to read.
         Transfer::Bytes(0) | Transfer::Gone => machine.consume_output(usize::MAX),
         Transfer::Bytes(n) => machine.consume_output(n),
         Transfer::TimedOut => machine.handle_timeout(now),
     }
 }
 
-/// Tells a machine what came of reading into `buffer`.
+/// The part of a chunk that a machine has room for.
+pub(super) fn part<T>(chunk: &mut [T], room: usize) -> &mut [T] {
+    let room = room.min(chunk.len());
+    chunk.split_at_mut(room).0
+}
+
+/// Tells a machine the result of reading into `buffer`.
 pub(super) fn read<M: Machine>(machine: &mut M, now: Instant, transfer: Transfer, buffer: &[u8]) {
     match transfer {
         Transfer::Bytes(0) | Transfer::Gone => machine.receive_eof(now),
-        Transfer::Bytes(n) => {
-            machine.receive(now, buffer.get(..n).unwrap_or_default());
-        }
+        Transfer::Bytes(n) => match buffer.get(..n) {
+            Some(bytes) => {
+                machine.receive(now, bytes);
+            }
+            // A transport that reads more than there is room for has lost bytes: the stream ends.
+            None => {
+                debug_assert!(false, "read {n} bytes into {}", buffer.len());
+                machine.receive_eof(now);
+            }
+        },
         Transfer::TimedOut => machine.handle_timeout(now),
     }
 }

@@ -1,13 +1,14 @@
-//! What may be believed of a list of members: the one place where this is checked.
+//! The check of a list of members: the only place that decides whether to believe one.
 
 use super::{EnrollError, RegistryKind, Roster};
 use crate::identity::{NodeId, Token};
 use crate::message::{MemberIndex, MemberList, MemberSet};
 
-/// A look at a cluster's members: what was asked, of whom, and what is known already.
+/// A look at the members of a cluster: the question, the kind of registry, and what is known
+/// already.
 ///
-/// [`Enroll`](super::Enroll) takes no list that does not pass. Who sends a GetCluster of its own
-/// checks the answer with it:
+/// [`Enroll`](super::Enroll) checks every list with it. A client that sends a GetCluster itself
+/// checks the answer like this:
 ///
 /// ```
 /// # use xlreg::enroll::{EnrollError, Look, RegistryKind};
@@ -23,32 +24,32 @@ pub struct Look<'a> {
     pub cluster: NodeId,
     /// The members that were asked for.
     pub which: MemberSet,
-    /// Who answers. Deployed servers list a node twice that has joined under two names, and more
-    /// members than there are places.
+    /// The kind of registry that answers. A deployed server lists a node twice if it has joined
+    /// under two names, and may list more members than there are places.
     pub registry: RegistryKind,
-    /// What is known of the cluster already.
+    /// All that is known of the cluster already.
     pub roster: Option<&'a Roster>,
-    /// What the member who asks said when it joined.
+    /// The token with which the asking member has joined.
     pub own: Option<&'a Token>,
 }
 
 impl Look<'_> {
-    /// A look of somebody who knows nothing yet, at a registry that may be a deployed server.
+    /// Makes a first look, at a registry that may be a deployed server. Nothing is known yet.
     pub const fn new(cluster: NodeId, which: MemberSet) -> Self {
         Self { cluster, which, registry: RegistryKind::Unknown, roster: None, own: None }
     }
 
-    /// Whether a registry that tells the truth could have answered this.
+    /// Checks that an honest registry could have given this answer.
     ///
     /// # Errors
     ///
-    /// Why not, as precisely as it shows: [`EnrollError::WrongCluster`],
+    /// The contradiction, as precisely as it is known: [`EnrollError::WrongCluster`],
     /// [`WrongKeys`](EnrollError::WrongKeys), [`Cloned`](EnrollError::Cloned),
     /// [`NotAskedFor`](EnrollError::NotAskedFor), [`BeyondSize`](EnrollError::BeyondSize),
     /// [`NameTwice`](EnrollError::NameTwice), [`IdTwice`](EnrollError::IdTwice),
     /// [`Vanished`](EnrollError::Vanished), [`Replaced`](EnrollError::Replaced),
-    /// [`Gap`](EnrollError::Gap), [`TooFewEnds`](EnrollError::TooFewEnds). Nothing of the list
-    /// should be believed then.
+    /// [`Gap`](EnrollError::Gap), [`TooFewEnds`](EnrollError::TooFewEnds). Believe nothing of
+    /// the list then.
     pub fn check(&self, list: &MemberList) -> Result<(), EnrollError> {
         let (asked, got) = (self.cluster, list.cluster());
         if asked != got {
@@ -75,17 +76,16 @@ impl Look<'_> {
         list.which().iter().zip(members).filter(move |(index, _)| which.contains(*index))
     }
 
-    /// What a member said of itself it knows better than anybody.
+    /// Checks the entry of the asking member, which knows its own token best.
     fn check_own(&self, list: &MemberList) -> Result<(), EnrollError> {
         let (Some(roster), Some(said)) = (self.roster, self.own) else { return Ok(()) };
         let own = || list.iter().filter(|(_, token)| token.id == Some(roster.id));
-        // No record has a MAC and no token served a signature, but of one member the truth is known
-        // here.
+        // Records have no MAC and served tokens have no signature. Only this entry can be verified.
         let keys = |token: &Token| (token.comms_key.clone(), token.sig_key.clone());
         if own().any(|(_, token)| keys(token) != keys(said)) {
             return Err(EnrollError::WrongKeys);
         }
-        // Deployed servers are not known to keep the flags.
+        // It is not known whether deployed servers keep the flags.
         let is_same = |token: &Token| {
             let attrs = self.registry == RegistryKind::Unknown || token.attrs == said.attrs;
             attrs && token.name == said.name && token.end_points == said.end_points
@@ -99,7 +99,8 @@ impl Look<'_> {
         }
     }
 
-    /// Who asks for some gets no others. Deployed clusters overflow, though.
+    /// Checks that all listed members were asked for. A deployed server may list members beyond the
+    /// size of the cluster.
     fn check_which(&self, list: &MemberList) -> Result<(), EnrollError> {
         let others = list.which().without(self.which);
         let places = self.roster.map(|roster| (roster.places(), roster.cluster.max_size));
@@ -113,7 +114,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Within one answer only: between two looks members may change their names.
+    /// Checks that the names in one answer differ. Between two looks a member may change its name.
     fn check_names(&self, list: &MemberList) -> Result<(), EnrollError> {
         let twice = twice(self.entries(list), |a, b| a.name == b.name);
         match twice {
@@ -124,7 +125,8 @@ impl Look<'_> {
         }
     }
 
-    /// Deployed servers give a node that comes under another name a second place.
+    /// Checks that all IDs differ. A deployed server gives a node with a new name a second place,
+    /// so there they are not checked.
     fn check_ids(&self, list: &MemberList) -> Result<(), EnrollError> {
         if self.registry == RegistryKind::Unknown {
             return Ok(());
@@ -139,7 +141,7 @@ impl Look<'_> {
         }
     }
 
-    /// Members keep their places, their IDs and their sig keys for ever; all else may change.
+    /// Checks that members have kept their places, IDs and sig keys. All else may change.
     fn check_known(&self, list: &MemberList) -> Result<(), EnrollError> {
         let Some(roster) = self.roster else { return Ok(()) };
         for (index, was) in &roster.members {
@@ -159,7 +161,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Places are taken in order, by members with the end points that the cluster asks for.
+    /// Checks that there is no gap, and that each member has the end points that the cluster needs.
     fn check_places(&self, list: &MemberList) -> Result<(), EnrollError> {
         let known = self.roster.map_or(MemberSet::NONE, Roster::known);
         let taken = known.or(list.which());
@@ -185,7 +187,7 @@ impl Look<'_> {
     }
 }
 
-/// The first two entries that are alike, if any: their indexes, and the second's token.
+/// Finds the first two entries that are alike: their indexes, and the token of the second.
 fn twice<'a>(
     entries: impl Iterator<Item = (MemberIndex, &'a Token)> + Clone,
     alike: impl Fn(&Token, &Token) -> bool,

@@ -1,40 +1,40 @@
-//! A member's whole enrollment, as a pure driver over [`Session<Client>`](Session).
+//! A member's whole enrollment as a pure machine over [`Session<Client>`](Session).
 //!
 //! 1. The handshake, then Member: [`EnrollEvent::Connected`], [`EnrollEvent::Registered`].
-//! 2. Create, if the plan says so: [`EnrollEvent::Created`]. If not, the question whether the
-//!    cluster exists. Then Join: [`EnrollEvent::Joined`].
-//! 3. GetCluster for the members that are missing, with a growing pause between polls that comes
-//!    out of [`Machine::poll_timeout`]: one [`EnrollEvent::Member`] for each member as it becomes
-//!    known.
-//! 4. When all are known, one more look at all of them, since some may have changed:
+//! 2. Create, if the plan says so: [`EnrollEvent::Created`]. Otherwise it asks whether the cluster
+//!    exists. Then Join: [`EnrollEvent::Joined`].
+//! 3. GetCluster for the missing members, again and again. [`Machine::poll_timeout`] gives the
+//!    pause between two polls, which grows. Each new member is one [`EnrollEvent::Member`].
+//! 4. When all are known, one more GetCluster for all members, because some may have changed:
 //!    [`EnrollEvent::Changed`].
 //! 5. Bye: [`EnrollEvent::Done`], and [`Enroll::roster`] is complete.
 //!
 //! # It never ends a server
 //!
-//! Deployed servers end, and all their clusters with them, by a Join of a cluster that they do not
-//! have, and by some other requests (PROTOCOL 6). A registry may be a deployed server unless
-//! [`Plan::registry`] or its version says otherwise. To such a one an enrollment sends Member,
-//! Create, Join, GetCluster and Bye, one at a time and each record as one piece of output, and
+//! A Join of an unknown cluster ends a deployed server and all its sessions, and so do some other
+//! requests (PROTOCOL 6). A registry may be a deployed server unless [`Plan::registry`] or its
+//! version says otherwise. An enrollment sends such a registry only Member, Create, Join,
+//! GetCluster and Bye. It sends one request at a time, each record is one piece of output, and it
+//! sends
 //!
 //! * a Join only of the cluster that this session's CreateReply named, by the ID in it;
-//! * without [`Plan::create`] first a question, a GetCluster for no members, which a deployed
-//!   server refuses and survives: the enrollment ends with [`EnrollError::Deployed`]. A registry of
-//!   this project answers it, and is joined;
-//! * a Member only if its record surely fits one segment of the network, else
-//!   [`EnrollError::LargeMember`];
-//! * no part of a record without the rest, also when time runs out or by [`Enroll::abandon`]. Go on
+//! * without [`Plan::create`], first a GetCluster for no members. A deployed server refuses it and
+//!   goes on, and the enrollment ends with [`EnrollError::Deployed`]. A registry of this project
+//!   answers it, and then Join follows;
+//! * a Member only if its record fits one segment of the network, otherwise the enrollment ends
+//!   with [`EnrollError::LargeMember`];
+//! * no part of a record without the rest, not even after a timeout or [`Enroll::abandon`]. Go on
 //!   until [`is_finished`](Machine::is_finished), as the adapters do.
 //!
-//! So an enrollment that failed is tried again from its beginning, by an `Enroll` of its own: the
-//! server may have been started anew meanwhile and have forgotten the cluster.
+//! Retry a failed enrollment from the beginning, with a new `Enroll`: the server may have been
+//! restarted and may have forgotten the cluster.
 //!
-//! # What it believes
+//! # It believes no contradictions
 //!
-//! Every list of members passes [`Look::check`], or the enrollment ends with the error that says
-//! what is impossible in it. Each look asks for the member's own entry too: where it is another
-//! than the one it joined with, somebody runs a copy of it ([`EnrollError::Cloned`]). Two copies
-//! that say the same cannot be told apart.
+//! Every list of members must pass [`Look::check`], or the enrollment ends with the error that
+//! names the contradiction. Each GetCluster also asks for the member's own entry. If that differs
+//! from the token that has joined, a copy of the member runs elsewhere ([`EnrollError::Cloned`]).
+//! Two copies with equal tokens cannot be told apart.
 
 mod error;
 mod look;
@@ -59,77 +59,77 @@ use crate::session::{
 };
 use plan::Pauses;
 
-/// How the enrollment goes on.
+/// The progress of an enrollment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EnrollEvent {
     /// The handshake is complete.
     Connected {
-        /// The dialect spoken.
+        /// The dialect of the session.
         dialect: Dialect,
         /// The registry's version.
         version: Version,
     },
-    /// The registry knows the member now. Keep the ID: with it, and the same sig key, the member is
-    /// recognised again.
+    /// The member has registered. Keep the ID: the registry recognises the member by it and the sig
+    /// key.
     Registered {
         /// The member's ID.
         id: NodeId,
-        /// Its flags, echoed.
+        /// The member's flags, echoed.
         attrs: MemberAttrs,
     },
     /// The cluster exists.
     Created(ClusterInfo),
     /// The member is in the cluster.
     Joined(ClusterInfo),
-    /// A member of the cluster, this one included, has become known.
+    /// A member of the cluster has become known. It may be this member itself.
     Member {
-        /// Its index in the order of joining.
+        /// The index of the member.
         index: MemberIndex,
-        /// What it says of itself.
+        /// The token of the member.
         token: Token,
     },
-    /// A member that is known says other things of itself now: it came back with another name,
-    /// other end points or another comms key.
+    /// A known member has another token now: it came back with another name, other end points or
+    /// another comms key.
     Changed {
-        /// Its index in the order of joining.
+        /// The index of the member.
         index: MemberIndex,
-        /// What it says of itself now.
+        /// The new token of the member.
         token: Token,
     },
-    /// A node has two places: a deployed server lets one join again under another name.
+    /// A node has two places: a deployed server lets a node join again under another name.
     ListedTwice {
-        /// Its ID.
+        /// The ID of the node.
         id: NodeId,
-        /// The index of one place.
+        /// The lower index.
         first: MemberIndex,
-        /// The index of the other.
+        /// The higher index.
         second: MemberIndex,
     },
-    /// A member is listed beyond the cluster's size: a deployed server lets more join than there is
-    /// room for. It is not in the roster.
+    /// A member is listed beyond the cluster's size: a deployed server lets more members join than
+    /// there are places. The member is not in the roster.
     ListedBeyond {
-        /// Its index in the order of joining.
+        /// The index of the member.
         index: MemberIndex,
-        /// What it says of itself.
+        /// The token of the member.
         token: Token,
     },
-    /// All members are known, or were not to be waited for, and good-byes are said.
+    /// All members are known, or the plan does not wait for them. The session has ended with Bye.
     Done,
 }
 
-/// Where the enrollment stands.
+/// The step of the enrollment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// A reply is due, or the HelloReply.
+    /// The reply to this request is due; `None` stands for the HelloReply.
     Asking(Option<Op>),
-    /// Not all members are known; ask again then.
+    /// Not all members are known. At this time it asks again.
     Pausing(Instant),
-    /// Done, or failed.
+    /// The enrollment is done or has failed.
     Over,
 }
 
-/// The enrollment itself. Drive it as a [`Session`], through [`Machine`].
+/// The enrollment of a member. Drive it like a [`Session`], through [`Machine`].
 pub struct Enroll {
     session: Session<Client>,
     plan: Plan,
@@ -139,34 +139,34 @@ pub struct Enroll {
     give_up: Option<Instant>,
     pauses: Pauses,
     id: Option<NodeId>,
-    /// The cluster that was created, or found.
+    /// The cluster that was created or found by Create.
     created: Option<ClusterInfo>,
-    /// The cluster joined, where it was asked for by ID.
+    /// The ID in the Join, if the cluster was joined by ID.
     asked: Option<NodeId>,
     /// The members that the last GetCluster asked for.
     which: MemberSet,
     roster: Option<Roster>,
-    /// The members beyond the cluster's size that have been told.
+    /// The members beyond the cluster's size that were reported.
     beyond: MemberSet,
-    /// What is to be told, one at a time.
+    /// The events that wait to be polled.
     news: VecDeque<EnrollEvent>,
     failure: Option<EnrollError>,
 }
 
 impl Enroll {
-    /// Bytes of a record that surely fit one segment: an Ethernet frame has room for 1,448, tunnels
-    /// take some of it.
+    /// The length of a record that fits one segment of the network, in bytes. An Ethernet frame has
+    /// room for 1,448, and tunnels take some of it.
     pub const SEGMENT: usize = 1200;
 
-    /// The oldest registry that an enrollment goes to, 1.5.0: servers before it write end points in
-    /// another form.
+    /// The oldest version of a registry that an enrollment works with, 1.5.0. Older servers write
+    /// end points in another form.
     pub const FIRST_VERSION: Version = Version::new(1, 5, 0, 0);
 
-    /// Starts the enrollment; the Hello is in the output already. `rng` is the session's.
+    /// Starts an enrollment. The Hello is in the output. `rng` is the generator of the session.
     ///
     /// # Errors
     ///
-    /// [`EnrollError::NoCluster`] if the plan names no cluster, [`EnrollError::Seal`] if the
+    /// [`EnrollError::NoCluster`] if the plan names no cluster; [`EnrollError::Seal`] if the
     /// provider cannot seal to the registry's key.
     pub fn new(
         now: Instant,
@@ -182,6 +182,7 @@ impl Enroll {
             registry: plan.registry,
             step: Step::Asking(None),
             now,
+            // A time after the end of the clock is never, and saturates to its end.
             give_up: plan.give_up_after.map(|time| now.saturating_add(time)),
             pauses: Pauses::new(&plan),
             plan,
@@ -196,18 +197,18 @@ impl Enroll {
         })
     }
 
-    /// What is known of the cluster; `None` until the member is in it.
+    /// All that is known of the cluster; `None` until the member has joined it.
     pub const fn roster(&self) -> Option<&Roster> {
         self.roster.as_ref()
     }
 
-    /// What is known of the cluster, for keeps.
+    /// Gives all that is known of the cluster; `None` if the member has not joined it.
     pub fn into_roster(self) -> Option<Roster> {
         self.roster
     }
 
-    /// Ends the enrollment here and now, without a Bye. A record that has been begun is kept to its
-    /// end, as [`Session::abandon`] does, so go on until [`is_finished`](Machine::is_finished).
+    /// Ends the enrollment at once, without a Bye. The rest of a begun record stays in the output,
+    /// as with [`Session::abandon`], so go on until [`is_finished`](Machine::is_finished).
     pub fn abandon(&mut self, now: Instant) {
         self.now = self.now.max(now);
         self.news.clear();
@@ -219,7 +220,7 @@ impl Enroll {
         self.session.abandon(self.now);
     }
 
-    /// Steps the session until there is something to tell.
+    /// Steps the session until there is an event.
     fn step(&mut self) -> Result<Option<EnrollEvent>, EnrollError> {
         loop {
             if self.step == Step::Over || !self.news.is_empty() {
@@ -232,7 +233,7 @@ impl Enroll {
                     }
                 }
                 Ok(None) => return self.on_time(),
-                // All is known: that the registry closes without an Ack takes nothing away.
+                // All is known, so it does not matter that the registry closes without an Ack.
                 Err(_) if self.step == Step::Asking(Some(Op::Bye)) => return Ok(Some(self.done())),
                 // Some deployed servers close without a word.
                 Err(Error::Eof(EofAt::Reply)) if self.is_question() => {
@@ -243,7 +244,7 @@ impl Enroll {
         }
     }
 
-    /// Whether the request under way is the question whether the cluster exists.
+    /// Whether the current request asks if the cluster exists.
     fn is_question(&self) -> bool {
         self.step == Step::Asking(Some(Op::GetCluster)) && self.roster.is_none()
     }
@@ -270,7 +271,7 @@ impl Enroll {
                 Ok(Some(EnrollEvent::Connected { dialect, version }))
             }
             ClientEvent::Refused { reason, .. } => match self.step {
-                // All is known: what the registry thinks of the Bye takes nothing away.
+                // All is known, so it does not matter that the registry refuses the Bye.
                 Step::Asking(Some(Op::Bye)) => Ok(Some(self.done())),
                 _ if self.is_question() && reason.refusal() == Some(Refusal::WrongState) => {
                     Err(EnrollError::Deployed)
@@ -306,8 +307,7 @@ impl Enroll {
                 Ok(None)
             }
             Reply::Ack => Ok(Some(self.done())),
-            // The session hands out neither: no credential was asked for, and an Error is a
-            // refusal.
+            // The session gives neither: no credential was requested, and an Error is a refusal.
             Reply::RegCred(_) | Reply::Error(_) => {
                 Err(Error::Internal("reply not asked for").into())
             }
@@ -323,7 +323,7 @@ impl Enroll {
             self.registry = RegistryKind::Xlreg;
         }
         self.session.register(self.now, self.plan.token.clone())?;
-        // The record is all that is queued; the error drops it unsent.
+        // The output has this record only. After the error it is not sent.
         let (bytes, limit) = (self.session.output().len(), Self::SEGMENT);
         if bytes > limit && !self.may_risk() {
             return Err(EnrollError::LargeMember { bytes, limit });
@@ -332,7 +332,7 @@ impl Enroll {
         Ok(())
     }
 
-    /// Whether what ends a deployed server may be sent.
+    /// Whether requests may be sent that end a deployed server.
     fn may_risk(&self) -> bool {
         self.plan.may_end_server || self.registry == RegistryKind::Xlreg
     }
@@ -351,7 +351,8 @@ impl Enroll {
         }
     }
 
-    /// The cluster exists, and the registry is one of this project.
+    /// Joins the cluster after the registry has answered the question: it exists, and the registry
+    /// is one of this project.
     fn on_found(&mut self, list: &MemberList) -> Result<(), EnrollError> {
         self.registry = RegistryKind::Xlreg;
         let id = self.plan.join.id.unwrap_or(list.cluster());
@@ -396,7 +397,7 @@ impl Enroll {
         Ok(())
     }
 
-    /// Asks for the members that are missing, and whether the member's own entry is still its own.
+    /// Asks for the missing members, and for the member's own entry.
     fn fetch_missing(&mut self) -> Result<(), EnrollError> {
         let roster = self.roster.as_ref().ok_or(Error::Internal("fetch before join"))?;
         self.get(roster.cluster.id.into(), roster.missing().or(roster.own()))
@@ -413,12 +414,12 @@ impl Enroll {
         }
         if self.plan.wait && !roster.is_complete() {
             let pause = self.pauses.after(self.news.len() > news);
+            // As above, a pause to the end of the clock never ends.
             self.step = Step::Pausing(self.now.saturating_add(pause));
             return Ok(());
         }
         if !is_whole {
-            // Who was told earlier may have changed since. This look shows all of them at one
-            // moment.
+            // A member that was listed earlier may have changed. This look shows all at one moment.
             return self.get(id.into(), places);
         }
         self.session.bye(self.now)?;
@@ -426,7 +427,7 @@ impl Enroll {
         Ok(())
     }
 
-    /// Takes a list into the roster, if it can be believed, and tells what is new in it.
+    /// Checks a list, adds it to the roster, and queues an event for each news.
     fn believe(&mut self, list: MemberList) -> Result<(), EnrollError> {
         let roster = self.roster.as_mut().ok_or(Error::Internal("members before join"))?;
         let look = Look {
@@ -476,8 +477,8 @@ impl Machine for Enroll {
 
     fn receive(&mut self, now: Instant, bytes: &[u8]) -> usize {
         self.now = self.now.max(now);
-        let taken = bytes.len().min(self.recv_room());
-        self.session.receive(now, bytes.get(..taken).unwrap_or_default())
+        // While it pauses it takes nothing, though the session would.
+        if self.recv_room() == 0 { 0 } else { self.session.receive(now, bytes) }
     }
 
     fn receive_eof(&mut self, now: Instant) {
@@ -501,7 +502,7 @@ impl Machine for Enroll {
                 }
             }
         }
-        // What has become known is told first, whatever came after it.
+        // News come before the failure that followed them.
         match (self.news.pop_front(), &self.failure) {
             (Some(event), _) => Ok(Some(event)),
             (None, Some(error)) => Err(error.clone()),
@@ -531,9 +532,9 @@ impl Machine for Enroll {
 
     fn recv_room(&self) -> usize {
         match self.step {
-            // Nothing is due of the registry until it is asked again. A read would only block, on a
-            // stream that knows no deadlines for ever; that the registry is gone shows
-            // when it is asked.
+            // The registry sends nothing until it is asked again. A read would only block, and on a
+            // stream without deadlines for ever. If the registry is gone, the next request shows
+            // it.
             Step::Pausing(_) | Step::Over => 0,
             Step::Asking(_) => self.session.recv_room(),
         }

@@ -1,4 +1,4 @@
-//! One connection of a registry on tokio, feature `tokio`: [`serve`] runs it against a [`Handler`].
+//! A registry's connection on tokio, feature `tokio`: [`serve`] runs it with a [`Handler`].
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -17,30 +17,31 @@ use crate::session::{
     Dialect, Error, OpenedHello, SealedHello, Server, ServerConfig, ServerEvent, Session,
 };
 
-/// What a registry's connections share: the key that opens Hellos, the rules, and what makes their
+/// The part of a registry that all connections share: it opens Hellos, decides requests, and makes
 /// changes durable.
 pub trait Handler {
-    /// Opens a Hello, where there is time for RSA and not on the event loop. `None` refuses the
-    /// client without a word.
+    /// Opens a Hello. That is an RSA operation, so do it on another thread than the event loop.
+    /// `None` refuses the client without a reason.
     fn open(&self, hello: SealedHello) -> impl Future<Output = Option<OpenedHello>> + Send;
 
-    /// Decides a request. The reply must not be given before what it acknowledges is durable.
+    /// Decides a request. It must not give the reply before the changes that the reply tells of are
+    /// durable.
     fn decide(
         &self,
         state: &mut ClientState,
         request: Request,
     ) -> impl Future<Output = Reply> + Send;
 
-    /// A handshake is complete. For those who count.
+    /// Called after each complete handshake, for statistics.
     fn connected(&self, _dialect: Dialect, _version: Version) {}
 }
 
-/// Serves one connection to its end, or until `stop` resolves: then what is in flight is finished,
-/// and nothing new is begun. The stream is the caller's, to be closed.
+/// Serves one connection to its end, or until `stop` resolves. Then it writes the rest of the
+/// output, and reads nothing more. The caller closes the stream.
 ///
 /// # Errors
 ///
-/// [`DriveError`]; what the client is told of it has been sent.
+/// [`DriveError`]. The last bytes for the client were sent.
 pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Handler>(
     stream: T,
     config: ServerConfig,
@@ -68,8 +69,7 @@ pub async fn serve<T: AsyncRead + AsyncWrite + Unpin, R: Handler>(
         };
         match event? {
             None => return Ok(()),
-            // On the heap while it lasts: an idle connection, of which there are many, has no room
-            // for it.
+            // On the heap, so that the many idle connections need no memory for it.
             Some(event) => Box::pin(answer(event, &mut driver, handler, &mut state)).await?,
         }
     }

@@ -1,4 +1,4 @@
-//! How much a connection does before others have their turn.
+//! The budget of a connection: how much it does before it yields to other tasks.
 
 use core::task::Poll;
 
@@ -6,20 +6,20 @@ use tokio::task::yield_now;
 
 use crate::adapter::Transfer;
 
-/// Events told in one turn: a client's whole enrollment in one flight, some tens of microseconds of
-/// work.
+/// The number of events in one turn. A client that sends its whole enrollment at once causes as
+/// many, which is some tens of microseconds of work.
 const EVENTS: usize = 8;
-/// Bytes read and written in one turn: as many as may wait to be written.
+/// The number of bytes read and written in one turn. As many may wait to be written.
 const BYTES: usize = 64 * 1024;
-/// What a read or a write costs at least, in bytes: one byte takes the system as long as a
+/// The lowest cost of a read or a write, in bytes: the system takes as long for one byte as for a
 /// thousand.
 const TRANSFER: usize = 1024;
 
-/// What is left of a connection's turn.
+/// The rest of a connection's turn.
 ///
-/// A task that finds everything ready could go on for ever: its peer sends faster than it is
-/// answered. The bound of tokio's own streams, 128 reads and writes a poll, is no bound on what is
-/// in them, and other streams have none.
+/// A task could run for ever if its peer sends faster than it answers. Streams of tokio yield after
+/// 128 reads and writes, but that does not bound the number of bytes, and other streams never
+/// yield.
 #[derive(Debug)]
 pub(super) struct Budget {
     events: usize,
@@ -27,17 +27,17 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A whole turn.
+    /// Makes the budget of a whole turn.
     pub(super) const fn new() -> Self {
         Self { events: EVENTS, bytes: BYTES }
     }
 
-    /// An event is told.
+    /// Counts an event. A turn may end below zero, and saturates there.
     pub(super) fn tell(&mut self) {
         self.events = self.events.saturating_sub(1);
     }
 
-    /// Something was read or written with one call.
+    /// Counts a read or a write. The last one of a turn may be larger than its rest, and saturates.
     pub(super) fn transfer(&mut self, transfer: Transfer) {
         let bytes = match transfer {
             Transfer::Bytes(n) => n,
@@ -46,8 +46,8 @@ impl Budget {
         self.bytes = self.bytes.saturating_sub(bytes.max(TRANSFER));
     }
 
-    /// Others have their turn now, if this one is over. Cancel-safe: whoever drops this has let
-    /// others in as well.
+    /// Yields to other tasks, if the turn is over. It is cancel-safe: a caller that drops the
+    /// future yields as well.
     pub(super) async fn pass_on(&mut self) {
         if self.events == 0 || self.bytes == 0 {
             *self = Self::new();
@@ -55,7 +55,7 @@ impl Budget {
         }
     }
 
-    /// Where there is nothing to do, others have their turn anyway.
+    /// Starts a new turn if there is nothing to do, because the task yields then anyway.
     pub(super) fn watch<T>(&mut self, polled: Poll<T>) -> Poll<T> {
         if polled.is_pending() {
             *self = Self::new();

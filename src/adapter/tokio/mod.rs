@@ -1,14 +1,13 @@
 //! Tokio, feature `tokio`: over any [`AsyncRead`] + [`AsyncWrite`].
 //!
-//! [`Driver::next_event`] is cancel-safe: bytes go between stream and machine inside one poll, so a
-//! future that is dropped at any await has lost nothing, and the next call goes on where it
-//! stopped.
+//! [`Driver::next_event`] is cancel-safe. Bytes go between stream and machine inside one poll, so a
+//! dropped future loses nothing, and the next call goes on.
 //!
-//! A peer whose bytes are always there, and who always reads, does not keep the executor to itself:
-//! after 8 events, or 64 KiB read and written, a [`Driver`] yields.
+//! A fast peer does not keep the executor busy: after 8 events, or 64 KiB read and written, a
+//! [`Driver`] yields to other tasks.
 //!
-//! [`enroll`] runs a member's whole enrollment; [`Driver`] gives every step. A registry's
-//! connection is run by [`serve`](crate::serve).
+//! [`enroll`] runs a member's whole enrollment, and a [`Driver`] gives each of its events.
+//! [`serve`](crate::serve) runs a connection of a registry.
 
 mod budget;
 
@@ -24,69 +23,70 @@ use tokio::time::{self, sleep_until, timeout_at};
 
 use super::Transfer;
 use super::blocking::is_gone;
-use super::step::{Action, deadline, next_action, read, wrote};
+use super::step::{Action, deadline, next_action, part, read, wrote};
 use crate::enroll::{Enroll, EnrollError, Plan, Roster};
 use crate::session::{ClientConfig, Error, Instant, Machine};
 use budget::Budget;
 
-/// A clock for the library's [`Instant`]s on tokio's time, started at the epoch.
+/// A clock for the library's [`Instant`]s on the time of tokio, started at the epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(time::Instant);
 
 impl Clock {
-    /// A clock that shows [`Instant::EPOCH`] now.
+    /// Starts a clock at [`Instant::EPOCH`].
     pub fn start() -> Self {
         Self(time::Instant::now())
     }
 
-    /// The time.
+    /// The time now. After centuries the clock stays at its end.
     pub fn now(&self) -> Instant {
         Instant::EPOCH.saturating_add(self.0.elapsed())
     }
 
-    /// A time of the library on tokio's clock; a day from now at most, so that it can be
-    /// represented.
+    /// Converts a time of the library to tokio's. It is at most a day from now, so that tokio can
+    /// represent it. A time in the past is now.
     fn at(&self, instant: Instant) -> time::Instant {
         const DAY: core::time::Duration = core::time::Duration::from_secs(24 * 60 * 60);
         let now = time::Instant::now();
         let left = instant.saturating_duration_since(self.now()).min(DAY);
+        // A clock that ends within a day makes a deadline early, which is always safe.
         now.checked_add(left).unwrap_or(now)
     }
 }
 
-/// Why a driver cannot go on.
+/// The reason why a driver cannot go on.
 pub type DriveError<E> = super::DriveError<E, io::Error>;
 
-/// Drives a machine over a stream.
+/// An async driver of a machine over a stream.
 #[derive(Debug)]
 pub struct Driver<M, T> {
     pub(crate) machine: M,
     stream: T,
     pub(crate) clock: Clock,
-    /// Something was written that the stream may still hold back.
+    /// Whether bytes were written that the stream may not have sent.
     unflushed: bool,
     budget: Budget,
 }
 
-/// Bytes read at a time. They are on the stack of one poll and never in a future, so an idle
-/// connection has no buffer.
+/// The number of bytes in one read. The buffer is on the stack of one poll and never in a future,
+/// so an idle connection has no buffer.
 const CHUNK: usize = 8 * 1024;
 
-/// How long the stream may take to send the last bytes of a session that is over.
+/// The longest time for sending the last bytes of a finished session.
 const LAST_FLUSH: core::time::Duration = core::time::Duration::from_secs(60);
 
 impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
-    /// Puts a machine on a stream. `clock` is the one the machine was made with.
+    /// Makes a driver of a machine and a stream. The machine was made with the time of `clock`.
     pub fn new(machine: M, stream: T, clock: Clock) -> Self {
         Self { machine, stream, clock, unflushed: false, budget: Budget::new() }
     }
 
-    /// The machine, for commands; [`next_event`](Self::next_event) sends what they queue.
+    /// The machine, for commands. [`next_event`](Self::next_event) writes their output.
     pub fn machine(&mut self) -> &mut M {
         &mut self.machine
     }
 
-    /// The machine and the stream, when the conversation is over.
+    /// Gives the machine and the stream, after the end of the conversation.
     pub fn into_parts(self) -> (M, T) {
         (self.machine, self.stream)
     }
@@ -96,14 +96,12 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
         self.clock.now()
     }
 
-    /// Reads, writes and waits until the machine has something to tell; `None` when it is finished.
-    /// Cancel-safe.
-    ///
-    /// Where all is ready it yields now and then, so that other tasks have their turn.
+    /// Reads, writes and waits until the machine has an event; `None` when the machine is finished.
+    /// It is cancel-safe, and yields from time to time even if the stream is always ready.
     ///
     /// # Errors
     ///
-    /// [`DriveError`]; the connection is of no more use then.
+    /// [`DriveError`]. The connection cannot be used any more then.
     pub async fn next_event(&mut self) -> Result<Option<M::Event>, DriveError<M::Error>> {
         loop {
             self.budget.pass_on().await;
@@ -133,9 +131,8 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
         }
     }
 
-    /// Writes what is left to write, and no more: for the end, where it does not matter whether it
-    /// can be written. [`next_event`](Self::next_event) does this itself before it returns an
-    /// error of the machine.
+    /// Writes the rest of the output, before a connection is closed. Failures are ignored.
+    /// [`next_event`](Self::next_event) does this before it returns an error of the machine.
     pub async fn write_rest(&mut self) {
         while !self.machine.output().is_empty() {
             self.budget.pass_on().await;
@@ -148,7 +145,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
                 return;
             }
         }
-        // As above: whether this succeeds changes nothing.
+        // The connection is closed in any case, so a failure is ignored.
         let _ = self.flush().await;
     }
 
@@ -165,8 +162,8 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 
     async fn flush(&mut self) -> io::Result<()> {
-        // A machine that is over has no deadline any more, but nobody waits for ever for a peer
-        // that does not read.
+        // A finished machine has no deadline. But a peer that does not read must not block for
+        // ever.
         let deadline = deadline(&self.machine);
         let deadline = deadline.unwrap_or_else(|| self.now().saturating_add(LAST_FLUSH));
         let Self { stream, clock, unflushed, .. } = self;
@@ -178,7 +175,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
             }
         });
         let done = before(clock, Some(deadline), flush).await;
-        // Data that could not be flushed in time is given up with its deadline.
+        // After the deadline the rest is given up.
         self.unflushed = false;
         self.passed(done)
     }
@@ -194,7 +191,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
         self.passed(done)
     }
 
-    /// Time that ran out is the machine's business.
+    /// Tells the machine if the time was over.
     fn passed(&mut self, done: Option<io::Result<()>>) -> io::Result<()> {
         done.unwrap_or_else(|| {
             self.machine.handle_timeout(self.clock.now());
@@ -203,7 +200,7 @@ impl<M: Machine + Unpin, T: AsyncRead + AsyncWrite + Unpin> Driver<M, T> {
     }
 }
 
-/// What the future gives, or `None` if the deadline comes first.
+/// Awaits a future; `None` if the deadline comes first.
 pub(crate) async fn before<F: Future>(
     clock: &Clock,
     deadline: Option<Instant>,
@@ -215,7 +212,7 @@ pub(crate) async fn before<F: Future>(
     }
 }
 
-/// Writes once. What is written is consumed in the same poll.
+/// Writes once. The written bytes are consumed in the same poll.
 fn poll_write<M: Machine, T: AsyncWrite + Unpin>(
     machine: &mut M,
     stream: &mut T,
@@ -232,7 +229,7 @@ fn poll_write<M: Machine, T: AsyncWrite + Unpin>(
     Poll::Ready(Ok(transfer))
 }
 
-/// Reads once. What is read is received in the same poll.
+/// Reads once. The machine receives the bytes in the same poll.
 fn poll_read<M: Machine, T: AsyncRead + Unpin>(
     machine: &mut M,
     stream: &mut T,
@@ -241,7 +238,7 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Transfer>> {
     let mut chunk = [MaybeUninit::uninit(); CHUNK];
-    let mut buffer = ReadBuf::uninit(chunk.get_mut(..room.min(CHUNK)).unwrap_or_default());
+    let mut buffer = ReadBuf::uninit(part(&mut chunk, room));
     let transfer = match ready!(Pin::new(stream).poll_read(cx, &mut buffer)) {
         Ok(()) => Transfer::Bytes(buffer.filled().len()),
         Err(error) if is_gone(&error) => Transfer::Gone,
@@ -255,8 +252,8 @@ fn poll_read<M: Machine, T: AsyncRead + Unpin>(
 ///
 /// # Errors
 ///
-/// [`DriveError`]. To know what was learnt before a failure, or to follow each step, drive an
-/// [`Enroll`] with a [`Driver`].
+/// [`DriveError`]. To get the events, or the roster after a failure, drive an [`Enroll`] with a
+/// [`Driver`].
 pub async fn enroll<T: AsyncRead + AsyncWrite + Unpin>(
     stream: T,
     config: ClientConfig,
