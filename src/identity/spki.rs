@@ -2,6 +2,7 @@
 //! (PROTOCOL 6.2), and finds the two integers in it.
 
 use alloc::sync::Arc;
+use core::iter;
 use core::ops::Range;
 
 use rsa::pkcs1::{self, RsaPublicKeyRef};
@@ -97,7 +98,12 @@ impl<'a> Spki<'a> {
 
     /// Copies two keys into one allocation.
     pub(crate) fn keep_both(first: &Self, second: &Self) -> [PublicKey; 2] {
-        let bytes: Arc<[u8]> = first.der.iter().chain(second.der).copied().collect();
+        // Each has passed MAX_DER, so the sum does not saturate.
+        let len = first.der.len().saturating_add(second.der.len());
+        let mut bytes: Arc<[u8]> = iter::repeat_n(0, len).collect();
+        let (head, tail) = Arc::make_mut(&mut bytes).split_at_mut(first.der.len());
+        head.copy_from_slice(first.der);
+        tail.copy_from_slice(second.der);
         [PublicKey::at(0, &bytes, first), PublicKey::at(first.der.len(), &bytes, second)]
     }
 }
