@@ -7,14 +7,18 @@ use crate::command::bench::BenchArgs;
 use crate::command::completions::CompletionsArgs;
 use crate::command::create::CreateArgs;
 use crate::command::credential::{self, CredentialCommand};
+#[cfg(feature = "server")]
 use crate::command::demo::DemoArgs;
+#[cfg(feature = "server")]
 use crate::command::init::InitArgs;
 use crate::command::join::JoinArgs;
 use crate::command::man::ManArgs;
 use crate::command::members::MembersArgs;
 use crate::command::register::RegisterArgs;
+#[cfg(feature = "server")]
 use crate::command::serve::ServeArgs;
-use crate::output::MessageFormat;
+#[cfg(not(feature = "server"))]
+use crate::command::without_server::WithoutServerArgs;
 
 /// xlReg: machines that want to form a cluster find each other.
 #[derive(Parser)]
@@ -45,6 +49,7 @@ pub struct Args {
 #[derive(Subcommand)]
 pub enum Command {
     /// Form a cluster of three on this machine, to see it work
+    #[cfg(feature = "server")]
     #[command(after_help = "\
 Exit codes:
   0  all three members saw the same three
@@ -55,6 +60,7 @@ Examples:
   xlreg demo")]
     Demo(DemoArgs),
     /// Run a registry
+    #[cfg(feature = "server")]
     #[command(after_help = "\
 The keys are made in DIR the first time and kept; with --existing nothing is made. Clients need DIR/regCred.dat.
 What is missing from DIR later, or is not what it was, stops the start: who a registry is never changes in silence.
@@ -73,7 +79,11 @@ Examples:
   xlreg serve --dir reg --listen 0.0.0.0:56789 --listen [::]:56789 --advertise registry.example:56789")]
     Serve(ServeArgs),
     /// Make a registry, to be served with 'serve --existing'
+    #[cfg(feature = "server")]
     Init(InitArgs),
+    #[cfg(not(feature = "server"))]
+    #[command(name = "serve", aliases = ["init", "demo"], hide = true, disable_help_flag = true)]
+    WithoutServer(WithoutServerArgs),
     /// Join a cluster and wait until it is full
     Join(Checked<JoinArgs>),
     /// Make a node known to a registry, without a cluster
@@ -91,21 +101,4 @@ Examples:
     Completions(CompletionsArgs),
     /// Print the manual
     Man(ManArgs),
-}
-
-impl Command {
-    /// The form in which the command is to write notes and errors.
-    pub const fn message_format(&self) -> MessageFormat {
-        match self {
-            Self::Join(join) => join.0.message_format(),
-            Self::Members(members) => members.0.message_format(),
-            Self::Demo(args) => MessageFormat::of(args.json),
-            Self::Init(args) => MessageFormat::of(args.json),
-            Self::Register(args) => MessageFormat::of(args.json),
-            Self::Create(args) => MessageFormat::of(args.json),
-            Self::Credential(command) => MessageFormat::of(command.json()),
-            Self::Bench(args) => MessageFormat::of(args.json),
-            Self::Serve(_) | Self::Completions(_) | Self::Man(_) => MessageFormat::Text,
-        }
-    }
 }

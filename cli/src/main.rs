@@ -1,15 +1,18 @@
-//! The command `xlreg`: a registry, and what joins one.
+//! The command `xlreg`: a registry, and clients of one.
 //!
-//! Each subcommand is a file in `command`; the protocol is all in the library.
+//! Arguments become values in [`environment::parse`], and [`run`] has the one match over the
+//! subcommands. Each of them is a file in `command`. The protocol is in the library.
+
+#[cfg(all(feature = "server", not(unix)))]
+compile_error!("a registry runs on Unix only; build the client with --no-default-features");
 
 mod args;
 mod checked;
 mod client;
 mod command;
+#[cfg(feature = "server")]
 mod daemon;
 mod environment;
-mod home;
-mod import;
 mod last_roster;
 mod node;
 mod output;
@@ -24,39 +27,69 @@ use std::process::ExitCode;
 use args::{Args, Command};
 use checked::Checked;
 use environment::Unparsed;
-use output::Failure;
+use output::{Failure, MessageFormat};
 
 fn main() -> ExitCode {
     let code = match environment::parse() {
         Ok(Args { command }) => {
-            output::set_message_format(command.message_format());
             run(command).map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
         }
-        Err(Unparsed::Clap(error)) => tell(&error),
+        Err(Unparsed::Clap(error)) => print_clap(&error),
         Err(Unparsed::Contradiction(failure)) => failure.report(),
     };
     output::stderr::finish(output::stderr::LAST_WORDS);
     code
 }
 
+/// Runs a subcommand, after the form of its notes and errors is set.
 fn run(command: Command) -> Result<(), Failure> {
+    let set_json = |json| output::set_message_format(MessageFormat::of(json));
     match command {
-        Command::Demo(args) => command::demo::run(&args),
+        #[cfg(feature = "server")]
+        Command::Demo(args) => {
+            set_json(args.json);
+            command::demo::run(&args)
+        }
+        #[cfg(feature = "server")]
         Command::Serve(args) => command::serve::run(&args),
-        Command::Init(args) => command::init::run(&args),
-        Command::Join(Checked(join)) => command::join::run(&join),
-        Command::Register(args) => command::register::run(&args),
-        Command::Create(args) => command::create::run(&args),
-        Command::Members(Checked(members)) => command::members::run(&members),
-        Command::Credential(command) => command::credential::run(&command),
-        Command::Bench(args) => command::bench::run(&args),
+        #[cfg(feature = "server")]
+        Command::Init(args) => {
+            set_json(args.json);
+            command::init::run(&args)
+        }
+        #[cfg(not(feature = "server"))]
+        Command::WithoutServer(args) => command::without_server::run(&args),
+        Command::Join(Checked(join)) => {
+            output::set_message_format(join.message_format());
+            command::join::run(&join)
+        }
+        Command::Register(args) => {
+            set_json(args.json);
+            command::register::run(&args)
+        }
+        Command::Create(args) => {
+            set_json(args.json);
+            command::create::run(&args)
+        }
+        Command::Members(Checked(members)) => {
+            output::set_message_format(members.message_format());
+            command::members::run(&members)
+        }
+        Command::Credential(credential) => {
+            set_json(credential.json());
+            command::credential::run(&credential)
+        }
+        Command::Bench(args) => {
+            set_json(args.json);
+            command::bench::run(&args)
+        }
         Command::Completions(args) => command::completions::run(&args),
         Command::Man(args) => command::man::run(&args),
     }
 }
 
-/// Tells what clap has to say: help on stdout, or what is wrong with the command line on stderr.
-fn tell(error: &clap::Error) -> ExitCode {
+/// Prints help or the version on stdout, or a usage error on stderr.
+fn print_clap(error: &clap::Error) -> ExitCode {
     match error.print() {
         Err(unwritten) if unwritten.kind() != ErrorKind::BrokenPipe && !error.use_stderr() => {
             Failure::new(format!("cannot write the output: {unwritten}")).report()

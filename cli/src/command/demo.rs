@@ -16,10 +16,11 @@ use xlreg::session::ClientConfig;
 use xlreg_server::store::MemoryStore;
 use xlreg_server::{Options, Server};
 
+use crate::daemon::home;
 use crate::output::json::roster_json;
 use crate::output::tables::table;
 use crate::output::{Failure, print, print_json};
-use crate::{home, random};
+use crate::random;
 
 const CLUSTER: &str = "demo";
 const MEMBERS: [&str; 3] = ["alice", "bob", "carol"];

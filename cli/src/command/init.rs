@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use xlreg::identity::Name;
 
-use crate::home::{Home, Tenant};
+use crate::daemon::home::{Home, Tenant};
 use crate::output::json::identity_json;
 use crate::output::tables::{fields, ssh_line};
 use crate::output::{Failure, note, print, print_json};

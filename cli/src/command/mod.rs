@@ -4,10 +4,15 @@ pub mod bench;
 pub mod completions;
 pub mod create;
 pub mod credential;
+#[cfg(feature = "server")]
 pub mod demo;
+#[cfg(feature = "server")]
 pub mod init;
 pub mod join;
 pub mod man;
 pub mod members;
 pub mod register;
+#[cfg(feature = "server")]
 pub mod serve;
+#[cfg(not(feature = "server"))]
+pub mod without_server;

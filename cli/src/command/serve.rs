@@ -10,12 +10,12 @@ use xlreg_server::store::{MemoryStore, Store};
 use xlreg_server::{Limits, Metrics, MetricsHttp, Options, Server, ServerError};
 
 use crate::daemon::advertise::{self, Advertise};
-use crate::daemon::listen;
+use crate::daemon::home::{self, CREDENTIAL_FILE, Home, Tenant};
 use crate::daemon::log::{self, LogFormat, NOTICE};
 use crate::daemon::manager::{Manager, Told};
 use crate::daemon::signals::{self, Signals};
-use crate::home::{self, CREDENTIAL_FILE, Home, Tenant};
-use crate::output::{Failure, stderr};
+use crate::daemon::{listen, log_queue};
+use crate::output::Failure;
 
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
@@ -115,7 +115,7 @@ async fn serve(
     manager: Manager,
 ) -> Result<(), Failure> {
     let listeners = listen::all(&args.listen).await?;
-    let metrics = Arc::new(Metrics::new().with_lost_log_lines(stderr::lost));
+    let metrics = Arc::new(Metrics::new().with_lost_log_lines(log_queue::lost));
     let http = MetricsHttp::new(Arc::clone(&metrics));
     if let Some(end_point) = &args.metrics {
         let listener = listen::listen(end_point).await?;

@@ -1,4 +1,4 @@
-//! The daemon's log: lines on stderr, behind a queue ([`crate::output::stderr`]), with a filter
+//! The daemon's log: lines on stderr, behind a queue ([`log_queue`]), with a filter
 //! that can be changed while it runs.
 
 use std::io::Read;
@@ -13,8 +13,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
+use super::log_queue;
 use crate::output::Failure;
-use crate::output::stderr;
 
 /// What is logged where nothing else is said.
 const DEFAULT_FILTER: &str = "info";
@@ -50,7 +50,7 @@ pub fn start(format: LogFormat, file: Option<&Path>) -> Result<Filter, Failure> 
     let filter = read(file).map_err(|why| {
         Failure::new(why).advise("a filter looks like: info, or warn,xlreg::daemon=debug")
     })?;
-    let lines = stderr::detach().map_err(Failure::new)?;
+    let lines = log_queue::start().map_err(Failure::new)?;
     let (filter, handle) = reload::Layer::new(filter);
     let layer = fmt::layer().log_internal_errors(false).with_writer(lines);
     let layer = match format {
@@ -125,7 +125,7 @@ pub async fn tell_losses() {
     let mut told = 0;
     loop {
         sleep(LOSSES_TOLD_EVERY).await;
-        let lost = stderr::lost();
+        let lost = log_queue::lost();
         if lost > told {
             told = lost;
             // If this one is lost too, it is told with the next.

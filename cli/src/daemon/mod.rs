@@ -1,8 +1,12 @@
-//! What `serve` adds to the server library: the process around it. Its log on stderr, its signals,
-//! its service manager, and what it tells of where it listens.
+//! The process of a registry, around the server library: its directory, its log on stderr, its
+//! signals, its service manager, and the notices of its addresses. Only builds with the feature
+//! `server` have it.
 
 pub mod advertise;
+pub mod home;
+mod import;
 pub mod listen;
 pub mod log;
+pub mod log_queue;
 pub mod manager;
 pub mod signals;

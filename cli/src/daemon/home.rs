@@ -19,7 +19,9 @@ use xlreg_server::Metrics;
 use xlreg_server::store::{CounterTrust, MemoryStore, Redb, StoreError};
 
 use crate::output::{Failure, note};
-use crate::{import, random};
+use crate::random;
+
+use super::import;
 
 /// The file that clients are given.
 pub const CREDENTIAL_FILE: &str = "regCred.dat";
