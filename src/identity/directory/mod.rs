@@ -18,6 +18,9 @@
 //! is written under another name, flushed and renamed into place. In an unfinished directory files
 //! are written in place, so a crash never leaves a private key under another name. A saved identity
 //! survives a power cut, and so does its directory.
+//!
+//! **On Unix the private keys are for their owner only.** On other systems a file has the rights of its
+//! directory, and a directory inside a user's profile is private on Windows.
 
 mod files;
 mod given;
