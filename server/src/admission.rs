@@ -1,4 +1,4 @@
-//! Who is let in: connections in all and for each address, Hellos a second for each address.
+//! Admission: the limits on connections, and on the Hellos of each address.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -8,31 +8,32 @@ use std::time::{Duration, Instant};
 
 use crate::fair::Place;
 
-/// Bounds on what clients may take up together.
+/// The limits on what clients may use together.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections open at a time.
+    /// The number of open connections.
     pub connections: usize,
-    /// Connections open at a time for one address.
+    /// The number of open connections of one address.
     pub connections_per_address: usize,
-    /// Hellos opened a second for one address, in the long run; twice as many at once.
+    /// The number of Hellos that are opened per second for one address, in the long run. Twice as
+    /// many may come at once.
     pub hello_rate: f64,
-    /// Hellos that wait for RSA; beyond that they are not opened.
+    /// The number of Hellos that may wait for RSA. More are not opened.
     pub hellos_waiting: usize,
 }
 
 impl Limits {
-    /// Hellos that one address may have opened at once.
+    /// The number of Hellos that one address may send at once.
     fn burst(&self) -> f64 {
         (2.0 * self.hello_rate).max(1.0)
     }
 }
 
 impl Default for Limits {
-    /// 4096 connections take some tens of MB, 1.2 GB if all ask for the largest reply there can be
-    /// and do not read it. 1024 for one address: many nodes may sit behind one. 200 Hellos
-    /// a second keep one address from taking a whole core for RSA. 1024 Hellos in the queue are a
-    /// few seconds of RSA, less than a Hello may take.
+    /// 4096 connections take some tens of MB, and 1.2 GB if all of them ask for the largest reply
+    /// and do not read it. 1024 connections for one address: many nodes may share one. 200 Hellos a
+    /// second: one address cannot keep a whole core busy with RSA. 1024 waiting Hellos take a few
+    /// seconds of RSA, less than the deadline of a Hello.
     fn default() -> Self {
         Self {
             connections: 4096,
@@ -43,44 +44,44 @@ impl Default for Limits {
     }
 }
 
-/// Counts who is in.
+/// Counts the open connections.
 pub struct Admission {
     book: Mutex<Book>,
 }
 
-/// What is known of every address. All of it takes as many steps for ten addresses as for a
-/// million.
+/// The state of all addresses. An operation takes as many steps for ten addresses as for a million.
 struct Book {
     limits: Limits,
     addresses: HashMap<IpAddr, Address>,
-    /// Addresses that nobody was in when they came here, and when they will have their full credit
-    /// again whatever they had then: in that order, since it takes all of them equally long.
-    /// Each stands here once.
+    /// Addresses without a connection when they were added, with the time when their credit is full
+    /// again, whatever it was. The times are in order, because filling takes equally long for all.
+    /// Each address is here at most once.
     vacated: VecDeque<(Instant, IpAddr)>,
-    /// Connections let in so far.
+    /// The number of connections that were let in so far.
     let_in: u64,
-    /// Connections that are in.
+    /// The number of open connections.
     open: usize,
 }
 
-/// What one address takes up.
+/// The state of one address.
 struct Address {
     connections: usize,
-    /// Hellos it may still have opened, and when that was reckoned.
+    /// The number of Hellos that the address may still send, and the time of that number.
     credit: f64,
     reckoned: Instant,
-    /// Whether it stands in [`Book::vacated`].
+    /// Whether the address is in [`Book::vacated`].
     vacated: bool,
 }
 
-/// How many empty addresses are looked at whenever one comes or goes: more than can have become
-/// empty meanwhile.
+/// The number of vacated addresses that are examined when a connection comes or goes. No more than
+/// this can have been vacated since the last time.
 const LOOKED_AT: usize = 2;
-/// Empty addresses whose credit is kept in mind; some 40 MB. Beyond that it is given back early.
+/// The number of vacated addresses whose credit is remembered, about 40 MB. More get their full
+/// credit early.
 const REMEMBERED: usize = 1 << 18;
 
 impl Address {
-    /// Its credit by now.
+    /// The credit at this time.
     fn credit(&self, limits: &Limits, now: Instant) -> f64 {
         #[cfg(test)]
         tests::RECKONED.set(tests::RECKONED.get() + 1);
@@ -98,19 +99,19 @@ impl Book {
         Self { limits, addresses: HashMap::new(), vacated: VecDeque::new(), let_in: 0, open: 0 }
     }
 
-    /// Credit is earned at the new rate from now on, up to the new bound.
+    /// Sets new limits. From now on credit grows at the new rate, up to the new bound.
     fn set_limits(&mut self, limits: Limits, now: Instant) {
         for known in self.addresses.values_mut() {
             known.credit = known.credit(&self.limits, now);
             known.reckoned = now;
         }
         self.limits = limits;
-        // Who had no credit now has all of it then: so they stay in order.
+        // An address without credit now has full credit at that time, so the order stays.
         let full_at = self.full_at(now);
         self.vacated.iter_mut().for_each(|(due, _)| *due = full_at);
     }
 
-    /// Lets a connection in and numbers it, if its address has room.
+    /// Lets a connection in and gives it a number, if its address has room.
     fn enter(&mut self, address: IpAddr, now: Instant) -> Option<u64> {
         self.forget(now);
         let known = self.addresses.entry(address).or_insert_with(|| Address {
@@ -138,10 +139,12 @@ impl Book {
         granted
     }
 
-    /// An address with nobody in it is forgotten as soon as it has its full credit again anyway.
+    /// Notes the end of a connection. An address without a connection is forgotten when its credit
+    /// is full again.
     fn leave(&mut self, address: IpAddr, now: Instant) {
         if let Entry::Occupied(mut entry) = self.addresses.entry(address) {
             let known = entry.get_mut();
+            debug_assert!(known.connections > 0, "a connection that leaves was in");
             known.connections = known.connections.saturating_sub(1);
             if known.connections == 0 && !known.vacated {
                 if known.has_full_credit(&self.limits, now) {
@@ -155,13 +158,15 @@ impl Book {
         self.forget(now);
     }
 
-    /// When whoever has no credit now has all of it.
+    /// The time when an address without credit now has full credit.
     fn full_at(&self, now: Instant) -> Instant {
-        let earning = Duration::try_from_secs_f64(self.limits.burst() / self.limits.hello_rate);
-        earning.ok().and_then(|earning| now.checked_add(earning)).unwrap_or(now)
+        let earning = self.limits.burst() / self.limits.hello_rate;
+        // At the lowest rates that is longer than a duration can say. With an earlier time the
+        // address is only examined earlier.
+        Duration::try_from_secs_f64(earning).ok().and_then(|it| now.checked_add(it)).unwrap_or(now)
     }
 
-    /// Looks at the first few of those that were vacated.
+    /// Examines the first vacated addresses.
     fn forget(&mut self, now: Instant) {
         for _ in 0..LOOKED_AT {
             let crowded = self.vacated.len() > REMEMBERED;
@@ -173,12 +178,12 @@ impl Book {
             let Entry::Occupied(mut entry) = self.addresses.entry(address) else { continue };
             let known = entry.get_mut();
             if known.connections > 0 {
-                // It comes here again when they have left.
+                // It comes here again when its connections have ended.
                 known.vacated = false;
             } else if crowded || known.has_full_credit(&self.limits, now) {
                 entry.remove();
             } else {
-                // Somebody was in it meanwhile, and has spent some.
+                // It had a connection in between, and has used some credit.
                 self.vacated.push_back((self.full_at(now), address));
             }
         }
@@ -186,17 +191,17 @@ impl Book {
 }
 
 impl Admission {
-    /// Nobody is in yet.
+    /// Makes an admission without connections.
     pub fn new(limits: Limits) -> Self {
         Self { book: Mutex::new(Book::new(limits)) }
     }
 
-    /// From now on these limits hold. Whoever is in stays.
+    /// Sets new limits. Open connections stay.
     pub fn set_limits(&self, limits: Limits) {
         self.book().set_limits(limits, Instant::now());
     }
 
-    /// A permit for a connection from this address, if there is one.
+    /// Gives a permit for a connection from this address, if there is room.
     pub fn permit(self: &Arc<Self>, peer: IpAddr) -> Option<Permit> {
         let mut book = self.book();
         if book.open >= book.limits.connections {
@@ -210,12 +215,12 @@ impl Admission {
         Some(Permit { admission: Arc::clone(self), place })
     }
 
-    /// Whether this address, which has a permit, may have another Hello opened now.
+    /// Whether this address, which has a permit, may send another Hello now.
     pub fn hello(&self, address: IpAddr) -> bool {
         self.book().hello(address, Instant::now())
     }
 
-    /// Connections that are in.
+    /// The number of open connections.
     #[cfg(test)]
     pub fn open(&self) -> usize {
         self.book().open
@@ -226,8 +231,8 @@ impl Admission {
     }
 }
 
-/// Who shares an address's limits: an IPv4 address, or an IPv6 network of 64 bits, which one host
-/// can have all of.
+/// The network that shares the limits of an address: an IPv4 address, or an IPv6 network of 64
+/// bits, because one host can have all of such a network.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
@@ -235,14 +240,15 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// One connection's place, given back when dropped.
+/// The place of one connection. It is given back when dropped.
 pub struct Permit {
     admission: Arc<Admission>,
     place: Place,
 }
 
 impl Permit {
-    /// Where it stands wherever it waits: the address whose limits count for it, and its number.
+    /// The place of the connection in queues: the address with its limits, and the number of the
+    /// connection.
     pub fn place(&self) -> Place {
         self.place
     }
@@ -264,7 +270,7 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// How often somebody's credit was reckoned: whoever looks for those to forget must.
+        /// The number of times that a credit was computed, as a measure of steps.
         pub static RECKONED: Cell<usize> = const { Cell::new(0) };
     }
 
@@ -300,7 +306,7 @@ mod tests {
 
     #[test]
     fn hellos_beyond_the_burst_are_not_opened() {
-        // So slow that nothing is earned while the test runs.
+        // The rate is so low that nothing is earned while the test runs.
         let admission = admission(Limits { hello_rate: 1e-6, ..Limits::default() });
         let address = "127.0.0.1".parse().unwrap();
         let _seat = admission.permit(address).unwrap();
@@ -312,7 +318,7 @@ mod tests {
         std::net::Ipv4Addr::from(n).into()
     }
 
-    /// Time that passes until everybody has their full credit again.
+    /// The time until all credit is full again.
     const RECOVERY: Duration = Duration::from_secs(2);
 
     #[test]
@@ -329,7 +335,7 @@ mod tests {
             book.leave(nth(n), now);
         }
         assert_eq!(book.addresses.len(), 1000, "they have spent some credit");
-        // Each that comes and goes takes two with it.
+        // Each connection that comes and goes removes two addresses.
         let later = now + RECOVERY;
         for n in 5000..5500 {
             book.enter(nth(n), later).unwrap();
@@ -338,7 +344,7 @@ mod tests {
         assert_eq!((book.addresses.len(), book.vacated.len()), (0, 0));
     }
 
-    /// Leaving does not buy credit, and neither does coming and going.
+    /// Credit does not grow by leaving, or by coming and going.
     #[test]
     fn credit_is_remembered_until_it_is_full_again() {
         let limits = Limits { hello_rate: 1.0, ..Limits::default() };
@@ -351,13 +357,13 @@ mod tests {
         };
         let granted: Vec<_> =
             (0..20).map(|n| visit(begun + n * Duration::from_millis(500))).collect();
-        // Two at once, and one a second from then on.
+        // Two at once, and then one a second.
         let expected = |n: usize| n < 3 || n.is_multiple_of(2);
         assert_eq!(granted, (0..20).map(expected).collect::<Vec<_>>());
         assert_eq!((book.addresses.len(), book.vacated.len()), (1, 1), "it stands there once");
     }
 
-    /// Coming, leaving and what is forgotten meanwhile: as much for 300,000 addresses as for ten.
+    /// Coming, leaving and forgetting take as many steps for 300,000 addresses as for ten.
     #[test]
     fn leaving_takes_as_many_steps_however_many_addresses_are_known() {
         for known in [10, 1000, 300_000] {
@@ -371,7 +377,7 @@ mod tests {
                 }
             }
             assert_eq!(book.addresses.len(), known as usize);
-            // Half of them stay, half are empty and may be forgotten by then.
+            // Half of the addresses stay. The other half are vacated, and may be forgotten by then.
             let steps = |act: &mut dyn FnMut()| {
                 RECKONED.set(0);
                 act();
@@ -393,7 +399,7 @@ mod tests {
 
     #[test]
     fn so_many_are_remembered_and_no_more() {
-        // So slow that nobody has full credit again while the test runs.
+        // The rate is so low that no credit is full again while the test runs.
         let limits = Limits { hello_rate: 1e-6, ..Limits::default() };
         let (mut book, now) = (Book::new(limits), Instant::now());
         for n in 0..REMEMBERED as u32 + 1000 {
@@ -438,7 +444,7 @@ mod tests {
         let granted = [(); 2].map(|()| book.hello(nth(1), second));
         assert_eq!(granted, [true, false], "what it has earned since");
         book.leave(nth(1), second);
-        // It is forgotten as soon as it would be under the new limits.
+        // The address is forgotten at the time that the new limits give.
         book.enter(nth(2), now + Duration::from_secs(10)).unwrap();
         assert_eq!((book.addresses.len(), book.vacated.len()), (1, 0));
     }

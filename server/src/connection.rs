@@ -1,4 +1,4 @@
-//! What one connection needs of the server: its Hello opened, its requests checked and decided.
+//! A connection's way to the RSA threads and the store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use crate::store::Store;
 use crate::target;
 use crate::workers::Rejected;
 
-/// One connection's way to the store.
+/// The handler of one connection.
 pub struct Connection<S> {
     store: Arc<S>,
     rsa: Arc<Rsa>,
@@ -38,7 +38,7 @@ impl<S: Store> Connection<S> {
         Self { store, rsa, admission, metrics, place, connected: AtomicBool::new(false) }
     }
 
-    /// Whether the handshake was completed.
+    /// Whether the handshake is complete.
     pub fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Why a server does not start, or does not go on.
+//! The errors of a server.
 
 use std::io;
 
@@ -7,32 +7,32 @@ use xlreg::identity::KeyPairError;
 
 use crate::store::StoreError;
 
-/// Why a server does not start, or does not go on.
+/// The reason why a server does not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// The registry's identity has no ID.
+    /// The identity of the registry has no ID.
     #[error("the registry has no ID")]
     NoId,
-    /// The registry's comms key cannot be handed to a provider of RSA.
+    /// The comms key cannot be given to an RSA provider.
     #[error(transparent)]
     Key(#[from] KeyPairError),
-    /// A provider of RSA gives wrong answers.
+    /// An RSA provider gives wrong answers.
     #[error(transparent)]
     SelfTest(#[from] SelfTestFailed),
-    /// No provider of RSA takes the registry's comms key.
+    /// No RSA provider accepts the comms key.
     #[error("no RSA provider takes the registry's comms key")]
     KeyRefused,
     /// The system has no more threads.
     #[error(transparent)]
     Threads(io::Error),
-    /// Nothing can be made durable any more.
+    /// No change can be made durable any more.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The server ended though nobody stopped it.
+    /// The server ended, but was not stopped.
     #[error("the daemon ended by itself: {0}")]
     Ended(String),
-    /// A task of the server panicked while it stopped.
+    /// A task of the server panicked.
     #[error("{0}")]
     Panicked(String),
 }

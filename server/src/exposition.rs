@@ -1,22 +1,24 @@
-//! How metrics are written down: the two formats that scrapers ask for.
+//! The two text formats of metrics.
 
 /// A format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// OpenMetrics 1.0, for whoever has no preference.
+    /// OpenMetrics 1.0, the default.
     OpenMetrics,
-    /// Prometheus's own text, 0.0.4.
+    /// The text format of Prometheus, 0.0.4.
     Prometheus,
 }
 
 impl Format {
-    /// The one that these `Accept` headers like better.
+    /// Chooses the format that these `Accept` headers prefer.
     pub fn wanted<'a>(accept: impl Iterator<Item = &'a str>) -> Self {
-        // How specific the best match is, and how much it is liked, in thousandths.
+        // How specific the best match is, and its weight in thousandths.
         let (mut open_metrics, mut prometheus) = ((0, 0), (0, 0));
         for range in accept.flat_map(|header| header.split(',')) {
             let mut parts = range.split(';').map(str::trim);
-            let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let Some(kind) = parts.next() else { continue };
+            let kind = kind.to_ascii_lowercase();
+            // Without a weight it is the highest one.
             let liked =
                 parts.find_map(|part| part.strip_prefix("q=").map(thousandths)).unwrap_or(1000);
             let matches = match kind.as_str() {
@@ -36,7 +38,7 @@ impl Format {
         if prometheus.1 > open_metrics.1 { Self::Prometheus } else { Self::OpenMetrics }
     }
 
-    /// What it is called in `Content-Type`.
+    /// The value of `Content-Type`.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -44,7 +46,7 @@ impl Format {
         }
     }
 
-    /// In this format, what is in OpenMetrics.
+    /// Converts a text in OpenMetrics to this format.
     pub fn of_open_metrics(self, text: String) -> String {
         match self {
             Self::OpenMetrics => text,
@@ -53,14 +55,15 @@ impl Format {
     }
 }
 
-/// A weight of `Accept`; one that is none counts for nothing.
+/// Reads a weight of `Accept`, in thousandths. An illegal weight is 0.
 fn thousandths(weight: &str) -> u16 {
     let weight = weight.parse::<f64>().unwrap_or(0.0).clamp(0.0, 1.0);
-    // From 0 to 1000, whatever came.
+    // The cast is exact, because the weight is clamped to 0 to 1000.
     (weight * 1000.0) as u16
 }
 
-/// There a counter is described by the name of its sample, and neither units nor the end are told.
+/// Converts OpenMetrics to the format of Prometheus: a counter is described by the name of its
+/// sample, and there are no units and no end mark.
 fn to_prometheus(open_metrics: &str) -> String {
     let mut text = String::new();
     let mut help = None;

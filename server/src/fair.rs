@@ -1,35 +1,35 @@
-//! A queue that is shared out: whoever has much waiting does not keep others from their turn, nor
-//! from a place.
+//! A fair queue: an owner with much work does not keep others from a turn or from a place.
 //!
-//! [`Fair`] has a line for each key, and lines take turns. Lines are queues again, so that
-//! addresses take turns, and inside each its connections. Where there is no more room, the longest
-//! line gives up what came last.
+//! [`Fair`] has a line for each key, and the lines take turns. A line can be a fair queue itself,
+//! so addresses take turns, and the connections of one address too. If the queue is full, the
+//! longest line loses its last item.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 
-/// Where a connection stands in line.
+/// The place of a connection in the queue.
 pub type Place = (IpAddr, (u64, ()));
 
-/// Work of connections: by address, then by connection, then as it came.
+/// Work of connections: by address, then by connection, then in order of arrival.
 pub type ByConnection<T> = Fair<IpAddr, Fair<u64, VecDeque<T>>>;
 
-/// Something to stand in line in.
+/// A queue.
 pub trait Line<T>: Default {
-    /// Where in it.
+    /// The place of an item in the queue.
     type Place: Copy;
 
-    /// How many wait.
+    /// The number of items.
     fn len(&self) -> usize;
 
-    /// Lets somebody wait here.
+    /// Adds an item at this place.
     fn push(&mut self, place: Self::Place, item: T);
 
-    /// Whose turn it is.
+    /// Takes the next item.
     fn pop(&mut self) -> Option<T>;
 
-    /// Who came last where most wait; here, if as many wait here as anywhere.
+    /// Removes the last item of the longest line. If the line at `place` is as long, it is that
+    /// one.
     fn displace(&mut self, place: Option<Self::Place>) -> Option<T>;
 }
 
@@ -53,13 +53,13 @@ impl<T> Line<T> for VecDeque<T> {
     }
 }
 
-/// Lines that take turns. Everything takes the logarithm of their number at most.
+/// Lines that take turns. Each operation takes at most the logarithm of their number.
 pub struct Fair<K, L> {
     lines: HashMap<K, Turn<L>>,
-    /// Whose turn is when. Only lines in which somebody waits.
+    /// The order of the turns. A line without items has no turn.
     turns: BTreeMap<u64, K>,
     lengths: BTreeSet<(usize, K)>,
-    /// Turns given out.
+    /// The number of turns given out.
     given: u64,
     waiting: usize,
 }
@@ -82,8 +82,8 @@ impl<K, L> Default for Fair<K, L> {
 }
 
 impl<K: Copy + Ord + Hash, L> Fair<K, L> {
-    /// Does something to the line of this key, which gets a turn if it had none, and behind all
-    /// others if `again`; and none if nobody waits in it afterwards.
+    /// Changes the line of this key. Afterwards it has a turn if it has items. If it had none
+    /// before, or with `again`, its turn is the last.
     fn at<T, R>(&mut self, key: K, again: bool, act: impl FnOnce(&mut L) -> R) -> R
     where
         L: Line<T>,
@@ -101,9 +101,11 @@ impl<K: Copy + Ord + Hash, L> Fair<K, L> {
             }
             None => Turn { number: next(), line: L::default() },
         };
+        debug_assert!(self.waiting >= turn.line.len(), "every item of a line is counted");
         self.waiting = self.waiting.saturating_sub(turn.line.len());
         let result = act(&mut turn.line);
         let len = turn.line.len();
+        // Saturates only for more items than memory can hold.
         self.waiting = self.waiting.saturating_add(len);
         if len > 0 {
             self.turns.insert(turn.number, key);
@@ -146,7 +148,7 @@ mod tests {
         IpAddr::from([127, 0, 0, n])
     }
 
-    /// Who waits, from which address and which connection.
+    /// An item: its address, its connection and a number.
     type Item = (u8, u64, u32);
 
     fn push(queue: &mut ByConnection<Item>, item: Item) {
@@ -160,8 +162,8 @@ mod tests {
     #[test]
     fn addresses_take_turns_and_inside_them_connections() {
         let mut queue = ByConnection::default();
-        // The first connection of address 1 asks for five, before two of its neighbours and another
-        // address come.
+        // The first connection of address 1 adds five items, before two of its neighbours and
+        // another address come.
         let first = (0..5).map(|n| (1, 10, n));
         for item in first.chain([(1, 11, 0), (1, 12, 0), (2, 20, 0), (2, 20, 1), (2, 20, 2)]) {
             push(&mut queue, item);
@@ -213,8 +215,8 @@ mod tests {
         assert_eq!(rest(&mut queue), [(1, 1, 0), (2, 3, 0), (3, 4, 0), (1, 2, 0)]);
     }
 
-    /// Against a plain list: nothing is lost or made up, and whoever comes never displaces from a
-    /// line shorter than its own.
+    /// Compares with a plain list: nothing is lost or made up, and a new item never displaces one
+    /// from a line that is shorter than its own.
     #[test]
     fn whatever_comes_and_goes_the_queue_holds_what_it_should() {
         let mut seed = 12u32;

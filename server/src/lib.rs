@@ -22,23 +22,24 @@
 //! # }
 //! ```
 //!
-//! With keys and an ID that are kept ([`Identity::load`](xlreg::identity::Identity::load)) and a
-//! [`store::Redb`] under the [`store::MemoryStore`], clusters outlive the process.
+//! With an identity from a directory ([`Identity::load`](xlreg::identity::Identity::load)) and a
+//! [`store::Redb`] below the [`store::MemoryStore`], clusters outlive the process.
 //!
-//! 1. A connection is let in if there is room, in all and for its address ([`Limits`]); else it is
-//!    closed at once.
+//! 1. A connection is let in if there is room, in total and for its address ([`Limits`]). Otherwise
+//!    it is closed at once.
 //! 2. Its Hello is opened on a thread for RSA, at a bounded rate for each address.
-//! 3. Its requests go to the store ([`store::Store`]), which answers when what they change is
+//! 3. Its requests go to the store ([`store::Store`]). The store answers when the changes are
 //!    durable.
-//! 4. When the server is to stop, it accepts no more, finishes what is in flight, and closes.
+//! 4. When the server stops, it accepts no more connections, finishes the requests in flight, and
+//!    closes.
 //!
-//! It logs with `tracing`, under targets below `xlreg::daemon` and `xlreg::store`. It starts
-//! no subscriber, listens to no signals, and writes nothing to stdout or stderr: those are the
-//! process's.
+//! It logs with `tracing`, with targets below `xlreg::daemon` and `xlreg::store`. It starts no
+//! subscriber, handles no signals, and writes nothing to stdout or stderr. All of that is for your
+//! process.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
-// No panics by construction, but in tests.
+// These lints forbid panics, except in tests.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -68,8 +69,8 @@ pub use metrics::Metrics;
 pub use metrics_http::MetricsHttp;
 pub use server::{Options, Server, runtime};
 
-/// The targets that log lines have. Operators' filters name them, so they stay as they are
-/// whichever file logs.
+/// The targets of log lines. The filters of operators name them, so they do not change with the
+/// files.
 mod target {
     pub const SERVER: &str = "xlreg::daemon";
     pub const CONNECTION: &str = "xlreg::daemon::connection";
@@ -78,7 +79,7 @@ mod target {
     pub const REDB: &str = "xlreg::store::redb";
 }
 
-/// The credential that clients are given: this registry, at these end points.
+/// Makes the credential for clients: this registry at these end points.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! Where a server listens, and how many may come.
+//! Listeners, and the number of connections that the system allows.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,16 +9,17 @@ use tracing::warn;
 
 use crate::target;
 
-/// Files open beside connections: the store, listeners, the runtime's own.
+/// The number of files that are not connections: the store, listeners, those of the runtime.
 const OTHER_FILES: usize = 64;
-/// Connections that the system queues for each listener.
+/// The number of connections that the system queues for each listener.
 const BACKLOG: i32 = 1024;
 
-/// Listens at the first of these addresses that can be had. An IPv6 one is for IPv6 alone.
+/// Listens at the first of these addresses that is free. An IPv6 listener takes IPv6 connections
+/// only.
 ///
 /// # Errors
 ///
-/// What the system said of the last.
+/// The system's, for the last address.
 pub fn listen(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no such host");
     for address in addresses {
@@ -33,7 +34,7 @@ pub fn listen(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Tcp
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        // So that [::] and 0.0.0.0 can both be listened on, with the same port.
+        // [::] and 0.0.0.0 can then be used together, with the same port.
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
@@ -43,16 +44,20 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// As many connections as there can be files, after asking the system for more if that is needed.
+/// The number of connections for which there are files. The system is asked for more files if
+/// necessary.
 pub fn connections_within_files(wanted: usize) -> usize {
+    // A number beyond the type is as good as its end: no system has as many files.
     let needed = u64::try_from(wanted.saturating_add(OTHER_FILES)).unwrap_or(u64::MAX);
     let files = match rlimit::Resource::NOFILE.get_soft() {
         Ok(files) if files >= needed => files,
+        // If the system refuses, the old limit stays.
         Ok(files) => rlimit::increase_nofile_limit(needed).unwrap_or(files),
-        // Where there is no such limit there is nothing to keep to.
+        // A system without such a limit allows all.
         Err(_) => return wanted,
     };
     let files = usize::try_from(files).unwrap_or(usize::MAX);
+    // With too few files for anything one connection is tried all the same.
     let connections = wanted.min(files.saturating_sub(OTHER_FILES).max(1));
     if connections < wanted {
         warn!(

@@ -1,4 +1,4 @@
-//! What a server counts, as Prometheus text.
+//! The metrics of a server.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ struct Refused {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Handshake {
     outcome: &'static str,
-    dialect: &'static str,
+    dialect: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -33,7 +33,7 @@ struct Request {
     outcome: &'static str,
 }
 
-/// Counters of one server.
+/// The counters of one server.
 pub struct Metrics {
     registry: Registry,
     open: Gauge,
@@ -55,7 +55,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All at zero.
+    /// Makes counters at zero.
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("xlreg"),
@@ -64,7 +64,7 @@ impl Metrics {
             refused: Family::default(),
             handshakes: Family::default(),
             requests: Family::default(),
-            // 100 µs to 1.6 s.
+            // The buckets go from 100 µs to 1.6 s.
             commits: Histogram::new(exponential_buckets(0.0001, 2.0, 15)),
             changes: Counter::default(),
             nodes: Gauge::default(),
@@ -89,36 +89,32 @@ impl Metrics {
         metrics
     }
 
-    /// With a counter of the lines of the log that were lost. The log is the process's, so it
-    /// says how many they are.
+    /// Adds a counter of lost log lines. `lost` gives their number, because the log belongs to the
+    /// process.
     pub fn with_lost_log_lines(mut self, lost: fn() -> u64) -> Self {
         self.registry.register_collector(Box::new(LogLines(lost)));
         self
     }
 
-    /// A connection is open, until this is dropped.
+    /// Counts a connection as open, until the value is dropped.
     pub(crate) fn connection(self: &Arc<Self>) -> impl Sized + use<> {
         self.accepted.inc();
         self.open.inc();
         Open(Arc::clone(self))
     }
 
-    /// Somebody was not let in.
+    /// Counts a connection that was not let in.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.get_or_create(&Refused { reason }).inc();
     }
 
-    /// A handshake ended.
+    /// Counts the end of a handshake.
     pub(crate) fn handshake(&self, outcome: &'static str, dialect: Option<Dialect>) {
-        let dialect = match dialect {
-            Some(Dialect::Prefixed) => "prefixed",
-            Some(Dialect::Chained) => "chained",
-            None => "unknown",
-        };
+        let dialect = dialect.map_or("unknown".into(), |dialect| dialect.to_string());
         self.handshakes.get_or_create(&Handshake { outcome, dialect }).inc();
     }
 
-    /// A request was answered.
+    /// Counts an answered request.
     pub(crate) fn request(&self, op: Op, reply: &Reply) {
         let outcome = match reply {
             Reply::Error(_) => "refused",
@@ -127,15 +123,16 @@ impl Metrics {
         self.requests.get_or_create(&Request { op: op.name(), outcome }).inc();
     }
 
-    /// Changes were made durable.
+    /// Counts changes that were made durable.
     pub(crate) fn commit(&self, changes: usize, seconds: f64) {
         self.commits.observe(seconds);
         self.changes.inc_by(changes as u64);
     }
 
-    /// Everything, with the store as large as this.
+    /// Writes all metrics. `size` is the size of the store.
     pub(crate) fn text(&self, size: Size, format: Format) -> Result<String, std::fmt::Error> {
         let gauge =
+            // A gauge at its end is the nearest that it can show.
             |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         gauge(&self.nodes, size.nodes);
         gauge(&self.clusters, size.clusters);
@@ -146,7 +143,7 @@ impl Metrics {
     }
 }
 
-/// Lines of the log that were lost.
+/// The number of lost log lines.
 #[derive(Debug)]
 struct LogLines(fn() -> u64);
 

@@ -1,5 +1,5 @@
-//! `/metrics`, `/livez`, `/readyz` and `/healthz`, for scrapers and load balancers, on a listener
-//! of their own.
+//! The HTTP pages `/metrics`, `/livez`, `/readyz` and `/healthz`, for scrapers and load balancers,
+//! on a listener of their own.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,43 +24,43 @@ use crate::places::Places;
 use crate::server::ACCEPT_PAUSE;
 use crate::store::Store;
 
-/// Connections at a time; whoever comes then takes the place of the one that has asked for nothing
-/// for longest.
+/// The number of connections. A new one takes the place of the one that has asked for nothing for
+/// the longest time.
 const AT_ONCE: usize = 16;
-/// Time for the head of a request, and between two requests: a scraper that comes every minute
-/// keeps its connection. No less, since whoever is slow gives way where places are short.
+/// The time for the head of a request, and between two requests. A scraper that comes every minute
+/// keeps its connection. It need not be shorter, because slow connections give way to new ones.
 const HEAD_TIME: Duration = Duration::from_secs(90);
-/// The longest request head worth reading.
+/// The longest head of a request, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
 
 const PLAIN: &str = "text/plain; charset=utf-8";
 
-/// The HTTP side of a server: what is shown of it, and how far it has come.
+/// The HTTP side of a server: its metrics, and its state.
 pub struct MetricsHttp<S> {
     metrics: Arc<Metrics>,
-    /// There once it is open.
+    /// The store, once it is open.
     store: OnceLock<Arc<S>>,
     stopping: AtomicBool,
 }
 
 impl<S: Store> MetricsHttp<S> {
-    /// Of a server that starts.
+    /// Makes the HTTP side of a server that is starting.
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self { metrics, store: OnceLock::new(), stopping: AtomicBool::new(false) })
     }
 
-    /// Clients can come.
+    /// Notes that the server is ready for clients.
     pub fn ready(&self, store: &Arc<S>) {
-        // It is told once.
+        // It is set once.
         let _ = self.store.set(Arc::clone(store));
     }
 
-    /// No more clients are let in.
+    /// Notes that the server lets no more clients in.
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Answers for ever.
+    /// Answers requests for ever.
     pub async fn answer_all(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Places::new(AT_ONCE));
         loop {
@@ -77,7 +77,7 @@ impl<S: Store> MetricsHttp<S> {
                 }
                 places.leave(number);
             });
-            // Whoever came is heard before the next one comes.
+            // Earlier connections have a turn before the next one is accepted.
             yield_now().await;
         }
     }
@@ -87,7 +87,7 @@ impl<S: Store> MetricsHttp<S> {
         T: AsyncRead + AsyncWrite + Unpin,
     {
         let service = service_fn(async |request: Request<Incoming>| {
-            // Each request is a turn: those that come behind it wait until others have had theirs.
+            // Each request is one turn, so that other connections have theirs in between.
             yield_now().await;
             active();
             Ok::<_, Infallible>(self.answer(
@@ -100,11 +100,11 @@ impl<S: Store> MetricsHttp<S> {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(MAX_HEAD)
-            // Some ask, and say at once that it was all.
+            // Some clients send a request and close their side at once.
             .half_close(true)
             .title_case_headers(true)
             .serve_connection(TokioIo::new(stream), service);
-        // Whoever does not keep to HTTP, or goes, comes again if there is anything to be had.
+        // A client that breaks the rules of HTTP, or goes away, can come again.
         let _ = connection.await;
     }
 
@@ -129,7 +129,7 @@ impl<S: Store> MetricsHttp<S> {
         }
     }
 
-    /// Why clients should not come, if they should not.
+    /// The reason why clients should not come; `None` if they can.
     fn unready(&self) -> Option<&'static str> {
         match (self.stopping.load(Ordering::Relaxed), self.store.get()) {
             (true, _) => Some("stopping"),
@@ -151,7 +151,7 @@ impl<S: Store> MetricsHttp<S> {
     }
 }
 
-/// With its length also where a HEAD leaves the body out.
+/// Makes a response. It has its length even if the body is left out for a HEAD.
 fn response(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let length = HeaderValue::from(body.len());
     let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(all(), [200, 503, 503, 200], "it stops");
     }
 
-    /// A runtime of one thread: between two looks everybody who is ready has their turn.
+    /// A runtime of one thread: between two looks every task that is ready has a turn.
     #[tokio::test]
     async fn requests_that_come_together_leave_others_their_turn() {
         const REQUESTS: usize = 200;
@@ -210,7 +210,7 @@ mod tests {
         };
         let serving = unconstrained(http.serve(far, || asked.set(asked.get() + 1)));
         tokio::select! {
-            // One after the other in each turn, else one might have two in a row.
+            // In this order, because otherwise one of them could have two turns in a row.
             biased;
             () = serving => panic!("it goes on"),
             () = bystander => {}

@@ -1,11 +1,11 @@
-//! Places for a few connections: whoever comes gets one, and the one that has done nothing for
-//! longest gives way.
+//! Places for a few connections. A new connection always gets a place, and the one that was idle
+//! for the longest time loses its own.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// So many places.
+/// A number of places.
 pub struct Places {
     most: usize,
     taken: Mutex<Taken>,
@@ -14,25 +14,25 @@ pub struct Places {
 #[derive(Default)]
 struct Taken {
     places: Vec<Place>,
-    /// Counts what is done, as a clock.
+    /// Counts activities, as a clock.
     done: u64,
 }
 
 struct Place {
     number: u64,
-    /// When whoever is here last did something.
+    /// The time of the last activity.
     active: u64,
-    /// Whoever is here is told to go when this is dropped.
+    /// The owner of the place is told to go when this is dropped.
     _stay: oneshot::Sender<()>,
 }
 
 impl Places {
-    /// All free.
+    /// Makes places that are all free.
     pub fn new(most: usize) -> Self {
         Self { most, taken: Mutex::default() }
     }
 
-    /// A place, by number, and what resolves when somebody else needs it.
+    /// Takes a place: its number, and a future that resolves when the place is needed.
     pub fn take(&self) -> (u64, impl Future<Output = ()> + use<>) {
         let mut taken = self.taken();
         while taken.places.len() >= self.most {
@@ -46,7 +46,7 @@ impl Places {
         (number, async { drop(go.await) })
     }
 
-    /// Whoever is here has done something.
+    /// Notes an activity.
     pub fn active(&self, number: u64) {
         let mut taken = self.taken();
         let now = taken.tick();
@@ -55,7 +55,7 @@ impl Places {
         }
     }
 
-    /// Whoever was here is gone.
+    /// Gives a place back.
     pub fn leave(&self, number: u64) {
         self.taken().places.retain(|place| place.number != number);
     }
@@ -97,7 +97,7 @@ mod tests {
         let mut newcomers = Box::pin(go);
         let gone: Vec<_> = all.iter_mut().map(|(_, go)| must_go(go)).collect();
         assert_eq!(gone, [false, true, false]);
-        // Whoever has left is asked no more, and its place is free.
+        // A connection that has left is not told to go, and its place is free.
         places.leave(all[2].0);
         let _fourth = places.take();
         assert!(!must_go(&mut all[0].1) && !must_go(&mut newcomers));

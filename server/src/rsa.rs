@@ -1,4 +1,4 @@
-//! Who does the server's RSA, and where.
+//! The server's RSA: its provider and its threads.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::server::cores;
 use crate::target;
 use crate::workers::{Rejected, Workers};
 
-/// The registry's key in a provider's hands, and threads to use it on.
+/// The registry's key in an RSA provider, and threads to use it on.
 pub struct Rsa {
     opener: Arc<dyn Open + Send + Sync>,
     provider: Arc<dyn Provider>,
@@ -25,12 +25,12 @@ pub struct Rsa {
 }
 
 impl Rsa {
-    /// The fastest provider that there is and that takes the key, after its self-test, and as many
-    /// threads as there are cores. So many Hellos may wait for them.
+    /// Takes the fastest provider that accepts the key and passes its self-test, and as many
+    /// threads as there are cores. `waiting` is the number of Hellos that may wait for them.
     ///
     /// # Errors
     ///
-    /// [`ServerError`] if a provider gives wrong answers, or none takes the key, or there are no
+    /// [`ServerError`] if a provider gives wrong answers, none accepts the key, or there are no
     /// threads.
     pub fn new(comms: &CommsKeyPair, waiting: usize) -> Result<Self, ServerError> {
         let workers = Workers::start(cores(), waiting).map_err(ServerError::Threads)?;
@@ -47,23 +47,23 @@ impl Rsa {
 }
 
 impl Rsa {
-    /// From now on so many Hellos may wait. Those that wait already stay.
+    /// Sets the number of Hellos that may wait. Those that wait already stay.
     pub fn set_waiting(&self, waiting: usize) {
         self.workers.set_room(waiting);
     }
 
-    /// Opens the Hello of whoever stands at this place.
+    /// Opens a Hello of the connection at this place.
     ///
     /// # Errors
     ///
-    /// [`Rejected`] says why it was not tried.
+    /// [`Rejected`] says why the Hello was not opened.
     pub async fn open(&self, place: Place, hello: SealedHello) -> Result<OpenedHello, Rejected> {
         let opener = Arc::clone(&self.opener);
         self.workers.run(place, move || hello.open(&*opener, &mut SystemRng)).await
     }
 
-    /// Checks a signature: here, which costs less than another thread, or where Hellos are opened,
-    /// if the key is one of those that take milliseconds.
+    /// Checks a signature. That is done here, because it takes less time than to wake a thread. For
+    /// a key that takes milliseconds it is done on the threads.
     ///
     /// # Errors
     ///
@@ -74,19 +74,21 @@ impl Rsa {
         }
         let provider = Arc::clone(&self.provider);
         let checked = self.workers.run(place, move || CheckedRequest::new(request, &*provider));
+        // Work that was not done says nothing of the signature.
         checked.await.unwrap_or(Err(Refusal::Unavailable))
     }
 }
 
-/// Whether a signature by this key takes more than some 300 microseconds to check. (2048 bits take
-/// 80, 8192 bits with a large exponent 3,000.)
+/// Whether checking a signature by this key takes more than about 300 microseconds. 2048 bits take
+/// 80, and 8192 bits with a large exponent take 3,000.
 fn is_slow(key: &PublicKey) -> bool {
     key.bits() > 4096 || key.components().exponent.len() > 3
 }
 
 type Make = fn() -> Result<Arc<dyn Provider>, SelfTestFailed>;
 
-/// The fastest first. Each tests itself when it is made, so none is made before it is needed.
+/// The fastest is the first. Each tests itself when it is made, so none is made before it is
+/// needed.
 const PROVIDERS: &[Make] = &[
     #[cfg(feature = "aws-lc-rs")]
     || Ok(Arc::new(AwsLc::new()?)),

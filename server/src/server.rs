@@ -1,4 +1,4 @@
-//! The server: listeners in, connections served against a store, an orderly end.
+//! The server: it accepts connections, serves them with a store, and stops in order.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -29,24 +29,23 @@ use crate::rsa::Rsa;
 use crate::store::Store;
 use crate::target;
 
-/// How long a client that was refused may take to read why.
+/// The longest time for a refused client to read the reason.
 const LINGER: Duration = Duration::from_secs(2);
-/// How much of what it still sends is read meanwhile.
+/// The number of bytes that are read from it in this time.
 const LINGER_BYTES: u64 = 64 * 1024;
-/// Pause after a failure to accept: out of file descriptors, most likely.
+/// The pause after a failed accept. Most likely there are no more file descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Connections accepted before those that are there have their turn: more take the time of some
-/// requests.
+/// The number of connections that are accepted before others have a turn. Accepting more takes as
+/// long as some requests.
 const ACCEPTED_A_TURN: u32 = 8;
-/// How long connections may take to finish what is in flight when the server stops.
+/// The longest time for connections to finish their requests when the server stops.
 const STOP_TIME: Duration = Duration::from_secs(10);
 
-/// Cores for each thread that reads and writes. A session takes several times as long in RSA, which
-/// has threads of its own, as in all else; and what few threads share they need not wake one
-/// another for.
+/// The number of cores for each thread that reads and writes. In a session RSA takes several times
+/// as long as all else, and has threads of its own. Few threads also need not wake one another.
 const CORES_PER_EVENT_LOOP: usize = 4;
 
-/// A runtime for a server: few threads, since RSA has threads of its own.
+/// Makes a runtime for a server. It has few threads, because RSA has threads of its own.
 ///
 /// # Errors
 ///
@@ -60,31 +59,31 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// How a server serves.
+/// The options of a server.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// What clients may take up together.
+    /// The limits on what clients may use together.
     pub limits: Limits,
-    /// Where it counts.
+    /// The metrics, where the server counts.
     pub metrics: Arc<Metrics>,
 }
 
-/// A server that runs, on tasks of the runtime that it was started on. When this is dropped it
-/// stops as well, but nobody waits for that.
+/// A running server, on tasks of the runtime that it was started on. It also stops when this is
+/// dropped, but then nobody waits for the end.
 pub struct Server<S> {
     shared: Arc<Shared<S>>,
     stop: watch::Sender<bool>,
-    /// Gone when it is known to have ended.
+    /// The task of the server. `None` once its end is known.
     running: Option<JoinHandle<()>>,
 }
 
 impl<S: Store> Server<S> {
-    /// Starts to serve the registry with this comms key pair, at these listeners. Must be called
-    /// on a runtime.
+    /// Starts to serve the registry with this comms key pair, at these listeners. Call it on a
+    /// runtime.
     ///
     /// # Errors
     ///
-    /// [`ServerError`] if nothing can do its RSA, or the system has no more threads.
+    /// [`ServerError`] if no provider can do its RSA, or the system has no more threads.
     pub fn start(
         store: Arc<S>,
         comms: &CommsKeyPair,
@@ -97,19 +96,19 @@ impl<S: Store> Server<S> {
         Ok(Self { shared, stop, running: Some(running) })
     }
 
-    /// From now on these limits hold. Connections that are in stay, and so do Hellos that wait.
+    /// Sets new limits. Open connections and waiting Hellos stay.
     pub fn reload(&self, limits: Limits) {
         self.shared.admission.set_limits(limits);
         self.shared.rsa.set_waiting(limits.hellos_waiting);
     }
 
-    /// Resolves when the server cannot go on: its store has failed, or it has ended by itself.
-    /// Then it should be stopped.
+    /// Resolves when the server cannot go on: its store has failed, or it has ended by itself. Stop
+    /// it then.
     pub async fn failed(&mut self) -> ServerError {
         let ended = async {
             match &mut self.running {
                 Some(running) => running.await,
-                // It was told already.
+                // The end was reported already.
                 None => pending().await,
             }
         };
@@ -121,12 +120,13 @@ impl<S: Store> Server<S> {
         ServerError::Ended(ended)
     }
 
-    /// Lets in nobody any more, waits a bounded time until what is in flight is finished, and
-    /// closes the store.
+    /// Stops the server: it accepts no more connections, waits a bounded time for the requests in
+    /// flight, and closes the store.
     ///
     /// # Errors
     ///
-    /// [`ServerError::Panicked`] if a task of the server has; the store is closed then as well.
+    /// [`ServerError::Panicked`] if a task of the server has panicked. The store is closed then
+    /// too.
     pub async fn stop(self) -> Result<(), ServerError> {
         self.stop.send_replace(true);
         let ran = match self.running {
@@ -138,7 +138,7 @@ impl<S: Store> Server<S> {
     }
 }
 
-/// What all connections share.
+/// The part of the server that all connections share.
 pub(crate) struct Shared<S> {
     pub(crate) store: Arc<S>,
     rsa: Arc<Rsa>,
@@ -148,7 +148,7 @@ pub(crate) struct Shared<S> {
 }
 
 impl<S: Store> Shared<S> {
-    /// It answers as the newest reference.
+    /// Makes it. The registry has the version of the newest reference server.
     fn new(
         store: Arc<S>,
         comms: &CommsKeyPair,
@@ -161,8 +161,7 @@ impl<S: Store> Shared<S> {
         Ok(Arc::new(Self { store, rsa, config, admission, metrics }))
     }
 
-    /// Accepts and serves until `stop` says so, then lets what is in flight finish, for a bounded
-    /// time.
+    /// Accepts and serves until `stop`, then waits a bounded time for the requests in flight.
     async fn run(self: Arc<Self>, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -170,7 +169,7 @@ impl<S: Store> Shared<S> {
         }
         let mut connections = JoinSet::new();
         while let Some(accepted) = accepting.join_next().await {
-            // One that panicked has taken its connections with it; the others go on.
+            // A task that panicked has ended its connections. The others go on.
             if let Ok(mut accepted) = accepted {
                 connections.spawn(async move { while accepted.join_next().await.is_some() {} });
             }
@@ -235,7 +234,7 @@ impl<S: Store> Shared<S> {
         let open = self.metrics.connection();
         let connection = self.connection(permit.place());
         let stopped = async {
-            // A sender that is gone has stopped as well.
+            // A dropped sender means to stop too.
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let served = match stream.set_nodelay(true) {
@@ -285,7 +284,7 @@ impl<S: Store> Shared<S> {
             | DriveError::Machine(Error::Internal(_)) => {
                 warn!(target: target::SERVER, %peer, "{error}");
             }
-            // Anybody can cause these as often as they like; metrics count them.
+            // Every client can cause these at any time. Metrics count them, and the log does not.
             DriveError::Machine(Error::Timeout(_) | Error::Eof(_) | Error::Handshake) => {
                 debug!(target: target::SERVER, %peer, "{error}");
             }
@@ -294,8 +293,8 @@ impl<S: Store> Shared<S> {
     }
 }
 
-/// Closes so that the last reply arrives: closing with input unread would reset the connection and
-/// take the reply with it.
+/// Closes a connection after its last reply. To close with unread input would reset the connection,
+/// and the client would lose the reply.
 async fn linger(mut stream: TcpStream) {
     if stream.shutdown().await.is_ok() {
         let rest = async {
@@ -303,12 +302,13 @@ async fn linger(mut stream: TcpStream) {
             let mut sink = [0; 1024];
             while left > 0 {
                 match stream.read(&mut sink).await {
+                    // The last read may take more than is left.
                     Ok(n) if n > 0 => left = left.saturating_sub(n as u64),
                     _ => return,
                 }
             }
         };
-        // Whatever comes of it, the connection is closed next.
+        // In any case the connection is closed next.
         let _ = timeout(LINGER, rest).await;
     }
 }
@@ -339,7 +339,7 @@ pub(crate) mod tests {
         Shared::new(Arc::new(store), &comms, Options::default()).unwrap()
     }
 
-    /// A runtime of one thread, so that between two looks everybody who is ready has their turn.
+    /// A runtime of one thread: between two looks every task that is ready has a turn.
     #[tokio::test]
     async fn a_crowd_at_the_door_leaves_others_their_turn() {
         const CROWD: usize = 100;

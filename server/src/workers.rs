@@ -1,11 +1,11 @@
-//! Threads for work that an event loop cannot wait for: RSA. Where the system lets them they step
-//! back behind the event loop, which needs its core for moments only: so nobody else's request
-//! waits for RSA to end.
+//! Threads for work that must not block an event loop: RSA. Where the system allows it, they have a
+//! lower priority than the event loop, which needs its core for moments only. So no request waits
+//! for RSA to end.
 //!
-//! They are not the runtime's: there are as many as cores, the queue in front of them is bounded,
-//! and as long as there is work nobody is put to sleep and woken for each piece. What waits is
-//! shared out among addresses, and inside an address among its connections (`fair.rs`);
-//! where it is too much, the one with most gives way.
+//! They are not threads of the runtime: there are as many as cores, their queue is bounded, and
+//! while there is work they do not sleep between two items. The queue is fair among addresses, and
+//! among the connections of an address (`fair.rs`). If it is full, the owner with most items loses
+//! one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::fair::{ByConnection, Line, Place};
 
-/// Is told whether its turn has come, or it had to give way.
+/// Work, which is told whether its turn has come or its place was lost.
 type Work = Box<dyn FnOnce(Turn) + Send>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ enum Turn {
     Lost,
 }
 
-/// Threads that take work from one queue; they end when this is dropped and the queue is empty.
+/// Threads that take work from one queue. They end when this is dropped and the queue is empty.
 pub struct Workers(Arc<Shared>);
 
 struct Shared {
@@ -34,24 +34,24 @@ struct Shared {
 
 struct Queue {
     waiting: ByConnection<Work>,
-    /// Pieces of work that may wait.
+    /// The number of items that may wait.
     room: usize,
-    /// Threads with nothing to do.
+    /// The number of threads with nothing to do.
     idle: usize,
     over: bool,
 }
 
-/// Why work was not done.
+/// The reason why work was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejected {
-    /// Too much waits already, of this address more than of others.
+    /// The queue is full, and this address has more in it than others.
     Full,
-    /// It panicked.
+    /// The work panicked.
     Panicked,
 }
 
 impl Workers {
-    /// Starts so many threads, for which so many pieces of work may wait.
+    /// Starts a number of threads, with room for a number of waiting items.
     ///
     /// # Errors
     ///
@@ -71,17 +71,17 @@ impl Workers {
         Ok(workers)
     }
 
-    /// From now on so many pieces of work may wait. Those that wait already stay.
+    /// Sets the number of items that may wait. Those that wait already stay.
     pub fn set_room(&self, room: usize) {
         self.0.queue().room = room;
     }
 
-    /// Has it done for whoever stands at this place, and waits for what comes of it. Where nobody
-    /// waits any more when its turn comes, it is left undone.
+    /// Queues work for the connection at this place, and waits for its result. If the future is
+    /// dropped before the turn comes, the work is not done.
     ///
     /// # Errors
     ///
-    /// [`Rejected`] says why it was not done.
+    /// [`Rejected`] says why the work was not done.
     pub async fn run<T: Send + 'static>(
         &self,
         place: Place,
@@ -91,23 +91,24 @@ impl Workers {
         let work = Box::new(move |turn| {
             if !reply.is_closed() {
                 let done = if turn == Turn::Come { Ok(work()) } else { Err(Rejected::Full) };
-                // Whoever asked may have gone meanwhile.
+                // The caller may have gone.
                 let _ = reply.send(done);
             }
         });
         self.0.push(place, work);
+        // Only work that panicked drops its reply.
         answer.await.unwrap_or(Err(Rejected::Panicked))
     }
 }
 
-/// How much this thread steps back: enough to let the event loop in at once, and it still gets a
-/// quarter of a core beside a program that wants all of it. (With 10 a session costs a tenth more,
-/// for being interrupted so often.)
+/// The nice value of a worker: high enough to let the event loop in at once. The worker still gets
+/// a quarter of a core beside a program that wants all of it. With 10, a session takes a tenth
+/// longer, because it is interrupted so often.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 5;
 
 fn lower_priority() {
-    // On Linux this is about the calling thread alone. Where it may not, it just competes.
+    // On Linux this changes only the calling thread. If it is not allowed, the thread competes.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::nice(NICE);
 }
@@ -127,7 +128,8 @@ impl Shared {
     fn push(&self, place: Place, work: Work) {
         let mut queue = self.queue();
         queue.waiting.push(place, work);
-        // What an idle thread is about to take does not wait.
+        // An item that an idle thread is about to take does not count as waiting.
+        // A room up to the end of the type saturates: it is never full.
         let full = queue.waiting.len() > queue.room.saturating_add(queue.idle);
         let displaced = if full { queue.waiting.displace(Some(place)) } else { None };
         if queue.idle > 0 {
@@ -144,7 +146,7 @@ impl Shared {
         loop {
             if let Some(work) = queue.waiting.pop() {
                 drop(queue);
-                // The thread goes on; whoever waits learns of it by the reply that never comes.
+                // The thread goes on. The caller notices that the reply never comes.
                 let _ = catch_unwind(AssertUnwindSafe(|| work(Turn::Come)));
                 queue = self.queue();
             } else if queue.over {
@@ -164,12 +166,12 @@ mod tests {
 
     use super::*;
 
-    /// A connection of this address.
+    /// The place of a connection of this address.
     fn place(address: u8, connection: u64) -> Place {
         ([127, 0, 0, address].into(), (connection, ()))
     }
 
-    /// Has `workers` begin with something that lasts until the gate is dropped.
+    /// Gives `workers` an item that lasts until the gate is dropped.
     async fn occupy(
         workers: &Arc<Workers>,
     ) -> (tokio::task::JoinHandle<Result<(), Rejected>>, mpsc::Sender<()>) {
@@ -205,8 +207,8 @@ mod tests {
         assert_eq!(second.await.unwrap(), Ok(()));
     }
 
-    /// One address has filled the queue, from one connection or from many: another's work is done
-    /// next, and it is the crowd's last that is not done.
+    /// One address has filled the queue, from one connection or from many. The work of another
+    /// address is done next, and the last item of the crowd is lost.
     #[tokio::test]
     async fn room_can_be_made_and_taken_while_some_wait() {
         let workers = Arc::new(Workers::start(1, 1).unwrap());
@@ -239,7 +241,7 @@ mod tests {
                     let place = place(address, n % connections);
                     workers.run(place, move || told.send(n).unwrap()).await
                 }));
-                // Until it stands in line.
+                // Until the item is queued.
                 tokio::task::yield_now().await;
             }
             drop(gate);

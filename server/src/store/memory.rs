@@ -1,12 +1,12 @@
-//! A registry in this process: decided under a lock, made durable by a thread that commits for many
-//! at once.
+//! A registry in this process. Requests are decided under a lock, and a thread makes the changes
+//! durable, many with one commit.
 //!
 //! 1. [`MemoryStore::decide`](Store::decide) takes the lock, decides, and queues the change while
-//!    it still has the lock, so that the queue is in the order of decisions.
-//! 2. The committer takes everything that is queued, makes it durable with one commit, moves the
-//!    revisions of clusters, and announces how far it has come.
-//! 3. Every reply waits for its revision, also one that changes nothing: it may tell of changes
-//!    made just before.
+//!    it has the lock. So the queue is in the order of decisions.
+//! 2. The committer takes all queued changes, makes them durable with one commit, moves the
+//!    revisions of their clusters, and announces the revision of the registry that is durable.
+//! 3. Every reply waits until its revision is durable, even a reply without a change: it may tell
+//!    of changes made just before.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -23,8 +23,8 @@ use super::revisions::{Look, Revision, Revisions};
 use super::{Health, Log, Store, StoreError};
 use crate::metrics::Metrics;
 
-/// Changes in one commit. Enough for every connection there can be at a time; bounded so that one
-/// commit stays short.
+/// The number of changes in one commit. It is enough for all connections at once, and bounded so
+/// that a commit stays short.
 const MAX_BATCH: usize = 4096;
 
 /// A registry in this process.
@@ -40,29 +40,30 @@ struct State {
     keeper: Keeper,
 }
 
-/// Who makes changes durable.
+/// The owner of the changes that are not durable yet.
 enum Keeper {
-    /// Nobody: all is gone when the process ends, and counts as durable at once.
+    /// There is no log. All changes count as durable at once, and are gone when the process ends.
     Nobody,
-    /// The committer, in the order of this queue.
+    /// The committer has this queue.
     Committer(mpsc::UnboundedSender<Change>),
-    /// Nobody any more, and nothing is decided any more.
+    /// The store is closed, and decides nothing more.
     Closed,
 }
 
-/// How far everything is durable.
+/// The state of the committer.
 #[derive(Clone, Default)]
 struct Durable {
-    /// Up to this revision of the registry.
+    /// The revision of the registry that is durable.
     revision: u64,
-    /// What the log takes on disk.
+    /// The size of the log on disk, in bytes.
     bytes: Option<u64>,
-    /// Why there will be no more.
+    /// The reason why nothing more becomes durable.
     failure: Option<StoreError>,
 }
 
 impl MemoryStore {
-    /// A registry that is gone when the process ends: everything counts as durable at once.
+    /// Makes a store without a log: all changes count as durable at once, and are gone when the
+    /// process ends.
     pub fn new(registry: Registry) -> Self {
         let (_, durable) = watch::channel(Durable { revision: u64::MAX, ..Durable::default() });
         Self {
@@ -73,8 +74,8 @@ impl MemoryStore {
         }
     }
 
-    /// A registry whose changes go to a log. `registry` is what the log holds already; `metrics`
-    /// counts its commits.
+    /// Makes a store with a log. `registry` has the state of the log, and `metrics` counts its
+    /// commits.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl MemoryStore {
         })
     }
 
-    /// Decides, and queues what changes.
+    /// Decides a request, and queues its change.
     fn decide_now(
         &self,
         client: &mut ClientState,
@@ -113,7 +114,7 @@ impl MemoryStore {
         }
         let mut outcome = registry.handle_checked(client, request, &mut SystemRng);
         match (outcome.change.take(), keeper) {
-            // Where nobody takes it, nobody announces its revision either: the wait for it fails.
+            // If the committer is gone, nobody announces the revision, and the wait for it fails.
             (Some(change), Keeper::Committer(queue)) => drop(queue.send(change)),
             (Some(change), Keeper::Nobody) => locked(&self.revisions).change(&change),
             _ => {}
@@ -136,8 +137,8 @@ impl MemoryStore {
     }
 }
 
-/// What is behind a lock is whole whatever a thread that held it came to: it changes only by whole
-/// changes.
+/// Locks a mutex. If a thread panicked with the lock, the state is whole all the same, because it
+/// changes only by whole changes.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -165,7 +166,7 @@ impl Store for MemoryStore {
         if !is_there {
             return Ok(None);
         }
-        // A cluster that is not durable yet is not told of.
+        // A cluster that is not durable is not told of.
         self.durable(revision).await?;
         loop {
             let waiting;
@@ -175,7 +176,7 @@ impl Store for MemoryStore {
                 Look::Ended => break,
                 Look::Same(place) => {
                     waiting = place;
-                    // While the lock is held: from here on nothing is missed.
+                    // Still under the lock, so that no change is missed.
                     notified = waiting.notified();
                 }
             }
@@ -195,6 +196,7 @@ impl Store for MemoryStore {
             Keeper::Nobody => (false, 0),
             Keeper::Committer(_) => {
                 debug_assert!(revision <= registry.revision(), "it is decided, then durable");
+                // Never negative, by the assertion. A gauge of 0 is the least misleading otherwise.
                 let waiting = registry.revision().saturating_sub(revision);
                 (self.durable.has_changed().is_err(), waiting)
             }
@@ -208,9 +210,9 @@ impl Store for MemoryStore {
         let failure = durable.wait_for(|durable| durable.failure.is_some()).await;
         match failure.map(|durable| durable.failure.clone()) {
             Ok(Some(error)) => error,
-            // The committer is gone without a word, though it was not told to go: it has panicked.
+            // The committer is gone but was not told to go: it has panicked.
             _ if matches!(self.state().keeper, Keeper::Committer(_)) => closed(),
-            // One that nobody keeps does not fail, and a closed one has no more to say.
+            // A store without a log does not fail, and a closed one has nothing more to report.
             _ => std::future::pending().await,
         }
     }
@@ -219,7 +221,7 @@ impl Store for MemoryStore {
         self.state().keeper = Keeper::Closed;
         let committer = locked(&self.committer).take();
         if let Some(committer) = committer {
-            // A panic of the committer has shown in the channel that it dropped.
+            // If the committer has panicked, its dropped channel has shown it.
             let _ = spawn_blocking(move || committer.join()).await;
         }
         locked(&self.revisions).end();
@@ -262,7 +264,7 @@ impl<L: Log> Committer<L> {
     }
 }
 
-/// However the thread ends, nothing changes any more.
+/// Ends all waits, in any case, because nothing changes any more.
 impl<L> Drop for Committer<L> {
     fn drop(&mut self) {
         locked(&self.revisions).end();

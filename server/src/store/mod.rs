@@ -1,10 +1,10 @@
-//! Where a registry's state lives, and what makes it durable.
+//! Stores: they keep a registry's state and make its changes durable.
 //!
-//! [`Store`] is what connections see: a request goes in, and the reply comes when everything that
-//! it acknowledges is durable. [`MemoryStore`] keeps the state in this process and, over a [`Log`],
-//! on disk. A store whose state is elsewhere implements [`Store`] with the same rules: they are
-//! [`xlreg::registry::decide`], a function over a view of the few rows that a request names.
-//! [`rows`] says how a change is kept, for all of them.
+//! [`Store`] is the interface for connections: a request goes in, and the reply comes when all its
+//! changes are durable. [`MemoryStore`] keeps the state in this process and, with a [`Log`], on
+//! disk. A store with the state elsewhere implements [`Store`] with the same rules,
+//! [`xlreg::registry::decide`], which is a function over a view of the few rows that a request
+//! names. [`rows`] maps changes to rows, for all of them.
 
 mod memory;
 mod redb;
@@ -22,9 +22,9 @@ pub use self::redb::{CounterTrust, Redb};
 pub use memory::MemoryStore;
 pub use revisions::Revision;
 
-/// Decides requests and makes what they change durable.
+/// A store decides requests and makes their changes durable.
 pub trait Store: Send + Sync + 'static {
-    /// Decides a request. Resolves when all that the reply tells of is durable; dropping the future
+    /// Decides a request. Resolves when all that the reply tells of is durable. Dropping the future
     /// undoes nothing.
     ///
     /// # Errors
@@ -36,46 +36,46 @@ pub trait Store: Send + Sync + 'static {
         request: CheckedRequest,
     ) -> impl Future<Output = Result<Reply, StoreError>> + Send;
 
-    /// Resolves with the revision of a cluster when that is another one than `known`: at once if
-    /// none is known, else when a member has joined or has changed. `None` means that there is no
-    /// such cluster. It tells only of what is durable.
+    /// Resolves with the revision of a cluster when it is not `known`: at once if nothing is known,
+    /// otherwise when a member has joined or has changed. `None` means that there is no such
+    /// cluster. It tells only of durable changes.
     ///
-    /// Ask for the revision first and for the members then: so no change is missed, and one that
-    /// comes in between is told twice. A revision holds as long as the store is open; another one
-    /// is answered at once. Dropping the future leaves nothing behind.
+    /// Ask for the revision first and for the members then. So you miss no change, and may hear
+    /// twice of a change in between. A revision is valid as long as the store is open. Any other
+    /// one is answered at once. Dropping the future leaves nothing behind.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if nothing will change any more: the store has failed, or is closed.
+    /// [`StoreError`] if nothing changes any more: the store has failed, or is closed.
     fn changed(
         &self,
         cluster: NodeId,
         known: Option<Revision>,
     ) -> impl Future<Output = Result<Option<Revision>, StoreError>> + Send;
 
-    /// How much is known.
+    /// The numbers of nodes, clusters and memberships.
     fn size(&self) -> Size;
 
-    /// How the store does.
+    /// The health of the store.
     fn health(&self) -> Health;
 
-    /// Resolves when nothing can be made durable any more. That of a store that cannot fail, or is
-    /// closed, never does.
+    /// Resolves when nothing can be made durable any more. It never resolves for a store that
+    /// cannot fail, or is closed.
     fn failed(&self) -> impl Future<Output = StoreError> + Send;
 
-    /// Makes durable what was decided, and ends. Requests that come later fail.
+    /// Makes all decided changes durable, and ends. Later requests fail.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// What whoever runs a registry wants to know of its store.
+/// The health of a store, for the operator.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Health {
-    /// Why nothing can be made durable any more, if so.
+    /// The reason why nothing can be made durable any more, if so.
     pub failure: Option<StoreError>,
-    /// Changes that are decided and not durable yet: whoever they answer waits.
+    /// The number of changes that are decided and not durable yet. Their replies wait.
     pub waiting: u64,
-    /// Bytes on disk, where there are any.
+    /// The size on disk, in bytes; `None` for a store without a file.
     pub bytes: Option<u64>,
 }
 
@@ -86,28 +86,28 @@ impl Health {
     }
 }
 
-/// Makes changes durable, in order.
+/// A log makes changes durable, in order.
 pub trait Log: Send + 'static {
-    /// When this returns, all of these changes survive a crash, or none of them does.
+    /// Makes changes durable. After a crash, all of them are there or none of them is.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]; what is durable is then what was before.
+    /// [`StoreError`]. Then only the earlier changes are durable.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// Bytes on disk, where that is known. Asked after each commit.
+    /// The size on disk in bytes, if it is known. It is asked after each commit.
     fn bytes(&self) -> Option<u64> {
         None
     }
 }
 
-/// Why a store cannot be opened or cannot go on.
+/// The reason why a store cannot be opened or cannot go on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process has it open.
+    /// Another process has opened the file.
     #[error("{}: in use by another process", .0.display())]
     Busy(PathBuf),
-    /// It was made once, and is not there.
+    /// The store was made, and its file is missing.
     #[error("{}: missing, though the store was made here", .0.display())]
     Lost(PathBuf),
     /// The file is damaged.
@@ -115,23 +115,23 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         reason: String,
     },
-    /// The file is of another kind, or of another version of this program.
+    /// The file is of another kind, or from another version of this program.
     #[error("{}: {reason}", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is.
+        /// The kind of file.
         reason: String,
     },
-    /// What is stored does not follow the rules.
+    /// The stored state breaks the rules.
     #[error("{}: damaged: {source}", path.display())]
     Inconsistent {
         /// The file.
         path: PathBuf,
-        /// Which rule.
+        /// The rule.
         source: ApplyError,
     },
     /// Reading or writing failed.
@@ -139,7 +139,7 @@ pub enum StoreError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         reason: String,
     },
 }

@@ -1,13 +1,13 @@
-//! The embedded default: one file, transactional, on the crate `redb`.
+//! The embedded store: one file with transactions, by the crate `redb`.
 //!
-//! What it keeps are [`rows`](super::rows). Commits are two-phase, and the file is checked whole
-//! when it is opened: a crash costs nothing that was committed, and damage is reported instead of
-//! being rolled back to an older state ([`Redb`] says how).
+//! It keeps [`rows`](super::rows). Commits have two phases, and the whole file is checked when it
+//! is opened. So a crash loses nothing that was committed, and damage is reported instead of rolled
+//! back ([`Redb`] explains how).
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -25,35 +25,34 @@ use crate::target;
 
 /// Facts about the file itself.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
-// What is in these three is said in `rows`; files have the types.
+// `rows` describes the content of these three. The types are in the files.
 const NODES: TableDefinition<&[u8], &[u8; 32]> = TableDefinition::new(Table::Nodes.name());
 const CLUSTERS: TableDefinition<&[u8], (&str, u32, u64, u32)> =
     TableDefinition::new(Table::Clusters.name());
 const MEMBERS: TableDefinition<(&[u8], u32), &[u8]> = TableDefinition::new(Table::Members.name());
 
-/// Key and value in `META` that tell the layout above.
+/// The key and the value in `META` that name this layout.
 const FORMAT: (&str, &[u8]) = ("format", b"xlreg 1");
-/// Key in `META` of the ID of the registry whose state it is.
+/// The key in `META` of the registry's ID.
 const REGISTRY: &str = "registry";
-/// Key in `META` of the number of commits, 8 bytes, little-endian.
+/// The key in `META` of the number of commits, 8 bytes, little-endian.
 const COMMITS: &str = "commits";
-/// What is appended to the store's name for the file that has that number too.
+/// The suffix of the file that has the number of commits too.
 const COMMITS_FILE: &str = ".commits";
-/// The length of that file.
+/// The length of that file, in bytes.
 const COMMIT_COUNTER_LEN: u64 = 8;
 
-/// Pages kept in memory. The whole state is in memory anyway; this is for the pages that commits go
-/// through.
+/// The size of the page cache, in bytes. The state is in memory anyway, and this is only for the
+/// pages of commits.
 const CACHE: usize = 32 * 1024 * 1024;
 
-/// A store in one file, and a commit counter beside it.
+/// A store in one file, with a commit counter beside it.
 ///
-/// redb keeps two roots, and one unprotected bit of its header says which is the newer. So the
+/// redb keeps two roots, and one unprotected bit of its header says which is the newer one. So the
 /// number of commits is also written beside the store, after each commit and before it is
-/// acknowledged: a store that has fewer than that has been rolled back, and is damaged. The commit
-/// counter is made durable once, so that it must be there, and need not be flushed after that: it
-/// is there against damage to the store, and after a power failure it may be behind, which means
-/// nothing.
+/// acknowledged. A store with fewer commits than that was rolled back, and is damaged. The commit
+/// counter is made durable once, so that it must be there. Later it is not flushed: it protects
+/// from damage to the store. After a power failure it may be behind, which is harmless.
 pub struct Redb {
     path: PathBuf,
     database: Database,
@@ -62,32 +61,36 @@ pub struct Redb {
 }
 
 impl Redb {
-    /// Whether there is a store, or the trace of one: a commit counter of commits whose store is
-    /// gone.
+    /// Whether there is a store. A commit counter with commits is the trace of one.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Lost`] if only the trace is there, [`StoreError::Io`].
+    /// [`StoreError::Lost`] if only the trace is there; [`StoreError::Io`].
     pub fn is_there(path: &Path) -> Result<bool, StoreError> {
         if path.try_exists().map_err(|error| system(path, &error))? {
             return Ok(true);
         }
-        let commit_counter = fs::read(beside(path, COMMITS_FILE));
-        match commit_counter.ok().and_then(|bytes| number(&bytes)) {
-            Some(commits) if commits > 0 => Err(StoreError::Lost(path.into())),
-            _ => Ok(false),
+        let commit_counter = beside(path, COMMITS_FILE);
+        match fs::read(&commit_counter) {
+            Ok(bytes) if number(&bytes).is_some_and(|commits| commits > 0) => {
+                Err(StoreError::Lost(path.into()))
+            }
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(system(&commit_counter, &error))
+            }
+            Ok(_) | Err(_) => Ok(false),
         }
     }
 
-    /// Whether there are a store and a commit counter, as far as can be seen from outside.
+    /// Whether the files of a store and its commit counter are there.
     pub fn is_whole(path: &Path) -> bool {
         let commit_counter = fs::read(beside(path, COMMITS_FILE));
         path.is_file() && commit_counter.is_ok_and(|bytes| number(&bytes).is_some())
     }
 
-    /// Makes an empty store for the registry with this ID. When this returns, it lasts. It has
-    /// another name until it is whole: a file of the right name that is empty or cut short is
-    /// then a damaged one, and never one that was about to be made.
+    /// Makes an empty, durable store for the registry with this ID. The file has another name until
+    /// it is whole. So a file with the right name that is empty or cut off is a damaged one, and
+    /// never an unfinished one.
     ///
     /// # Errors
     ///
@@ -96,7 +99,7 @@ impl Redb {
         let unfinished = beside(path, ".new");
         let system = |error: std::io::Error| system(path, &error);
         match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(system(error));
             }
             _ => {}
@@ -114,7 +117,7 @@ impl Redb {
         })
         .map_err(io(path))?;
         database.close().map_err(io(path))?;
-        // The commit counter first: a store is never there without one.
+        // The commit counter is made first, so that a store is never without one.
         let mut commit_counter = private().open(beside(path, COMMITS_FILE)).map_err(system)?;
         commit_counter.set_len(COMMIT_COUNTER_LEN).map_err(system)?;
         commit_counter.write_all(&0_u64.to_le_bytes()).map_err(system)?;
@@ -124,11 +127,11 @@ impl Redb {
         sync_parent(path)
     }
 
-    /// Opens the file, and puts everything that it holds into an empty `registry`.
+    /// Opens the file, and puts its content into an empty `registry`.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if it is not there, if another process has it, if it is damaged, or if it
+    /// [`StoreError`] if the file is missing, another process has opened it, it is damaged, or it
     /// belongs to another registry.
     pub fn open(
         path: &Path,
@@ -138,7 +141,7 @@ impl Redb {
         if !Self::is_there(path)? {
             return Err(StoreError::Lost(path.into()));
         }
-        // Looked at before the store is touched.
+        // It is read before the store is touched.
         let counted = counted(path, trust)?;
         let mut builder = Builder::new();
         builder.set_check_integrity_on_open(true).set_cache_size(CACHE);
@@ -150,7 +153,7 @@ impl Redb {
                 path: path.into(),
                 reason: format!("the file is of an older format ({version})"),
             },
-            // A file that is too short or does not start like one of redb's.
+            // The file is too short, or does not start like one of redb.
             DatabaseError::Storage(StorageError::Io(error))
                 if error.kind() == std::io::ErrorKind::InvalidData =>
             {
@@ -168,7 +171,8 @@ impl Redb {
         Ok(store)
     }
 
-    /// Checks that the file is of this layout and registry, and not older than its commit counter.
+    /// Checks that the file has this layout, belongs to this registry, and is not older than its
+    /// commit counter.
     fn check_meta(&mut self, id: NodeId) -> Result<(), StoreError> {
         let meta = self.meta()?;
         let foreign =
@@ -179,17 +183,24 @@ impl Redb {
         if meta.get(REGISTRY).map(Vec::as_slice) != Some(id.as_bytes()) {
             return Err(foreign("the file belongs to a registry with another ID"));
         }
-        self.commits = meta.get(COMMITS).and_then(|bytes| number(bytes)).unwrap_or(0);
+        // A new file has no number yet.
+        self.commits = match meta.get(COMMITS) {
+            None => 0,
+            Some(bytes) => number(bytes).ok_or_else(|| {
+                damaged(&self.path, "the number of commits has another length".into())
+            })?,
+        };
         Ok(())
     }
 
-    /// Checks that the file is not older than its commit counter, and that there is one from now
-    /// on.
+    /// Checks that the file is not older than its commit counter, and makes sure that there is one
+    /// from now on.
     fn check_commit_counter(
         &mut self,
         counted: Option<u64>,
         trust: CounterTrust,
     ) -> Result<(), StoreError> {
+        // A counter that is behind the file is harmless: then no commit is missing.
         let missing = counted.map_or(0, |counted| counted.saturating_sub(self.commits));
         if missing > 0 {
             return Err(damaged(&self.path, format!("the last {missing} commits are missing")));
@@ -205,7 +216,7 @@ impl Redb {
                 path.display()
             );
         }
-        // From now on it must be there, so it must last.
+        // From now on the file must be there, so it must be durable.
         let written =
             self.commit_counter().and_then(|()| self.commit_counter.set_len(COMMIT_COUNTER_LEN));
         let written = written.and_then(|()| self.commit_counter.sync_all());
@@ -265,14 +276,15 @@ impl Redb {
     }
 }
 
-/// How far the commit counter beside a store counts.
+/// How far to trust the commit counter beside a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CounterTrust {
-    /// It was made with the store and must be there.
+    /// The counter was made with the store and must be there.
     Needed,
-    /// It may be missing: the store is new, or of a version that did not make it durable.
+    /// The counter may be missing: the store is new, or from a version that did not make it
+    /// durable.
     Welcome,
-    /// Not at all: somebody has decided that the store is good as it is.
+    /// The counter is ignored: the operator has accepted the store as it is.
     None,
 }
 
@@ -280,7 +292,7 @@ fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().ok().map(u64::from_le_bytes)
 }
 
-/// The number of commits that the commit counter tells, as far as it counts.
+/// Reads the commit counter, as far as it is trusted.
 fn counted(store: &Path, trust: CounterTrust) -> Result<Option<u64>, StoreError> {
     let path = beside(store, COMMITS_FILE);
     let read = match fs::read(&path) {
@@ -298,7 +310,7 @@ fn counted(store: &Path, trust: CounterTrust) -> Result<Option<u64>, StoreError>
     }
 }
 
-/// Makes a new name durable.
+/// Makes a new name in a directory durable.
 fn sync_parent(path: &Path) -> Result<(), StoreError> {
     let system = |error: std::io::Error| system(path, &error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -306,7 +318,7 @@ fn sync_parent(path: &Path) -> Result<(), StoreError> {
     directory.sync_all().map_err(system)
 }
 
-/// A file for the registry's user alone, made if it is not there.
+/// The options of a file for the registry's user only. It is made if it is missing.
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -324,15 +336,15 @@ fn write(
     change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
 ) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
-    // With one phase a damaged file could be taken for one whose last commit was torn, and be
-    // rolled back.
+    // With one phase a damaged file could look like one with a torn last commit, and be rolled
+    // back.
     transaction.set_two_phase_commit(true);
     change(&transaction)?;
     Ok(transaction.commit()?)
 }
 
-/// A table that is opened when the first row goes into it: each that is opened is written back, so
-/// only those that change are.
+/// A table that is opened with its first row. Every opened table is written back, so only those
+/// with changes are opened.
 struct Opening<'t, K: redb::Key + 'static, V: redb::Value + 'static> {
     definition: TableDefinition<'static, K, V>,
     opened: Option<redb::Table<'t, K, V>>,
@@ -358,7 +370,8 @@ impl Log for Redb {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let rows = changes.iter().map(Row::of).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| damaged(&self.path, error.to_string()))?;
-        let commits = self.commits.saturating_add(1);
+        let full = || damaged(&self.path, "its number of commits cannot grow".into());
+        let commits = self.commits.checked_add(1).ok_or_else(full)?;
         let written = write(&self.database, |transaction| {
             transaction.open_table(META)?.insert(COMMITS, commits.to_le_bytes().as_slice())?;
             let mut nodes = Opening::new(NODES);
@@ -414,12 +427,12 @@ mod tests {
 
     fn id(kind: u8, n: u32) -> NodeId {
         let mut bytes = [kind; 32];
-        // Spread, as random ones are.
+        // Spread like random bytes.
         bytes[..8].copy_from_slice(&u64::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
         NodeId::from_bytes(&bytes).unwrap()
     }
 
-    /// A million members with `XLREG_FULL`: takes a gigabyte of disk, two of memory, and a minute.
+    /// With `XLREG_FULL` a million members: takes a gigabyte of disk, two of memory, and a minute.
     #[test]
     fn a_store_of_many_members_is_opened_whole() {
         const OF_A_CLUSTER: u32 = 8;

@@ -1,8 +1,8 @@
-//! How often each cluster has changed, and who waits until it changes again.
+//! The revisions of clusters, and the futures that wait for a new one.
 //!
-//! A revision tells a cluster's contents from those it had before, as long as the process lasts.
-//! The first one is drawn when somebody asks for it: after a restart, or in another registry, a
-//! client that brings one along is not mistaken for one that knows.
+//! A revision identifies the content of a cluster as long as the process runs. The first one is
+//! drawn at random when it is asked for. So after a restart, or in another registry, a client with
+//! an old revision does not match by chance.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -13,20 +13,20 @@ use xlreg::crypto::SystemRng;
 use xlreg::identity::NodeId;
 use xlreg::registry::Change;
 
-/// What a cluster contains, as an opaque number: it moves with each change.
+/// The revision of a cluster: an opaque number that moves with each change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revision(u64);
 
 impl Revision {
-    /// There is no greater one, so that its sign fits wherever numbers have one.
+    /// Revisions end here, so that they also fit signed numbers.
     const MAX: u64 = i64::MAX.unsigned_abs();
 
-    /// The revision with this number; `None` if it is not from 1 to 2⁶³ - 1.
+    /// Makes the revision with this number; `None` if it is not from 1 to 2⁶³ - 1.
     pub fn new(number: u64) -> Option<Self> {
         (1..=Self::MAX).contains(&number).then_some(Self(number))
     }
 
-    /// Its number.
+    /// The number of the revision.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -36,14 +36,13 @@ impl Revision {
     }
 
     pub(super) fn next(self) -> Self {
-        // Behind the last one comes the first.
+        // After the last one comes the first.
         Self::new(self.0.wrapping_add(1)).unwrap_or(Self(1))
     }
 }
 
-/// The revisions of all clusters that anybody has asked for. One takes some 80 bytes, and there are
-/// no more than clusters. All who wait for one cluster share one place, as long as any of them
-/// waits.
+/// The revisions of all clusters that were asked for. Each takes about 80 bytes, and there are no
+/// more than clusters. All that wait for one cluster share one place, as long as any of them waits.
 #[derive(Default)]
 pub struct Revisions {
     clusters: BTreeMap<NodeId, Watched>,
@@ -52,22 +51,22 @@ pub struct Revisions {
 
 struct Watched {
     revision: Revision,
-    /// All who wait for the next one; gone with the last of them.
+    /// All that wait for the next revision. It is gone with the last of them.
     waiting: Weak<Notify>,
 }
 
-/// What somebody learns who asks for a revision.
+/// The answer to a look at a revision.
 pub enum Look {
-    /// It is another one than what is known.
+    /// The revision is not the known one.
     Moved(Revision),
-    /// It is the one that is known. Whoever is notified looks again.
+    /// The revision is the known one. Look again when notified.
     Same(Arc<Notify>),
-    /// There will be no other one.
+    /// There will be no other revision.
     Ended,
 }
 
 impl Revisions {
-    /// Looks at the revision of a cluster, which must be there.
+    /// Looks at the revision of a cluster, which must exist.
     pub fn look(&mut self, cluster: NodeId, known: Option<Revision>) -> Look {
         let watched = self.clusters.entry(cluster).or_insert_with(|| Watched {
             revision: Revision::draw(&mut SystemRng),
@@ -86,20 +85,20 @@ impl Revisions {
         }))
     }
 
-    /// A change is durable.
+    /// Moves the revision of a cluster whose change is durable.
     pub fn change(&mut self, change: &Change) {
         let (Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. }) = change
         else {
             return;
         };
-        // Where nobody has asked, nobody knows a revision that this would have to differ from.
+        // If nobody has asked for the cluster, nobody knows a revision of it.
         if let Some(watched) = self.clusters.get_mut(cluster) {
             watched.revision = watched.revision.next();
             watched.notify();
         }
     }
 
-    /// Nothing changes any more: whoever waits is told.
+    /// Ends all waits, because nothing changes any more.
     pub fn end(&mut self) {
         self.ended = true;
         self.clusters.values().for_each(Watched::notify);
@@ -140,7 +139,7 @@ mod tests {
         }
     }
 
-    /// A cluster that changes while nobody knows a revision takes no place.
+    /// A cluster that changes before anybody asks for it takes no place.
     #[test]
     fn only_clusters_that_were_asked_for_are_kept_and_only_who_waits_now() {
         let mut revisions = Revisions::default();

@@ -1,7 +1,7 @@
-//! The one mapping between a [`Change`] and a row, for whatever keeps rows.
+//! The one mapping between a [`Change`] and a row, for all stores.
 //!
-//! What is kept is the state, not its history: a node, a cluster and a member are a row each, and a
-//! member who publishes something else replaces its row.
+//! Rows are the state and not its history. A node, a cluster and a member are one row each. A
+//! member with a new token replaces its row.
 //!
 //! | Table | Key | Value |
 //! |-------|-----|-------|
@@ -10,7 +10,7 @@
 //! | `members` | the cluster's ID with its length, the index (4) | the token, as on the wire |
 //!
 //! Numbers are little-endian. A length is one byte, or 254 and two bytes if it is 254 or more.
-//! Files that are kept have these bytes: they stay as they are.
+//! Files have these bytes, so they must not change.
 
 use xlreg::identity::{ClusterAttrs, Fingerprint, Name, NameError, NodeId, NodeIdError};
 use xlreg::message::{
@@ -21,23 +21,23 @@ use xlreg::registry::Change;
 /// Says that the length follows in two bytes.
 const LONG: u8 = 254;
 
-/// What a row is about.
+/// A table of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// Nodes that are known.
+    /// The registered nodes.
     Nodes,
-    /// Clusters, without their members.
+    /// The clusters, without their members.
     Clusters,
-    /// Members of clusters.
+    /// The members of clusters.
     Members,
 }
 
 impl Table {
-    /// All tables. Rows that are read in this order, and in each table by key, are changes that
+    /// All tables. Rows that are read in this order, and by key in each table, are changes that
     /// follow from one another.
     pub const ALL: [Self; 3] = [Self::Nodes, Self::Clusters, Self::Members];
 
-    /// What it is called where tables have names.
+    /// The name of the table.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Nodes => "nodes",
@@ -47,37 +47,37 @@ impl Table {
     }
 }
 
-/// Why a change has no row, or a row is no change.
+/// The reason why a change has no row, or a row is not a change.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
-    /// The change is of a kind that this version does not know. It must not be lost in silence.
+    /// This version does not know the kind of change. It must not be lost in silence.
     #[error("a change of an unknown kind: {0}")]
     UnknownChange(String),
-    /// A part of the row is longer than any may be.
+    /// A part of the row is longer than any legal one.
     #[error("a part of a row has {0} bytes")]
     TooLong(usize),
-    /// The row ends early, goes on where it should end, or spells a length as nobody writes it.
+    /// The row ends early, goes on after its end, or has a length in another form than ours.
     #[error("a row of the table '{}' is cut short or too long", .0.name())]
     Form(Table),
     /// A name is not UTF-8.
     #[error("a name is not UTF-8")]
     Utf8,
-    /// It holds what is no name.
+    /// The row has an illegal name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// It holds what is no ID.
+    /// The row has an illegal ID.
     #[error(transparent)]
     Id(#[from] NodeIdError),
     /// No member can have this index.
     #[error("a member has index {0}")]
     Index(u32),
-    /// It holds what is no token.
+    /// The row has an illegal token.
     #[error(transparent)]
     Token(#[from] DecodeError),
 }
 
-/// What is kept of one change.
+/// The row of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     table: Table,
@@ -86,7 +86,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row that keeps this change, and takes the place of one with the same key.
+    /// Makes the row of this change. It replaces a row with the same key.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl Row {
         }
     }
 
-    /// The change that this row keeps. Of a member it is that it has joined, as it is by now.
+    /// Reads a row as a change. A member's row is read as its join, with its present token.
     ///
     /// # Errors
     ///
@@ -153,17 +153,17 @@ impl Row {
         }
     }
 
-    /// Where it is kept.
+    /// The table of the row.
     pub const fn table(&self) -> Table {
         self.table
     }
 
-    /// What no other row of the table has.
+    /// The key of the row, which is unique in its table.
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
-    /// What is kept there.
+    /// The value of the row.
     pub fn value(&self) -> &[u8] {
         &self.value
     }
@@ -174,9 +174,9 @@ fn name(bytes: &[u8]) -> Result<Name, RowError> {
     Ok(text.parse()?)
 }
 
-/// These bytes behind their length. IDs and names are never too long.
+/// Puts the length in front. IDs and names are never too long for it.
 fn with_length(bytes: &[u8]) -> Result<Vec<u8>, RowError> {
-    let mut out = Vec::with_capacity(bytes.len().saturating_add(16));
+    let mut out = Vec::with_capacity(bytes.len() + 16);
     match u8::try_from(bytes.len()) {
         Ok(len) if len < LONG => out.push(len),
         _ => {
@@ -189,7 +189,7 @@ fn with_length(bytes: &[u8]) -> Result<Vec<u8>, RowError> {
     Ok(out)
 }
 
-/// What is left to be read of a key or a value.
+/// The rest of a key or a value.
 struct Bytes<'a> {
     table: Table,
     rest: &'a [u8],

@@ -1,4 +1,4 @@
-//! A store over a log that commits when it is told to.
+//! A store over a log that commits on command.
 
 use std::sync::mpsc as std_mpsc;
 
@@ -9,7 +9,7 @@ use xlreg::registry::RegistryLimits;
 
 use super::*;
 
-/// A log that commits when it is told to, and fails when it is told so.
+/// A log that commits or fails on command.
 struct Gate {
     verdicts: std_mpsc::Receiver<bool>,
     committed: std_mpsc::Sender<usize>,
@@ -42,7 +42,7 @@ struct Bench {
 
 fn bench() -> Bench {
     let rng = &mut SystemRng;
-    // Small keys: it is the store that is tested here.
+    // Small keys are enough, because the store is tested here.
     let node = Identity {
         name: "node".parse().unwrap(),
         id: None,
@@ -66,7 +66,7 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    /// Asks on a task of its own, which ends when the reply is let out.
+    /// Sends a request on a task of its own, which ends with the reply.
     fn ask(
         &self,
         mut state: ClientState,
@@ -100,7 +100,7 @@ fn create(name: &str) -> Request {
     })
 }
 
-/// A runtime of one thread, so that tasks run in the order they are spawned up to where they
+/// A runtime of one thread: tasks run in the order in which they are spawned, up to where they
 /// wait.
 #[tokio::test]
 async fn a_reply_waits_for_what_others_have_changed_just_before() {
@@ -134,7 +134,8 @@ async fn one_commit_serves_all_that_wait() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    // The first commit has taken what was there when it began; the second takes all the rest.
+    // The first commit has the changes that were queued when it began. The second one has all
+    // others.
     bench.verdict.send(true).unwrap();
     bench.verdict.send(true).unwrap();
     for asked in asked {
@@ -157,7 +158,7 @@ async fn nothing_is_acknowledged_any_more_when_the_log_fails() {
     assert!(after.await.unwrap().1.is_err());
 }
 
-/// A log whose commits panic.
+/// A log with commits that panic.
 struct Broken;
 
 impl Log for Broken {
@@ -191,7 +192,7 @@ async fn closing_commits_what_is_queued() {
     assert!(asked.await.unwrap().1.is_ok());
 }
 
-/// A client that has created a cluster.
+/// Makes a client that has created a cluster.
 async fn in_a_cluster(bench: &Bench) -> (ClientState, NodeId) {
     let creator = bench.member().await;
     let created = bench.ask(creator, create("alpha"));
@@ -201,7 +202,7 @@ async fn in_a_cluster(bench: &Bench) -> (ClientState, NodeId) {
     (client, info.id)
 }
 
-/// Waits on a task of its own until the cluster is not what it was at this revision.
+/// Waits, on a task of its own, until the cluster has another revision than this.
 fn watch_cluster(
     bench: &Bench,
     cluster: NodeId,
@@ -211,7 +212,7 @@ fn watch_cluster(
     tokio::spawn(async move { store.changed(cluster, known).await })
 }
 
-/// Lets every task go on until it waits for something.
+/// Lets every task go on until it waits.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -239,7 +240,7 @@ async fn who_waits_for_a_cluster_is_told_when_a_member_is_durable_and_not_before
         let told = task.await.unwrap().unwrap();
         assert_eq!(told.map(Revision::get), known.map(|known| known.next().get()));
     }
-    // The same who joins again changes nothing.
+    // The same member joins again with the same token, which changes nothing.
     let known = bench.store.changed(cluster, known).await.unwrap();
     let again = bench.ask(client, Request::Join(ClusterRef::CURRENT));
     assert!(again.await.unwrap().1.is_ok());
@@ -310,7 +311,7 @@ async fn without_a_log_a_change_is_told_at_once() {
     }
     let Some(Reply::Create(info)) = replies.pop() else { panic!("{replies:?}") };
     let known = store.changed(info.id, None).await.unwrap();
-    // One task, in which the one that waits goes first.
+    // In one task, so that the waiting one is polled first.
     let join = async {
         let request = Request::Join(ClusterRef::CURRENT);
         let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();

@@ -1,4 +1,4 @@
-//! Bytes that files have today, byte for byte, and what is no row.
+//! The bytes of today's files, and bytes that are not a row.
 
 use redb::Value;
 use xlreg::identity::{MemberAttrs, Token};
@@ -32,7 +32,7 @@ fn member(index: u32) -> Change {
     }
 }
 
-/// A change, and the table, key and value that it is kept as.
+/// Changes, each with the table, key and value of its row.
 fn golden() -> Vec<(Change, Table, Vec<u8>, Vec<u8>)> {
     let key = Fingerprint::from_bytes([9; 32]);
     let numbers = [3, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 2, 0, 0, 0];
@@ -62,7 +62,7 @@ fn each_change_is_kept_as_these_bytes_and_read_back() {
     }
 }
 
-/// Of a member only what it is now is kept.
+/// A member's row has only its present token.
 #[test]
 fn an_update_takes_the_place_of_what_was_there() {
     let Change::MemberJoined { cluster, index, member } = member(5) else { unreachable!() };
@@ -71,7 +71,7 @@ fn an_update_takes_the_place_of_what_was_there() {
     assert_eq!(Row::of(&joined), Row::of(&updated));
 }
 
-/// redb has the same bytes below the types of its tables.
+/// The tables of redb have the same bytes below their types.
 #[test]
 fn the_bytes_are_those_of_the_types_that_files_have() {
     let row = Row::of(&cluster(&"n".repeat(255), [2; 20].into())).unwrap();
@@ -85,8 +85,8 @@ fn the_bytes_are_those_of_the_types_that_files_have() {
 #[test]
 fn a_row_cut_anywhere_or_longer_is_none() {
     for (change, table, key, value) in golden() {
-        // Where nothing but an ID is left, a part of it may be a shorter one, and a part of a token
-        // may be a token: never the same.
+        // If only an ID is left, a part of it may be a shorter one, and a part of a token may be a
+        // token. But it is never the same.
         for len in 0..key.len() {
             let read = Row::change(table, &key[..len], &value);
             assert!(read.is_err() || len == 20 && read != Ok(change.clone()), "key of {len}");
