@@ -1,4 +1,4 @@
-//! The command line: the subcommands as values. What each takes is in its own file.
+//! The command line: the subcommands as values. The arguments of each are in its own file.
 
 use clap::{Parser, Subcommand};
 
@@ -37,9 +37,9 @@ Exit codes:
   130, 143  interrupted by SIGINT, SIGTERM
 
 With --json an error is one line of JSON on stderr: kind, message, advice, exit_code. Usage errors
-stay text.
+are text.
 
-'xlreg help COMMAND' tells more, with examples."
+'xlreg help COMMAND' has more, with examples."
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -62,10 +62,11 @@ Examples:
     /// Run a registry
     #[cfg(feature = "server")]
     #[command(after_help = "\
-The keys are made in DIR the first time and kept; with --existing nothing is made. Clients need DIR/regCred.dat.
-What is missing from DIR later, or is not what it was, stops the start: who a registry is never changes in silence.
-Nodes and clusters are kept in DIR/registry.redb; nothing is acknowledged before it is on disk.
-SIGTERM and SIGINT stop the registry in order: what is in flight is finished.
+The first start makes the keys in DIR; with --existing nothing is made. Clients need DIR/regCred.dat.
+If a file in DIR is missing or changed later, the registry does not start: its identity never
+changes in silence.
+Nodes and clusters are in DIR/registry.redb. Nothing is acknowledged before it is on disk.
+SIGTERM and SIGINT stop the registry in order: it finishes the requests in flight.
 
 Exit codes:
   0  stopped by SIGTERM or SIGINT
@@ -78,7 +79,7 @@ Examples:
   xlreg serve --dir reg --listen 127.0.0.1:0 --memory
   xlreg serve --dir reg --listen 0.0.0.0:56789 --listen [::]:56789 --advertise registry.example:56789")]
     Serve(ServeArgs),
-    /// Make a registry, to be served with 'serve --existing'
+    /// Make a registry for 'serve --existing'
     #[cfg(feature = "server")]
     Init(InitArgs),
     #[cfg(not(feature = "server"))]
@@ -86,18 +87,18 @@ Examples:
     WithoutServer(WithoutServerArgs),
     /// Join a cluster and wait until it is full
     Join(Checked<JoinArgs>),
-    /// Make a node known to a registry, without a cluster
+    /// Register a node, without a cluster
     Register(RegisterArgs),
-    /// Create a cluster, or find the one of that name
+    /// Create a cluster, or find the one with this name
     Create(CreateArgs),
-    /// Print who is in a cluster, without joining it
+    /// Print the members of a cluster, without joining it
     Members(Checked<MembersArgs>),
-    /// Look at a registry's credential
+    /// Show a registry's credential
     #[command(subcommand, after_help = credential::AFTER_HELP)]
     Credential(CredentialCommand),
-    /// Measure what a registry serves
+    /// Measure how fast a registry serves
     Bench(BenchArgs),
-    /// Print a script for a shell to complete the command line
+    /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the manual
     Man(ManArgs),

@@ -1,20 +1,20 @@
-//! Arguments that only make sense together, checked as they are parsed: what runs a command is given
-//! values, and no flags.
+//! Arguments with rules between them. The rules are checked while arguments are parsed, so a
+//! command gets values instead of flags.
 
 use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches};
 
-/// Arguments, and what they mean together.
+/// Arguments that are checked together.
 pub trait Check: clap::Args {
     type Values;
 
     /// # Errors
     ///
-    /// Why these arguments do not go together, in a line for the user.
+    /// The rule that the arguments break, as one line for the user.
     fn check(self) -> Result<Self::Values, String>;
 }
 
-/// What the arguments `A` mean. To clap it is as good as `A`.
+/// The values of the checked arguments `A`. clap takes it for `A`.
 pub struct Checked<A: Check>(pub A::Values);
 
 impl<A: Check> FromArgMatches for Checked<A> {

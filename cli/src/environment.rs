@@ -1,8 +1,8 @@
-//! Flags by environment: `--end-point` is also `XLREG_END_POINT`.
+//! Flags from the environment: `--end-point` is also `XLREG_END_POINT`.
 //!
-//! The command line comes before the environment, which comes before a flag's default. A variable
-//! that is empty is none. What contradicts a flag on the command line is not looked at, for nobody
-//! typed it.
+//! The command line comes before the environment, and the environment comes before a flag's
+//! default. An empty variable counts as absent. A variable that contradicts a flag on the command
+//! line is ignored, because nobody typed it.
 
 use std::collections::HashSet;
 use std::env;
@@ -17,38 +17,38 @@ use crate::args::Args;
 use crate::output::Failure;
 
 const PREFIX: &str = "XLREG_";
-/// Flags without a variable: `--dialect` is for one server that misstates its version, not for all
-/// that are talked to.
+/// Flags without a variable. `--dialect` is for one server that gives a wrong version, not for all
+/// servers.
 const WITHOUT: [&str; 1] = ["dialect"];
 
-/// The command line as it is, with the variable of each flag.
+/// The command line, with the variable of each flag.
 pub fn command() -> Command {
     add_variables(Args::command(), None)
 }
 
-/// Why there is nothing to do.
+/// The reason why there is no command to run.
 pub enum Unparsed {
-    /// Help or the version was asked for, or a word of the command line can't be understood.
+    /// The user asked for help or the version, or a word of the command line is wrong.
     Clap(clap::Error),
-    /// Arguments that are good in themselves do not go together.
+    /// Arguments contradict each other.
     Contradiction(Failure),
 }
 
-/// What is asked for by the command line and the environment.
+/// Parses the command line and the environment.
 ///
 /// # Errors
 ///
-/// [`Unparsed`], for whoever asks for help too.
+/// [`Unparsed`], also for help.
 pub fn parse() -> Result<Args, Unparsed> {
     let words: Vec<OsString> = env::args_os().collect();
-    // What is on the command line itself; what is wrong with it is told below.
+    // The arguments on the command line itself. Their errors are reported below.
     let typed = Args::command().ignore_errors(true).try_get_matches_from(&words).ok();
     let command = add_variables(Args::command(), typed.as_ref());
     let mut matches = command.clone().try_get_matches_from(&words).map_err(|error| {
         let set = typed.as_ref().map(|typed| variables_set(&command, typed)).unwrap_or_default();
         Unparsed::Clap(tell_variables(error, &set))
     })?;
-    // Every argument is a value by now, so it is `Checked` that finds fault.
+    // All arguments are values now, so only `Checked` can fail.
     Args::from_arg_matches_mut(&mut matches).map_err(|error| {
         let why = error.to_string();
         let why = why.strip_prefix("error: ").unwrap_or(&why).trim_end();
@@ -62,7 +62,7 @@ fn variable(arg: &Arg) -> Option<String> {
     Some(format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_")))
 }
 
-/// Gives each flag its variable, those aside that contradict what was typed.
+/// Gives each flag its variable, except for flags that contradict the command line.
 fn add_variables(command: Command, typed: Option<&ArgMatches>) -> Command {
     let contradicting = typed.map(|typed| contradicting(&command, typed)).unwrap_or_default();
     let below = typed.and_then(ArgMatches::subcommand);
@@ -82,7 +82,7 @@ fn add_variable(arg: Arg) -> Arg {
     if env::var_os(&name).is_some_and(|value| value.is_empty()) {
         return arg;
     }
-    // What is set on this machine has no place in a manual page.
+    // The values on this machine do not belong into a manual page.
     let arg = arg.env(name).hide_env_values(true);
     match arg.get_action() {
         ArgAction::SetTrue => arg.value_parser(BoolishValueParser::new()),
@@ -91,7 +91,7 @@ fn add_variable(arg: Arg) -> Arg {
     }
 }
 
-/// The flags that can't go with one that was typed.
+/// The flags that contradict one on the command line.
 fn contradicting(command: &Command, typed: &ArgMatches) -> HashSet<Id> {
     let given = |id: &Id| {
         typed.try_contains_id(id.as_str()).is_ok_and(|known| known)
@@ -111,7 +111,7 @@ fn contradicting(command: &Command, typed: &ArgMatches) -> HashSet<Id> {
     contradicting
 }
 
-/// The variables that have a say in what was typed.
+/// The variables that are set and belong to the command line.
 fn variables_set(command: &Command, typed: &ArgMatches) -> Vec<String> {
     let is_set = |name: &String| env::var_os(name).is_some();
     let args = command.get_arguments().filter(|arg| arg.get_env().is_some());
@@ -124,7 +124,8 @@ fn variables_set(command: &Command, typed: &ArgMatches) -> Vec<String> {
     set
 }
 
-/// Adds to a usage error which variables were set: nobody sees them on the command line.
+/// Adds the names of set variables to a usage error, because they are not visible on the command
+/// line.
 fn tell_variables(error: clap::Error, set: &[String]) -> clap::Error {
     if !error.use_stderr() || set.is_empty() {
         return error;
@@ -143,7 +144,7 @@ fn tell_variables(error: clap::Error, set: &[String]) -> clap::Error {
 mod tests {
     use super::*;
 
-    /// Each flag and its variable, of a command and all below it.
+    /// Each flag and its variable, of a command and of all its subcommands.
     fn flags(command: &Command, found: &mut Vec<(String, Option<String>)>) {
         for arg in command.get_arguments() {
             if let Some(flag) = arg.get_long() {

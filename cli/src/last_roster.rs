@@ -1,5 +1,5 @@
-//! The rosters of complete clusters, kept in a node's directory: what a node can still show where a
-//! deployed server does not take it again.
+//! The rosters of complete clusters in a node's directory. A node can still show them if a deployed
+//! server does not accept it again.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use xlreg::identity::{Name, NodeId};
 
 use crate::output::json::roster_json;
 
-/// A cluster's file, named by its ID, which no other cluster ever has.
+/// The file of a cluster. Its ID is in the name, because no other cluster ever has it.
 fn file(dir: &Path, cluster: &NodeId) -> PathBuf {
     dir.join(format!("cluster-{cluster}.json"))
 }
@@ -20,7 +20,7 @@ fn file(dir: &Path, cluster: &NodeId) -> PathBuf {
 ///
 /// # Errors
 ///
-/// Where it cannot be written; what was kept before is still there then.
+/// The roster cannot be written. The old one is still there then.
 pub fn keep(dir: &Path, name: Option<&Name>, known: &Roster) -> io::Result<()> {
     let path = file(dir, &known.cluster.id);
     let text = format!("{:#}\n", roster_json(name, Some(known)));
@@ -32,7 +32,7 @@ pub fn keep(dir: &Path, name: Option<&Name>, known: &Roster) -> io::Result<()> {
     fs::rename(&written, &path)
 }
 
-/// The roster that was kept of a cluster, as `--json` prints it.
+/// Loads the kept roster of a cluster, as `--json` prints it.
 pub fn load(dir: &Path, cluster: &NodeId) -> Option<Value> {
     serde_json::from_str(&fs::read_to_string(file(dir, cluster)).ok()?).ok()
 }

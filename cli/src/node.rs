@@ -1,4 +1,4 @@
-//! The identity a command presents as a node.
+//! The identity with which a command presents itself as a node.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,48 +12,46 @@ use crate::client::{Presence, Stop, aside};
 use crate::output::{Failure, note};
 use crate::{last_roster, random};
 
-/// A node that comes back.
+/// A node with a directory.
 #[derive(Debug, clap::Args)]
 pub struct NodeArgs {
-    /// Where this node keeps its keys and its ID; made the first time
+    /// The directory for this node's keys and ID; made the first time
     #[arg(long, value_name = "DIR")]
     pub node: PathBuf,
-    /// What this node calls itself
+    /// The name of this node
     #[arg(long)]
     pub name: Name,
 }
 
 impl NodeArgs {
-    /// The node kept there, or a new one, under the name given from now on. Another command may be
-    /// about to get its ID.
+    /// Opens the node in the directory, or makes a new one, and sets its name. It may wait for
+    /// another command that gets the node's ID.
     pub async fn open(&self, stop: &Stop) -> Result<Node, Failure> {
         let (dir, name) = (self.node.clone(), self.name.clone());
-        let what = format!("the node in {}: another command makes it known", dir.display());
+        let what = format!("the node in {}: another command registers it", dir.display());
         let mut node = aside(stop, &what, move || Node::open(&dir, name)).await?;
         node.identity.name = self.name.clone();
         Ok(node)
     }
 }
 
-/// An identity and where it is kept.
+/// An identity and its directory.
 pub struct Node {
     pub identity: Identity,
-    /// `None` for one that needs no more keeping.
+    /// The directory; `None` if the identity is not to be saved.
     dir: Option<PathBuf>,
-    /// Held while there is no ID: the node is about to be issued one, and nobody else may come for
-    /// another meanwhile.
+    /// The lock, held until there is an ID: no other command may ask for one at the same time.
     lock: Option<DirectoryLock>,
 }
 
 impl Node {
-    /// The node kept in this directory, or a new one, under the name it has; `name` is for a new
-    /// one.
+    /// Opens the node in this directory, or makes a new one. `name` is for a new one.
     pub fn open(dir: &Path, name: Name) -> Result<Self, Failure> {
         let failed = |error| cannot_use(dir, error);
         let lock = DirectoryLock::wait(dir).map_err(failed)?;
         if DirectoryState::of(dir).map_err(failed)? == DirectoryState::Unfinished {
             note(format_args!(
-                "xlreg: the making of the node in {} was cut short; it is made anew",
+                "xlreg: the making of the node in {} was interrupted; it is made again",
                 dir.display()
             ));
         }
@@ -61,7 +59,7 @@ impl Node {
         let lock = match identity.id {
             Some(_) => None,
             None => {
-                // An ID that could not be kept would be another one each time.
+                // An ID that cannot be kept would be another one each time.
                 lock.check_writable().map_err(failed)?;
                 Some(lock)
             }
@@ -69,44 +67,43 @@ impl Node {
         Ok(Self { identity, dir: Some(dir.into()), lock })
     }
 
-    /// A node of which nothing is to be kept: it is kept already, or gone with the command.
+    /// Makes a node that is not saved: it is saved already, or gone with the command.
     pub const fn unkept(identity: Identity) -> Self {
         Self { identity, dir: None, lock: None }
     }
 
-    /// What the node says of itself now, signed.
+    /// Makes the node's signed token.
     pub fn token(&self, presence: &Presence) -> Result<Token, Failure> {
         let Presence { attrs, end_points } = presence;
         let token = self.identity.token(*attrs, end_points.clone(), &mut random::system());
         token.map_err(Failure::new)
     }
 
-    /// Keeps the roster of a complete cluster. Where the directory cannot be written there is none.
+    /// Keeps the roster of a complete cluster, if the directory can be written.
     pub fn keep_roster(&self, name: Option<&Name>, known: &Roster) {
         let Some(dir) = &self.dir else { return };
         match last_roster::keep(dir, name, known) {
             Err(error) if !is_read_only(&error) => note(format_args!(
-                "xlreg: who is in the cluster could not be kept in {}: {error}",
+                "xlreg: the members of the cluster could not be kept in {}: {error}",
                 dir.display()
             )),
             _ => {}
         }
     }
 
-    /// The roster of a cluster that was kept when it was complete, as JSON.
+    /// Loads the kept roster of a cluster, as JSON.
     pub fn kept_roster(&self, cluster: &NodeId) -> Option<Value> {
         last_roster::load(self.dir.as_ref()?, cluster)
     }
 
-    /// Keeps the ID the registry knows the node by: with it, and only with it, the node is
-    /// recognised again.
+    /// Keeps the node's ID. The registry recognises the node only by it.
     pub fn keep(&mut self, id: NodeId) -> Result<(), Failure> {
         let known = self.identity.id.replace(id);
         if let Some(dir) = &self.dir {
             match self.identity.save(dir) {
                 // Only the name can be new.
                 Err(error) if known.is_some() && error.is_read_only() => note(format_args!(
-                    "xlreg: {} is read-only: the name {} is used this time and not kept",
+                    "xlreg: {} is read-only: the name {} is used this time, but not kept",
                     dir.display(),
                     self.identity.name
                 )),
@@ -122,8 +119,7 @@ fn is_read_only(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-/// Why a node's directory can't be used, and what to do: nobody is given another node for it in
-/// silence.
+/// Explains why a node's directory cannot be used. The user never gets another node in silence.
 fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
     let dir = dir.display();
     let advice = match &error {
@@ -144,7 +140,7 @@ fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
         }
         DirectoryError::Given { .. } => {
             format!(
-                "the making of {dir} was cut short before that; move the key away, or use another \
+                "the making of {dir} was interrupted before that; move the key away, or use another \
                  --node"
             )
         }

@@ -1,9 +1,9 @@
-//! The system's generator of random numbers.
+//! The random generator of the system.
 
 use xlreg::crypto::SystemRng;
 
-/// A generator for keys, IDs and sessions. Without the system's random numbers nothing can go on: a
-/// command ends, a connection of the daemon too.
+/// The generator for keys, IDs and sessions. Without random numbers of the system a command ends,
+/// and so does a connection of the daemon.
 pub fn system() -> SystemRng {
     SystemRng
 }

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 
 use tokio::net::lookup_host;
 
-/// The addresses of a `host:port`. A dot at the end of a name says that nothing is to be searched
-/// for below some domain; where it is not found like that it is looked for without, since a hosts
-/// file has it so.
+/// Resolves a `host:port`. A name with a dot at the end is not searched in other domains. If it is
+/// not found, it is tried without the dot, because a hosts file may have it so.
 ///
 /// # Errors
 ///
-/// The system's; of the first look.
+/// The system's, of the first try.
 pub async fn resolve(end_point: &str) -> io::Result<Vec<SocketAddr>> {
     let error = match lookup_host(end_point).await {
         Ok(addresses) => return Ok(addresses.collect()),

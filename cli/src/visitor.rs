@@ -1,8 +1,8 @@
-//! The identity of somebody who only looks: one that lasts, for each registry, so that looking
-//! leaves nothing behind.
+//! The identity of a user that only looks. It is kept for each registry, so that looking leaves
+//! nothing behind.
 //!
-//! A registry keeps every node that it was ever told of. So a user is one node to it, however often
-//! they look, whatever they look at, and also when several commands look at once.
+//! A registry keeps every node for ever. So a user is one node to it, whatever they look at and how
+//! often, even with several commands at once.
 
 use std::env;
 use std::fmt::{Display, Write};
@@ -17,13 +17,13 @@ use crate::node::Node;
 use crate::output::{Failure, note};
 use crate::random;
 
-/// Where the identities are, below the user's state directory: a folder in a folder.
+/// The folder of the identities in the user's state directory.
 const FOLDER: [&str; 2] = ["xlreg", "visitors"];
-/// What it is called where it is kept. A command may present it under another name: a registry goes
-/// by the ID.
+/// The name of the kept identity. A command may present it under another name, because a registry
+/// recognises it by the ID.
 const NAME: &str = "guest";
 
-/// How a user makes room for the identities.
+/// The advice how to make room for the identities.
 const PLACE_ADVICE: &str = match cfg!(windows) {
     true => "give --node DIR, or make the folder of the profile for local data writable",
     false => "give --node DIR, or set XDG_STATE_HOME to a directory that this user may write",
@@ -40,10 +40,10 @@ const NODE_HELP: &str = match cfg!(windows) {
     }
 };
 
-/// Flags of a node that only looks.
+/// The flags of a node that only looks.
 pub const VISITOR_ATTRS: MemberAttrs = MemberAttrs::EPHEMERAL.union(MemberAttrs::SOLO);
 
-/// A node that only visits.
+/// The node of a command that only looks.
 #[derive(Debug, clap::Args)]
 pub struct VisitorArgs {
     #[arg(long, value_name = "DIR", help = NODE_HELP)]
@@ -51,8 +51,8 @@ pub struct VisitorArgs {
 }
 
 impl VisitorArgs {
-    /// The node kept there, under the name it has or, if it is new, under this one; else who this
-    /// user is to the registry of this credential, under this name.
+    /// Opens the node in the directory, or makes a new one with this name. Without a directory it
+    /// is this user's identity for the registry of this credential, under this name.
     pub fn open(&self, name: &str, credential: &Credential) -> Result<Node, Failure> {
         let name = name.parse().map_err(Failure::new)?;
         match &self.node {
@@ -66,15 +66,15 @@ impl VisitorArgs {
     }
 }
 
-/// Who this user is to the registry of this credential: for whoever asks without being a node of
-/// their own, and for a question that shall not be asked as one. Its keys have 2048 bits, so that
-/// without end points its Member fits into a segment.
+/// Loads this user's identity for the registry of this credential, or makes it. It is for commands
+/// that are not a node, and for questions that should not come from one. Its keys have 2048 bits,
+/// so that its Member without end points fits one segment.
 ///
-/// Where it can't be kept it is made for this time only, and that is told: somebody wants to look.
+/// If it cannot be kept, the command makes one for itself and says so.
 ///
 /// # Errors
 ///
-/// [`Failure`] if what is kept is damaged.
+/// [`Failure`] if the kept identity is damaged.
 pub fn visitor(credential: &Credential) -> Result<Node, Failure> {
     let name: Name = NAME.parse().map_err(Failure::new)?;
     let Some(folder) = state_home().map(|home| home.join(FOLDER.iter().collect::<PathBuf>()))
@@ -86,21 +86,21 @@ pub fn visitor(credential: &Credential) -> Result<Node, Failure> {
         Ok(identity) => Ok(Node::unkept(identity)),
         Err(error @ DirectoryError::Io { .. }) => for_this_time(name, error),
         Err(error) => Err(Failure::new(error).advise(format_args!(
-            "this identity only asks: if {} can't be restored, remove it, and the next command \
-             makes another one",
+            "this identity is only for asking: if {} cannot be restored, remove it, and the next \
+             command makes another one",
             dir.display()
         ))),
     }
 }
 
-/// Where the system wants what a user's programs keep from run to run.
+/// The directory for the state of a user's programs.
 fn state_home() -> Option<PathBuf> {
-    // The crate wants to know a home first, also where this says it all.
+    // The crate needs a home directory even if this variable is enough.
     let given = env::var_os("XDG_STATE_HOME").filter(|_| cfg!(not(windows))).map(PathBuf::from);
     given.filter(|path| path.is_absolute()).or_else(|| {
         let system = etcetera::choose_base_strategy().ok()?;
-        // Windows has no folder of this kind. What `etcetera` calls the folder for caches is
-        // %LOCALAPPDATA%, which does not roam to other machines, and which nothing cleans.
+        // Windows has no such directory. The cache directory of `etcetera` is %LOCALAPPDATA%, which
+        // stays on this machine and is never cleaned.
         let home = system.state_dir().unwrap_or_else(|| system.cache_dir());
         home.is_absolute().then_some(home)
     })
@@ -108,17 +108,17 @@ fn state_home() -> Option<PathBuf> {
 
 fn hex(fingerprint: Fingerprint) -> String {
     fingerprint.to_bytes().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// The identity kept there, or a new one.
+/// Loads the identity in a directory, or makes a new one.
 ///
-/// It gives itself an ID, as deployed clients do, and has it before the registry hears of it. Were
-/// it to wait to be issued one, a command that is cut off in between would leave a node behind, and
-/// two at once had to wait for each other.
+/// It gives itself an ID, as deployed clients do, before the registry knows it. With an ID from the
+/// registry, an interrupted command would leave a node behind, and two commands at once would have
+/// to wait for each other.
 fn keep(dir: &Path, name: &Name) -> Result<Identity, DirectoryError> {
     match Identity::load(dir) {
         Ok(identity) if identity.id.is_some() => return Ok(identity),
@@ -149,11 +149,11 @@ fn keep(dir: &Path, name: &Name) -> Result<Identity, DirectoryError> {
     Ok(identity)
 }
 
-/// An identity that is gone with the command, while the registry keeps it.
+/// Makes an identity that is gone with the command, although the registry keeps it.
 fn for_this_time(name: Name, why: impl Display) -> Result<Node, Failure> {
     note(format_args!(
-        "xlreg: this user's identity can't be kept: {why}\n  \
-         it is made for this time only, and the registry has one more node for good; {}",
+        "xlreg: this user's identity cannot be kept: {why}\n  \
+         it is made for this command only, and the registry keeps one more node for ever; {}",
         PLACE_ADVICE
     ));
     let identity = Identity::generate(name, &mut random::system()).map_err(Failure::new)?;

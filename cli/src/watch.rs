@@ -1,7 +1,7 @@
 //! Waiting for the members of a cluster from outside: how many are wanted, and when to look again.
 //!
-//! A registry tells somebody who is not in a cluster who is, and not how many may be. Only the
-//! answer to Create tells that too, and a Create of what is there changes nothing.
+//! A registry lists the members for a node outside the cluster, but not its size. Only the answer
+//! to Create has the size, and a Create of an existing cluster changes nothing.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::client::Cluster;
 use crate::output::Failure;
 use crate::random;
 
-/// Between two looks; it doubles with each that brings nothing new.
+/// The first pause between two looks. It doubles with each look without news.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub struct WaitArgs {
-    /// Wait until all members are there, or so many of them; without --timeout for ever
+    /// Wait until all members are there, or this number of them; without --timeout for ever
     #[arg(
         long, value_name = "N", num_args = 0..=1, require_equals = true,
         default_missing_value = "all", value_parser = wait_parser
@@ -28,12 +28,12 @@ pub struct WaitArgs {
     pub wait: Option<WaitFor>,
 }
 
-/// How many members are waited for.
+/// The number of members to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitFor {
-    /// As many as the cluster has room for.
+    /// As many as the cluster may have.
     All,
-    /// So many.
+    /// This number.
     Members(u32),
 }
 
@@ -48,7 +48,7 @@ fn wait_parser(text: &str) -> Result<WaitFor, String> {
 impl WaitFor {
     /// # Errors
     ///
-    /// Why it can't be known how many members of this cluster there are to be.
+    /// The size of this cluster cannot be found out.
     pub fn check(self, cluster: &Cluster) -> Result<(), String> {
         match (self, cluster) {
             (Self::All, Cluster::WithId(_)) => {
@@ -61,13 +61,13 @@ impl WaitFor {
     }
 }
 
-/// What asks for the properties of a cluster of this name. It is for a session that has seen the
-/// cluster: that is there then, and stays, so nothing is made.
+/// The request for the properties of a cluster with this name. Send it only after the cluster was
+/// seen: clusters stay, so nothing is created.
 pub fn question(name: &Name) -> Create {
     Create { name: name.clone(), max_size: 1, attrs: ClusterAttrs::NONE, end_point_count: 1 }
 }
 
-/// The answer to the [`question`] is about the cluster that was seen.
+/// Checks that the answer to the [`question`] is about the cluster that was seen.
 ///
 /// # Errors
 ///
@@ -87,11 +87,11 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `known` is what is known of the cluster.
+    /// Starts with the known properties of the cluster.
     ///
     /// # Errors
     ///
-    /// [`Failure`] if there is no room for so many.
+    /// [`Failure`] if the cluster has fewer places.
     pub fn new(
         wait: WaitFor,
         cluster: &Cluster,
@@ -107,7 +107,8 @@ impl Watch {
             (WaitFor::Members(wanted), _) => wanted,
             (WaitFor::All, Some(size)) => size,
             (WaitFor::All, None) => {
-                // Whoever waits for all knows the name, see `check`, and has asked for the size.
+                // To wait for all needs the name, see `check`, and the name was used to ask for the
+                // size.
                 debug_assert!(false, "the size of {cluster} was not asked for");
                 return Err(Failure::new(format!(
                     "it is not known how many {cluster} has room for"
@@ -117,12 +118,12 @@ impl Watch {
         Ok(Self { wanted, seen: None, pause: FIRST_PAUSE })
     }
 
-    /// How many members are waited for.
+    /// The number of members to wait for.
     pub const fn wanted(&self) -> u32 {
         self.wanted
     }
 
-    /// After a look: how long to wait before the next one, if enough are not there yet.
+    /// The pause before the next look, if there are not enough members yet.
     pub fn look(&mut self, list: &MemberList) -> Option<Duration> {
         if u32::try_from(list.members().len()).is_ok_and(|there| there >= self.wanted) {
             return None;
@@ -134,7 +135,7 @@ impl Watch {
     }
 }
 
-/// Up to a quarter shorter, so that those who wait together do not ask together.
+/// Makes a pause up to a quarter shorter, so that clients that wait together do not ask together.
 fn jittered(pause: Duration) -> Duration {
     let quarter = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX) / 4;
     let less = random::system().next_u64().checked_rem(quarter).unwrap_or(0);

@@ -1,9 +1,9 @@
-//! What the user can do when talking to a registry fails: a table of what went wrong, in which
-//! command, and with whom the advice is true.
+//! The advice after a failure of the conversation with a registry: a table of the cause, the
+//! command, and the peers for which the advice is true.
 //!
-//! Deployed servers are not like the registries of this project. Some requests end them, and all
-//! their clusters with them. So no advice is given to somebody whose peer may be a deployed server
-//! unless it is true and harmless there.
+//! Deployed servers differ from the registries of this project: some requests end them, and all
+//! their clusters with them. So advice for a peer that may be a deployed server must be true and
+//! harmless there.
 
 use xlreg::enroll::EnrollError;
 use xlreg::message::{Op, Refusal};
@@ -12,7 +12,7 @@ use xlreg::session::{EofAt, Error, TimerKind};
 use super::{ClientError, RegistryArgs, Stopped};
 use crate::output::Failure;
 
-/// Which command failed.
+/// The command that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     Join,
@@ -23,19 +23,19 @@ pub enum Command {
     Bench,
 }
 
-/// Who the registry is, as far as it has shown.
+/// The kind of registry, as far as it is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Peer {
-    /// It may be a deployed server.
+    /// The registry may be a deployed server.
     #[default]
     Unknown,
-    /// One of this project.
+    /// The registry is one of this project.
     Ours,
-    /// A deployed server.
+    /// The registry is a deployed server.
     Deployed,
 }
 
-/// For whom a piece of advice is true.
+/// The peers for which advice is true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Peers {
     Any,
@@ -44,7 +44,7 @@ enum Peers {
 }
 
 impl Peers {
-    /// Whether the advice may be given where the peer is this one.
+    /// Whether the advice may be given for this peer.
     const fn include(self, peer: Peer) -> bool {
         matches!(
             (self, peer),
@@ -53,36 +53,36 @@ impl Peers {
     }
 }
 
-/// What went wrong.
+/// The cause of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// The registry refused with these words.
+    /// The registry refused a request.
     Refused(Refusal),
-    /// No address of it answered.
+    /// No address of the registry answered.
     Unreachable,
-    /// It does not hold the key in the regCred.
+    /// The peer does not have the key in the regCred.
     WrongKey,
-    /// It hung up, or was silent, in the handshake.
+    /// The peer hung up, or was silent, in the handshake.
     NoHandshake,
-    /// It was lost after it had been reached.
+    /// The connection was lost after the handshake.
     Lost,
-    /// It was lost, and what was sent may have ended it.
+    /// The connection was lost, and the request may have ended the registry.
     PerhapsEnded,
-    /// It is a deployed server, which what was wanted would end.
+    /// The registry is a deployed server, and the request would end it.
     Deployed,
-    /// It is a deployed server, which the Hello of the dialect that was chosen would end.
+    /// The registry is a deployed server, and the Hello of the chosen dialect would end it.
     NewerHello,
-    /// The Member may not fit a segment.
+    /// The Member may not fit one segment of the network.
     LargeMember,
-    /// It is too old.
+    /// The registry is too old.
     TooOld,
     /// The cluster was not complete in time.
     GaveUp,
     /// A copy of the node runs elsewhere.
     Cloned,
-    /// The cluster has no place for the node.
+    /// The registry does not list the node.
     NotListed,
-    /// What the registry says cannot be true.
+    /// The registry contradicts itself.
     Lie,
 }
 
@@ -108,7 +108,7 @@ use Command::{Bench, Create, Fetch, Join, Members, Register};
 const ALL: &[Command] = &[Join, Create, Members, Register, Fetch, Bench];
 const NODES: &[Command] = &[Join, Create, Members, Register];
 
-/// The first row that fits is taken.
+/// The table. The first row that fits is used.
 const TABLE: &[Row] = &[
     row(
         Cause::Refused(Refusal::NoClusterWithName),
@@ -139,7 +139,7 @@ const TABLE: &[Row] = &[
         Cause::Refused(Refusal::ClusterFull),
         &[Join],
         Peers::Any,
-        "it has all its members; join another, or create one with --create SIZE",
+        "it is full; join another cluster, or create one with --create SIZE",
     ),
     row(
         Cause::Refused(Refusal::MemberNameInUse),
@@ -151,16 +151,16 @@ const TABLE: &[Row] = &[
         Cause::Refused(Refusal::MemberNameInUse),
         &[Join],
         Peers::Deployed,
-        "this server takes nobody under a name that is in the cluster, and no node again: if this \
-         node has joined before, its place is kept with the end points that it had then, and \
-         another --name would take a second place; if it has not, choose another --name",
+        "this server accepts no name that is in the cluster, and no node a second time: if this \
+         node has joined before, it has its place with its old end points, and another --name \
+         would take a second place; otherwise choose another --name",
     ),
     row(
         Cause::Refused(Refusal::MemberNameInUse),
         &[Join],
         Peers::Any,
-        "the name is in the cluster: of another node, or of this one if it has joined a deployed \
-         server before, which takes no node again and keeps its place",
+        "the name is in the cluster: it belongs to another node, or to this one if it has joined \
+         a deployed server before, which accepts no node a second time and keeps its place",
     ),
     row(
         Cause::Refused(Refusal::MemberIdInUse),
@@ -204,14 +204,14 @@ const TABLE: &[Row] = &[
         Cause::Refused(Refusal::NameInUse),
         &[Create, Join],
         Peers::Any,
-        "of many who create a cluster at the same moment a deployed server refuses some: run the \
+        "if many create a cluster at the same moment, a deployed server refuses some: run the \
          same command again",
     ),
     row(
         Cause::Refused(Refusal::RegistryFull),
         NODES,
         Peers::Any,
-        "ask whoever runs the registry to make room",
+        "ask the operator of the registry to make room",
     ),
     row(
         Cause::Refused(Refusal::Unavailable),
@@ -229,14 +229,14 @@ const TABLE: &[Row] = &[
         Cause::WrongKey,
         ALL,
         Peers::Any,
-        "get the current regCred.dat from whoever runs the registry",
+        "get the current regCred.dat from the operator of the registry",
     ),
     row(
         Cause::NoHandshake,
         ALL,
         Peers::Any,
-        "get the current regCred.dat from whoever runs the registry; if it is the right one, the \
-         registry may be overloaded: try again later",
+        "get the current regCred.dat from the operator of the registry; if it is the right one, \
+         the registry may be overloaded: try again later",
     ),
     row(
         Cause::Lost,
@@ -249,7 +249,7 @@ const TABLE: &[Row] = &[
         &[Join],
         Peers::Any,
         "run the same command again; a deployed server keeps the place of a node that has joined, \
-         but does not take it again under its name",
+         but does not accept it again under its name",
     ),
     row(
         Cause::Lost,
@@ -268,8 +268,8 @@ const TABLE: &[Row] = &[
         Cause::PerhapsEnded,
         ALL,
         Peers::Any,
-        "what was sent may have ended it, and all its clusters with it: see whether it runs before \
-         anything else is sent",
+        "the request may have ended it, and all its clusters with it: find out whether it runs \
+         before you send anything else",
     ),
     row(
         Cause::GaveUp,
@@ -281,34 +281,34 @@ const TABLE: &[Row] = &[
         Cause::GaveUp,
         &[Join],
         Peers::Any,
-        "the node keeps its place; a registry of this project takes the same command again to go \
-         on waiting, a deployed server takes no node again under its name",
+        "the node keeps its place; a registry of this project accepts the same command again, to \
+         go on waiting; a deployed server accepts no node again under its name",
     ),
     row(
         Cause::Deployed,
         &[Join],
         Peers::Any,
-        "--create SIZE is what is safe there: a cluster that exists keeps its own size; \
-         --may-end-server is for a server of your own",
+        "--create SIZE is safe there: a cluster that exists keeps its own size; --may-end-server \
+         is for a server of your own",
     ),
     row(
         Cause::Deployed,
         &[Members],
         Peers::Any,
-        "deployed servers tell members only to members: 'xlreg join CLUSTER --create SIZE ...' \
+        "deployed servers list members only for members: 'xlreg join CLUSTER --create SIZE ...' \
          takes a place in it, and prints them; a cluster that exists keeps its own size",
     ),
     row(
         Cause::Deployed,
         &[Fetch],
         Peers::Any,
-        "get its regCred.dat from whoever runs it; --may-end-server is for a server of your own",
+        "get its regCred.dat from its operator; --may-end-server is for a server of your own",
     ),
     row(
         Cause::Deployed,
         &[Bench],
         Peers::Any,
-        "measure a server of your own, and say --may-end-server if it is a deployed one",
+        "measure a server of your own, with --may-end-server if it is a deployed one",
     ),
     row(
         Cause::NewerHello,
@@ -327,8 +327,8 @@ const TABLE: &[Row] = &[
         Cause::TooOld,
         ALL,
         Peers::Any,
-        "ask whoever runs the registry for a newer one; deployed servers from 1.5.0 on and all of \
-         this project work",
+        "ask its operator for a newer one; deployed servers from 1.5.0 on work, and so do all of \
+         this project",
     ),
     row(
         Cause::Cloned,
@@ -341,19 +341,19 @@ const TABLE: &[Row] = &[
         Cause::NotListed,
         &[Join],
         Peers::Any,
-        "a deployed server lets more join than there is room for, and lists the first; create \
-         another cluster with --create SIZE",
+        "a deployed server lets more nodes join than there are places, and lists the first ones; \
+         create another cluster with --create SIZE",
     ),
     row(
         Cause::Lie,
         &[Join, Members, Create, Register, Bench],
         Peers::Any,
-        "do not trust what this registry says: somebody changes it on the way, or it does not tell \
-         the truth; compare IDs and fingerprints with the other members by another way",
+        "do not trust the answers of this registry: somebody changes them on the way, or it lies; \
+         compare IDs and fingerprints with the other members in another way",
     ),
 ];
 
-/// What can be done about it, if anything is known.
+/// Finds the advice for a failure.
 fn advise(cause: Cause, command: Command, peer: Peer) -> Option<&'static str> {
     let fits = |row: &&Row| {
         row.cause == cause && row.commands.contains(&command) && row.peers.include(peer)
@@ -393,7 +393,7 @@ impl Cause {
     }
 }
 
-/// What happened, to what, and what to do about it.
+/// Explains a failure: what happened, to what, and what to do.
 pub fn explain(error: ClientError, args: &RegistryArgs, command: Command, peer: Peer) -> Failure {
     let cause = match Cause::of(&error) {
         Some(Cause::Lost) if args.may_end_server => Some(Cause::PerhapsEnded),
@@ -416,7 +416,7 @@ pub fn explain(error: ClientError, args: &RegistryArgs, command: Command, peer: 
     }
 }
 
-/// Who the registry is, where an error shows it.
+/// The kind of registry that an error shows.
 fn shown_by(error: &ClientError) -> Option<Peer> {
     let error = match error {
         ClientError::Registry(error) => error,
@@ -426,7 +426,7 @@ fn shown_by(error: &ClientError) -> Option<Peer> {
     match error {
         EnrollError::Deployed => Some(Peer::Deployed),
         EnrollError::Refused { request: Some(Op::GetCluster), reason } => match reason.refusal()? {
-            // A deployed server refuses the question for its time.
+            // A deployed server refuses the question as one at the wrong time.
             Refusal::NoClusterWithName | Refusal::NoClusterWithId => Some(Peer::Ours),
             _ => None,
         },
@@ -468,12 +468,12 @@ fn describe(
     }
 }
 
-/// What a deployed server does that keeps this command from being carried out.
+/// Explains how a deployed server prevents this command.
 fn deployed_refusal(error: &ClientError, command: Command) -> String {
     let what = match command {
-        // The other two never ask what shows it.
+        // The other two never ask the question that shows it.
         Join | Create | Register => return error.to_string(),
-        Members => "does not tell who is in a cluster",
+        Members => "does not list the members of a cluster",
         Fetch => {
             "ends, and all its clusters with it, when it is asked for its credential; it was not \
              asked"
@@ -489,7 +489,7 @@ mod tests {
 
     const PEERS: [Peer; 3] = [Peer::Unknown, Peer::Ours, Peer::Deployed];
 
-    /// Every advice that somebody may get whose peer is, or may be, a deployed server.
+    /// The advice that a user with a deployed server may get.
     fn for_deployed() -> impl Iterator<Item = &'static Row> {
         TABLE.iter().filter(|row| row.peers != Peers::Ours)
     }
@@ -498,7 +498,7 @@ mod tests {
     fn no_advice_leads_into_what_ends_a_deployed_server() {
         for row in for_deployed() {
             let advice = row.advice;
-            // A join without --create, by ID, and what asks for a credential or makes many
+            // Joining without --create, joining by ID, asking for a credential, making many
             // sessions.
             for (risky, unless) in [
                 ("xlreg join", "--create SIZE"),
@@ -521,7 +521,7 @@ mod tests {
                 row.advice.contains("keeps its place") && row.advice.contains("recognised");
             assert!(!promises, "{}", row.advice);
             if row.commands.contains(&Join) && row.advice.contains("run the same command again") {
-                let says = row.advice.contains("does not take it again")
+                let says = row.advice.contains("does not accept it again")
                     || matches!(row.cause, Cause::Refused(Refusal::NameInUse));
                 assert!(says, "{}", row.advice);
             }

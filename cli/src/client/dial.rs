@@ -1,6 +1,6 @@
-//! The way to a registry: all addresses of all its end points are tried, a new one every quarter of
-//! a second, and the first that answers is taken, in the manner of RFC 8305. Where no registry is
-//! behind it the others have their turn.
+//! The way to a registry, in the manner of RFC 8305. All addresses of all its end points are tried,
+//! a new one every quarter of a second, and the first that answers is used. If it is not the
+//! registry, the other addresses are tried.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,32 +17,31 @@ use super::patience::REACH;
 use super::stop::Stop;
 use crate::resolve::resolve;
 
-/// How long one address is waited for before the next is tried too: RFC 8305, 8.
+/// The time before the next address is tried too: RFC 8305, 8.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// How long to resolve one name, or to try one address: no longer than a command without --timeout
-/// goes on.
+/// The time to resolve a name, or to try one address. A command without --timeout tries for as
+/// long.
 const CONNECT_TIME: Duration = REACH;
 
-/// Addresses at most that are taken for the registry's in one try. A name may have as many as its
-/// server likes.
+/// The number of addresses that are taken for the registry in one try. A name may have any number.
 const MOST_TAKEN: usize = 8;
 
-/// What came of a part of the work.
+/// The result of a part of the work.
 enum Part {
-    /// A name has these addresses.
+    /// The name has these addresses.
     Resolved(String, io::Result<Vec<SocketAddr>>),
     /// An address of an end point was tried.
     Tried(String, SocketAddr, io::Result<TcpStream>),
 }
 
-/// Has one session with the registry, at whichever of its addresses one answers the Hello: what
-/// takes connections for a registry that is not there, a forwarder for one, does not stand in the
-/// way of the others.
+/// Runs one session with the registry, at the first of its addresses that completes the handshake.
+/// An address where something else accepts the connection, such as a forwarder, does not stop the
+/// others.
 ///
 /// # Errors
 ///
-/// What the session ended with; that of the first one, if none came further than the Hello.
+/// The error of the session. If no address completed the handshake, it is that of the first one.
 pub async fn reach<T>(
     credential: &Credential,
     stop: &Stop,
@@ -71,12 +70,11 @@ pub async fn reach<T>(
     }
 }
 
-/// Connects to whichever address of the registry answers first, but for those that were `taken`
-/// before.
+/// Connects to the first address of the registry that answers, except for those in `taken`.
 ///
 /// # Errors
 ///
-/// What went wrong with each, as one text.
+/// The errors of all addresses, as one text.
 pub async fn dial(credential: &Credential, taken: &[SocketAddr]) -> Result<TcpStream, String> {
     let mut parts = JoinSet::new();
     for end_point in &credential.end_points {
@@ -122,11 +120,11 @@ pub async fn dial(credential: &Credential, taken: &[SocketAddr]) -> Result<TcpSt
                 problems.push(format!("{end_point}: {error}"));
             }
             Some(Ok(Part::Tried(_, _, Ok(stream)))) => {
-                // A record that waits for another would arrive in the same segment.
+                // A record must not wait for the next one: both would arrive in one segment.
                 return stream.set_nodelay(true).map(|()| stream).map_err(|e| e.to_string());
             }
             Some(Ok(Part::Tried(end_point, address, Err(error)))) => {
-                // The next need not wait for one that has failed.
+                // After a failure the next address is tried at once.
                 next = Instant::now();
                 problems.push(match end_point == address.to_string() {
                     true => format!("{end_point}: {error}"),

@@ -1,4 +1,4 @@
-//! Why talking to a registry did not end as it should, and whether it may go well another time.
+//! The errors of a conversation with a registry.
 
 use std::fmt;
 use std::io;
@@ -11,36 +11,36 @@ use xlreg::session::{EofAt, Error, TimerKind};
 use super::stop::Stopped;
 use crate::output::Failure;
 
-/// Why talking to a registry did not end as it should.
+/// The reason why a conversation with a registry failed.
 #[derive(Debug)]
 pub enum ClientError {
-    /// No address of it answered; why.
+    /// No address of the registry answered. The text has the reasons.
     Unreachable(String),
     /// The connection failed.
     Io(io::Error),
-    /// The registry, or what it said.
+    /// The registry failed, or its answer did.
     Registry(EnrollError),
     /// The Hello would end the registry, which is a deployed server of an older generation. Nothing
     /// was sent.
     NewerHello,
-    /// The command is to stop.
+    /// The command must stop.
     Stopped(Stopped),
-    /// The time was over while this was tried again.
+    /// The time was over. This is the last error before it.
     TimedOut(Box<ClientError>),
-    /// What was to be done beside talking, explained already.
+    /// Work beside the conversation failed. The failure is explained already.
     Failed(Failure),
 }
 
 impl ClientError {
-    /// Whether the same may go well a little later.
+    /// Whether a later try may succeed.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Io(_) => true,
             Self::Registry(EnrollError::Session(Error::Eof(_) | Error::Timeout(_))) => true,
             Self::Registry(EnrollError::Refused { request, reason }) => match reason.refusal() {
                 Some(Refusal::RegistryFull | Refusal::Unavailable) => true,
-                // Of many that create one cluster at the same moment a deployed server refuses
-                // some, and then has it.
+                // If many clients create one cluster at the same moment, a deployed server refuses
+                // some of them. The cluster exists then.
                 Some(Refusal::NameInUse) => *request == Some(Op::Create),
                 _ => false,
             },
@@ -52,7 +52,7 @@ impl ClientError {
         }
     }
 
-    /// Whether who answered did not show in the handshake that it is the registry.
+    /// Whether the peer did not show in the handshake that it is the registry.
     pub const fn is_of_handshake(&self) -> bool {
         matches!(
             self,
@@ -62,13 +62,13 @@ impl ClientError {
         )
     }
 
-    /// Whether the registry hung up in the handshake.
+    /// Whether the peer hung up in the handshake.
     pub const fn is_hang_up(&self) -> bool {
         matches!(self, Self::Registry(EnrollError::Session(Error::Eof(EofAt::Handshake))))
     }
 }
 
-/// What happened, in one line.
+/// Describes the error in one line.
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,12 +1,11 @@
-//! What the commands that talk to a registry share: its credential, the way to it, a conversation
-//! with it, how long to try, and what the user is told when one of these fails.
+//! The common part of all commands that talk to a registry.
 //!
-//! 1. [`run`] makes a command's event loop, and stops it by its deadline or by a signal, between
+//! 1. [`run`] runs the work of a command on an event loop. A deadline or a signal stops it between
 //!    two records.
-//! 2. [`persist`] tries again what may yet succeed: every time the whole session anew, since a
-//!    registry that was restarted may have forgotten what it said.
-//! 3. [`RegistryClient`] is one session; [`dial`] is the way there.
-//! 4. [`Advice`](advice) is what the user can do when it fails.
+//! 2. [`persist`] retries after temporary errors. Each try is a whole session, because a restarted
+//!    registry may have forgotten the one before.
+//! 3. [`RegistryClient`] is one session, and [`dial`] connects it.
+//! 4. [`advice`] explains failures to the user.
 
 pub mod advice;
 mod dial;
@@ -37,24 +36,24 @@ pub use stop::{Stop, Stopped};
 use crate::checked::Check;
 use crate::output::Failure;
 
-/// Which registry, and how to speak to it.
+/// The registry, and how to talk to it.
 #[derive(Debug, clap::Args)]
 pub struct RegistryArgs {
     /// The registry's credential, its regCred.dat
     #[arg(long, value_name = "REGCRED")]
     pub registry: PathBuf,
-    /// The generation of servers to speak to
+    /// The generation of the registry's server
     #[arg(long, value_enum, default_value_t)]
     pub dialect: DialectChoice,
-    /// Send also what ends a deployed server, and all its clusters with it; for a server of your
-    /// own
+    /// Also send requests that end a deployed server, and all its clusters with it; only for a
+    /// server of your own
     #[arg(long)]
     pub may_end_server: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum DialectChoice {
-    /// What goes with the version in the credential
+    /// The generation that belongs to the version in the credential
     #[default]
     Auto,
     /// Servers from 1.9.0 on
@@ -68,7 +67,7 @@ impl RegistryArgs {
         read_credential(&self.registry)
     }
 
-    /// How a client is to speak to the registry of this credential.
+    /// Makes the settings of a session with the registry of this credential.
     pub fn config(&self, credential: &Credential) -> ClientConfig {
         let config = ClientConfig::new(credential);
         let dialect = match self.dialect {
@@ -79,7 +78,7 @@ impl RegistryArgs {
         ClientConfig { dialect, ..config }
     }
 
-    /// Whether a Hello to this registry is harmless, and understood.
+    /// Checks that a Hello to this registry is harmless and understood.
     pub fn check(&self, credential: &Credential) -> Result<(), ClientError> {
         let (version, first) = (credential.version, Enroll::FIRST_VERSION);
         if version < first {
@@ -104,8 +103,8 @@ pub fn read_credential(path: &Path) -> Result<Credential, Failure> {
         .map_err(|error| Failure::new(format!("{}: {error}", path.display())).advise(advice))
 }
 
-/// The text of a file. What PowerShell redirects into a file is UTF-16, and says so by its first
-/// two bytes.
+/// Decodes the bytes of a file. PowerShell redirects in UTF-16, which starts with a byte order
+/// mark.
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
         let (pairs, odd) = rest.as_chunks::<2>();
@@ -122,7 +121,7 @@ fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     }
 }
 
-/// Which cluster. A text may be both a name and an ID, so what is meant is said, not guessed.
+/// A cluster, by name or by ID. A text can be both, so the user says which it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cluster {
     Named(Name),
@@ -146,14 +145,14 @@ impl Check for ClusterArgs {
         match (self.name, self.id) {
             (Some(name), None) => Ok(Cluster::Named(name)),
             (None, Some(id)) => Ok(Cluster::WithId(id)),
-            // The attributes above let neither through.
+            // The attributes above allow neither.
             (None, None) | (Some(_), Some(_)) => Err("either CLUSTER or --id is needed".into()),
         }
     }
 }
 
 impl Cluster {
-    /// Its name, if it is asked for by name.
+    /// The cluster's name, if it was given.
     pub const fn name(&self) -> Option<&Name> {
         match self {
             Self::Named(name) => Some(name),
@@ -161,7 +160,7 @@ impl Cluster {
         }
     }
 
-    /// The cluster as a request names it.
+    /// The cluster in the form of a request.
     pub fn reference(&self) -> ClusterRef {
         match self {
             Self::Named(name) => name.clone().into(),
@@ -179,7 +178,7 @@ impl fmt::Display for Cluster {
     }
 }
 
-/// Runs a command's work on an event loop of its own.
+/// Runs the work of a command on an event loop of its own.
 pub fn run<T>(
     registry: &RegistryArgs,
     args: &PatienceArgs,
@@ -193,13 +192,13 @@ pub fn run<T>(
         }
         work(&mut patience).await
     });
-    // A name that is being resolved cannot be called off, and nobody waits for it any more.
+    // A name that is being resolved cannot be cancelled, and nobody needs it any more.
     runtime.shutdown_background();
     done
 }
 
-/// Does what may block, on a thread of its own, for no longer than the command goes on; `what` it
-/// waits for then.
+/// Runs work that may block on a thread of its own, until the command must stop. `what` describes
+/// it in the error.
 pub async fn aside<T: Send + 'static>(
     stop: &Stop,
     what: &str,
@@ -212,7 +211,7 @@ pub async fn aside<T: Send + 'static>(
     }
 }
 
-/// Does something until it is done, or until it cannot get done any more, or in time.
+/// Repeats a try until it succeeds, fails for good, or the time is over.
 pub async fn persist<T>(
     patience: &mut Patience,
     mut once: impl AsyncFnMut(&Stop) -> Result<T, ClientError>,

@@ -1,4 +1,4 @@
-//! How long a command goes on, and how it waits before it tries again.
+//! Timeouts and retries of a command.
 
 use std::time::Duration;
 
@@ -11,21 +11,20 @@ use super::stop::{Stop, Stopped};
 use crate::output::{message_format, note, stderr};
 use crate::random;
 
-/// How long a command tries to reach a registry where no --timeout is given.
+/// The time for reaching a registry without --timeout.
 pub const REACH: Duration = Duration::from_secs(10);
 
-/// How long a command that has reached its registry tries to reach it again, where no --timeout is
-/// given.
+/// The time for reaching a registry again without --timeout, after it was reached once.
 pub const REACH_AGAIN: Duration = Duration::from_secs(60);
 
-/// The first pause before another try, and the longest.
+/// The first pause before a retry.
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// How long to go on.
+/// How long to try.
 #[derive(Debug, clap::Args)]
 pub struct PatienceArgs {
-    /// Give up after so long; until then try again what may yet succeed [default: 10 seconds to
+    /// Give up after this time; until then retry after temporary errors [default: 10 seconds to
     /// reach the registry]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
@@ -36,26 +35,26 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// A command's patience with its registry.
+/// The timeouts and retries of one command.
 pub struct Patience {
     pub stop: Stop,
-    /// Whether what is tried may have ended the registry: then it is not tried again.
+    /// Whether the request may have ended the registry. Then it is not retried.
     may_end_server: bool,
-    /// How long to try, where there is no --timeout.
+    /// The time for reaching the registry without --timeout.
     reach: Duration,
-    /// When the try under way began.
+    /// The time when the current try began.
     began: Option<Instant>,
-    /// When what was wanted had begun, if that was in the try under way.
+    /// The time when the current try reached its aim, if it has.
     reached: Option<Instant>,
-    /// Until when it is tried, from the first failure on.
+    /// The time when retries end, once there was a failure.
     until: Option<Instant>,
     pause: Duration,
-    /// What went wrong last, which is why it is tried again.
+    /// The last error, which is the reason for the retry.
     last: Option<ClientError>,
 }
 
 impl Patience {
-    /// From now on. Within a runtime only.
+    /// Starts now. Call it within a runtime.
     pub fn start(args: &PatienceArgs) -> Self {
         let deadline = args.timeout.and_then(|time| Instant::now().checked_add(time));
         Self {
@@ -70,39 +69,38 @@ impl Patience {
         }
     }
 
-    /// What is tried may end the registry, and nobody wants that twice.
+    /// Turns retries off, because the request may end the registry.
     pub fn try_once(&mut self) {
         self.may_end_server = true;
     }
 
-    /// A try begins.
+    /// Begins a try.
     pub fn begin(&mut self) {
         self.began = Some(Instant::now());
     }
 
-    /// What was wanted of the registry has begun: what happens from now on, however late, is
-    /// another trouble than before.
+    /// Notes that the try has reached its aim. A later failure is a new one, however late it comes.
     pub fn reached(&mut self) {
         self.reached = Some(Instant::now());
     }
 
-    /// What was reached has been lost: a minute counts from now.
+    /// Notes that the registry was lost after it was reached. The minute counts from now.
     fn lose(&mut self, reached: Instant) {
         self.reach = REACH_AGAIN;
         self.began = None;
         self.until = None;
-        // A registry that ends again at once is not tried ever faster, nor told of every time.
+        // A registry that fails again and again is not tried faster, nor reported each time.
         if reached.elapsed() > LONGEST {
             self.pause = FIRST;
             self.last = None;
         }
     }
 
-    /// Waits before another try, if what went wrong may go well yet.
+    /// Waits before a retry, if the error is temporary.
     ///
     /// # Errors
     ///
-    /// The error itself, or that the command is to stop.
+    /// The error itself if it is not temporary, or that the command must stop.
     pub async fn pause(&mut self, error: ClientError) -> Result<(), ClientError> {
         if let ClientError::Stopped(Stopped::Deadline) = error {
             return Err(self.last.take().map_or(error, |last| self.over(last)));
@@ -122,7 +120,7 @@ impl Patience {
             return Err(self.over(error));
         }
         if self.last.is_none() {
-            // Who has another registry's regCred need not wait until the end.
+            // A user with the regCred of another registry need not wait until the end.
             let perhaps = match error.is_hang_up() {
                 true => {
                     " (as a registry does that is overloaded, or does not hold the key in its \
@@ -136,24 +134,24 @@ impl Patience {
         let whole = f64::from(u32::MAX);
         let pause = self.pause.mul_f64(0.5 + f64::from(random::system().next_u32()) / whole / 2.0);
         self.pause = (self.pause * 2).min(LONGEST);
-        // Once more when the time is over: what went well in the last moment counts.
+        // One more try when the time is over may still succeed.
         match self.stop.or(sleep(pause.min(left))).await {
             Err(stopped @ Stopped::Signal(_)) => Err(stopped.into()),
             _ => Ok(()),
         }
     }
 
-    /// How it ends where the time is over.
+    /// The error at the end of the time.
     fn over(&self, error: ClientError) -> ClientError {
         match self.stop.deadline() {
-            // That it hung up to the end says more than that the time is over: it is likely to be
-            // another one.
+            // A peer that hung up each time is likely to be another registry. That is worth more
+            // than the timeout.
             Some(_) if !error.is_hang_up() => ClientError::TimedOut(Box::new(error)),
             _ => error,
         }
     }
 
-    /// Says one thing on stderr.
+    /// Prints one note on stderr.
     pub fn say(&self, text: &str) {
         match message_format().has_json_errors() {
             true => stderr::write(&format!(
@@ -165,7 +163,7 @@ impl Patience {
     }
 }
 
-/// A time as people say it.
+/// Writes a time in whole units.
 pub fn whole_seconds(time: Duration) -> String {
     match time.as_secs_f64().ceil() {
         1.0 => "1 second".into(),
@@ -181,7 +179,7 @@ mod tests {
         ClientError::Unreachable("nobody is there".into())
     }
 
-    /// Tries in vain until it is over: how often, for how long, and the end.
+    /// Retries until the end: the number of tries, the time, and the last error.
     async fn in_vain(patience: &mut Patience) -> (u32, Duration, ClientError) {
         let (mut tries, start) = (0, Instant::now());
         loop {
@@ -244,7 +242,7 @@ mod tests {
         assert_eq!(time, Duration::from_secs(600));
         assert!(tries > 100 && matches!(error, ClientError::TimedOut(_)), "{tries} {error}");
 
-        // An address that never answers takes all the time there is.
+        // An address that never answers takes the whole time.
         let mut patience = start(None);
         patience.begin();
         sleep(REACH).await;

@@ -1,4 +1,4 @@
-//! A conversation with a registry, one request at a time, as deployed servers want it.
+//! A conversation with a registry. It sends one request at a time, as deployed servers need it.
 
 use tokio::net::TcpStream;
 use xlreg::adapter::tokio::{Clock, Driver};
@@ -20,20 +20,20 @@ use crate::node::Node;
 use crate::random;
 use crate::visitor::{VISITOR_ATTRS, visitor};
 
-/// How a node presents itself.
+/// The flags and end points of a node.
 pub struct Presence {
     pub attrs: MemberAttrs,
     pub end_points: Vec<EndPoint>,
 }
 
-/// A connection to a registry. It never cuts a record, and sends nothing that ends a deployed
-/// server unless the user means it, or the peer has shown that it is none.
+/// A connection to a registry. It never cuts a record. It sends nothing that ends a deployed
+/// server, unless the user wants that or the peer has shown that it is none.
 pub struct RegistryClient {
     driver: Driver<Session<Client>, TcpStream>,
     stop: Stop,
-    /// The registry's version, as it says itself.
+    /// The registry's version, from its HelloReply.
     pub version: Version,
-    /// What it is taken for.
+    /// The kind of registry.
     pub kind: RegistryKind,
     may_end_server: bool,
 }
@@ -62,7 +62,7 @@ impl RegistryClient {
             Session::<Client>::new(clock.now(), args.config(credential), random::system());
         let driver = Driver::new(session.map_err(EnrollError::from)?, stream, clock);
         let may_end_server = args.may_end_server;
-        // What the registry says of itself counts, and not what a file says.
+        // The version in the HelloReply counts, not the one in a file.
         let (version, kind) = (Version::ZERO, RegistryKind::Unknown);
         let stop = stop.clone();
         let mut client = Self { driver, stop, version, kind, may_end_server };
@@ -80,8 +80,7 @@ impl RegistryClient {
         }
     }
 
-    /// Connects and says who the client is. The node keeps the ID it is known by; the token is what
-    /// it said, with that ID.
+    /// Connects and registers the client. The node keeps its ID. Gives the token with that ID.
     pub async fn open_as(
         args: &RegistryArgs,
         credential: &Credential,
@@ -92,8 +91,8 @@ impl RegistryClient {
         let token = node.token(presence)?;
         let mut client = Self::open(args, credential, stop).await?;
         let id = match client.register(token.clone()).await {
-            // A record that may not fit a segment goes only to a registry that is no deployed
-            // server.
+            // A record that may not fit one segment is sent only to a registry that is not a
+            // deployed server.
             Err(ClientError::Registry(EnrollError::LargeMember { bytes, limit })) => {
                 ask_kind(args, credential, stop).await.map_err(|error| match error {
                     ClientError::Registry(EnrollError::Deployed) => {
@@ -119,7 +118,7 @@ impl RegistryClient {
         }
     }
 
-    /// Whether what ends a deployed server may be sent.
+    /// Whether requests may be sent that end a deployed server.
     fn may_risk(&self) -> bool {
         self.may_end_server || self.kind == RegistryKind::Xlreg
     }
@@ -143,7 +142,7 @@ impl RegistryClient {
         }
     }
 
-    /// Creates a cluster, or finds the one of that name.
+    /// Creates a cluster, or finds the one with this name.
     pub async fn create(&mut self, create: Create) -> Result<ClusterInfo, ClientError> {
         match self.ask(Op::Create, |session, now| session.create(now, create)).await? {
             Reply::Create(info) => Ok(info),
@@ -151,8 +150,8 @@ impl RegistryClient {
         }
     }
 
-    /// Asks whether a cluster is there, in a way that a deployed server refuses and survives; its
-    /// ID. Goes before any Join.
+    /// Asks whether a cluster exists, before any Join. A deployed server refuses the question and
+    /// goes on. Gives the cluster's ID.
     ///
     /// # Errors
     ///
@@ -186,7 +185,7 @@ impl RegistryClient {
         }
     }
 
-    /// Asks who the registry is. It ends a deployed server.
+    /// Asks for the registry's credential. That ends a deployed server.
     pub async fn credential(&mut self) -> Result<Credential, ClientError> {
         let asked = self.ask(Op::RegCredRequest, |session, now| session.registry_credential(now));
         match asked.await? {
@@ -195,7 +194,7 @@ impl RegistryClient {
         }
     }
 
-    /// Says good bye. All that was wanted is there: that it is not answered takes nothing away.
+    /// Sends Bye. All results are there, so a missing Ack does not matter.
     pub async fn bye(mut self) {
         let _ = self.ask(Op::Bye, |session, now| session.bye(now)).await;
     }
@@ -220,8 +219,8 @@ impl RegistryClient {
         }
     }
 
-    /// The next event, unless the command is to stop: then the record that has been begun still
-    /// goes out.
+    /// Waits for the next event, or until the command must stop. Then the rest of a begun record is
+    /// still written.
     async fn next_event(&mut self) -> Result<Option<ClientEvent>, ClientError> {
         let event = self.stop.or(self.driver.next_event()).await;
         match event {
@@ -240,7 +239,7 @@ impl RegistryClient {
     }
 }
 
-/// Writes the rest of a record that has been begun, unless the user insists.
+/// Writes the rest of a begun record, unless a second signal comes.
 pub async fn finish<M: Machine + Unpin>(driver: &mut Driver<M, TcpStream>, stop: &mut Stop) {
     tokio::select! {
         biased;
@@ -249,8 +248,8 @@ pub async fn finish<M: Machine + Unpin>(driver: &mut Driver<M, TcpStream>, stop:
     }
 }
 
-/// Whether an answer to the question shows a deployed server: it refuses it for the state of the
-/// session, or hangs up.
+/// Whether an answer to the question shows a deployed server: it refuses the question as one at the
+/// wrong time, or hangs up.
 fn tells_deployed(error: &ClientError) -> bool {
     match error {
         ClientError::Registry(EnrollError::Refused { reason, .. }) => {
@@ -261,12 +260,12 @@ fn tells_deployed(error: &ClientError) -> bool {
     }
 }
 
-/// Makes sure that the registry is no deployed server, by a question that such a one survives: for
-/// a cluster that nobody has. It costs a session, and is asked as the user's lasting visitor.
+/// Makes sure that the registry is not a deployed server, by asking for a cluster that nobody has.
+/// A deployed server survives the question. It takes a session of the user's own visitor.
 ///
 /// # Errors
 ///
-/// [`EnrollError::Deployed`] if it is one.
+/// [`EnrollError::Deployed`] if the registry is a deployed server.
 pub async fn ask_kind(
     args: &RegistryArgs,
     credential: &Credential,
@@ -299,7 +298,7 @@ pub async fn ask_kind(
     }
 }
 
-/// The session lets no other event through at this point.
+/// The session gives no other event at this point.
 fn unasked() -> ClientError {
     Error::Internal("the session told something that was not asked").into()
 }

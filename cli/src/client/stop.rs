@@ -1,27 +1,27 @@
-//! What ends a command before it is done: its deadline, or a signal.
+//! Stopping a command early, by its deadline or by a signal.
 //!
-//! Neither cuts a record: whoever talks to a registry asks [`Stop`] between two records, since a
-//! deployed server ends by one that is cut.
+//! Neither cuts a record, because a cut record ends a deployed server: commands ask [`Stop`]
+//! between two records.
 
 use std::future::Future;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// The numbers of the signals, from which the exit code is made, on every system.
+/// The numbers of the signals. The exit code is made of them on every system.
 const INTERRUPT: u8 = 2;
 const TERMINATE: u8 = 15;
 
-/// Why a command stops.
+/// The reason to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stopped {
-    /// Its time is over.
+    /// The time is over.
     Deadline,
-    /// The user, or the system, wants it to end; the number of the signal.
+    /// A signal came, with this number.
     Signal(u8),
 }
 
-/// What to listen to while waiting.
+/// Waits for the deadline and for signals.
 #[derive(Clone)]
 pub struct Stop {
     deadline: Option<Instant>,
@@ -30,19 +30,19 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens from now on. Within a runtime only.
+    /// Listens from now on. Call it within a runtime.
     pub fn listen(deadline: Option<Instant>) -> Self {
         let (tell, signals) = watch::channel((0, 0));
         tokio::spawn(listen(tell));
         Self { deadline, signals }
     }
 
-    /// When the command's time is over, if ever.
+    /// The deadline, if there is one.
     pub const fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// Waits until the command is to stop.
+    /// Waits until the command must stop.
     pub async fn stopped(&mut self) -> Stopped {
         let deadline = self.deadline;
         let late = async move {
@@ -66,14 +66,14 @@ impl Stop {
         }
     }
 
-    /// Waits for a second signal: the user does not want to wait for anything more.
+    /// Waits for a second signal: the user wants to wait for nothing more.
     pub async fn insisted(&mut self) {
         if self.signals.wait_for(|(_, count)| *count > 1).await.is_err() {
             std::future::pending().await
         }
     }
 
-    /// Whatever comes first. The work is dropped where the command is to stop.
+    /// Waits for the work or for a reason to stop. Then the work is dropped.
     pub async fn or<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Stopped> {
         tokio::select! {
             biased;
@@ -83,12 +83,12 @@ impl Stop {
     }
 }
 
-/// Tells of every signal that asks the command to end.
+/// Counts every signal that asks the command to end.
 #[cfg(unix)]
 async fn listen(tell: watch::Sender<(u8, u32)>) {
     use tokio::signal::unix::{SignalKind, signal};
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    // Without a listener they do what they do by themselves: end the process.
+    // Without a listener a signal ends the process.
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else { return };
     loop {
         let number = tokio::select! {
@@ -99,18 +99,18 @@ async fn listen(tell: watch::Sender<(u8, u32)>) {
     }
 }
 
-/// Windows has no signals but events of the console, which end a command as the two signals do:
-/// Ctrl-C and Ctrl-Break are the user's, the others the system's.
+/// Windows has console events instead of signals. Ctrl-C and Ctrl-Break are like SIGINT, and the
+/// others are like SIGTERM.
 #[cfg(windows)]
 async fn listen(tell: watch::Sender<(u8, u32)>) {
     use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
     let user = (ctrl_c(), ctrl_break());
     let system = (ctrl_close(), ctrl_logoff(), ctrl_shutdown());
-    // Without a listener they do what they do by themselves: end the process.
+    // Without a listener an event ends the process.
     let (Ok(mut c), Ok(mut pause)) = user else { return };
     let (Ok(mut close), Ok(mut logoff), Ok(mut shutdown)) = system else { return };
     loop {
-        // After the last three the system ends the process in some five seconds.
+        // After the last three the system ends the process in about five seconds.
         let number = tokio::select! {
             _ = c.recv() => INTERRUPT,
             _ = pause.recv() => INTERRUPT,

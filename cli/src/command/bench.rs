@@ -1,8 +1,8 @@
-//! `xlreg bench`: a load generator that measures what a registry serves.
+//! `xlreg bench`: measures how fast a registry serves.
 //!
-//! A whole session is what a member does: hello, member, join, get, bye. One in eight creates a
-//! cluster of eight, a few groups ahead of where it is needed, so that nobody waits for it. Keys,
-//! tokens and the first clusters are prepared before the clock starts.
+//! A full session is that of a member: hello, member, join, get, bye. One session in eight creates
+//! a cluster of eight, a few groups ahead, so that no session waits for its cluster. Keys, tokens
+//! and the first clusters are prepared before the measurement.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,18 +24,17 @@ use crate::client::{RegistryArgs, Stop, ask_kind, dial};
 use crate::output::{Failure, print, print_json};
 use crate::random;
 
-/// Members of each cluster.
+/// The number of members in each cluster.
 const GROUP: u64 = 8;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A registry bounds handshakes for one address: run it with a high --hello-rate for this.
-It is for a server of your own. A deployed one ends by it: so a question that it survives is asked
-first.
+A registry limits the handshakes of one address: run it with a high --hello-rate.
+Measure only a server of your own. It ends a deployed server, so a harmless question is asked first.
 
 Exit codes:
   0  every session succeeded
-  1  some did not
+  1  some failed
   2  usage
   4  refused, or the registry is a deployed server
   5  the registry could not be reached
@@ -46,13 +45,13 @@ Examples:
 pub struct BenchArgs {
     #[command(flatten)]
     pub registry: RegistryArgs,
-    /// How many sessions to make
+    /// The number of sessions
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub sessions: u64,
-    /// How many of them at a time
+    /// The number of sessions at a time
     #[arg(long, value_name = "C", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub concurrency: u64,
-    /// How far each session goes
+    /// The last step of each session
     #[arg(long, value_enum, default_value_t = Step::Full)]
     pub step: Step,
     /// Print JSON
@@ -60,14 +59,14 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
-/// How far a session goes.
+/// The last step of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Step {
-    /// The handshake, then bye.
+    /// The handshake, then bye
     Hello,
-    /// The client says who it is, too.
+    /// The registration too
     Member,
-    /// All that a member does.
+    /// All steps of a member
     Full,
 }
 
@@ -79,10 +78,10 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
 
 struct Measured {
     seconds: f64,
-    /// Of the sessions that succeeded, shortest first.
+    /// The latencies of the sessions that succeeded, sorted.
     latencies: Vec<Duration>,
     failed: u64,
-    /// The first failure's words.
+    /// The first error.
     why: Option<String>,
 }
 
@@ -122,16 +121,16 @@ async fn measure(args: &BenchArgs) -> Result<Measured, Failure> {
     Ok(Measured { seconds, latencies, failed, why })
 }
 
-/// Everything that is prepared before the clock starts.
+/// The values that are prepared before the measurement.
 struct Load {
     address: SocketAddr,
     config: ClientConfig,
     step: Step,
-    /// One token for each member of a group; new clusters make them new members.
+    /// A token for each member of a group. In a new cluster each is a new member.
     tokens: Vec<Token>,
-    /// Tells this run's clusters from those of others.
+    /// A part of the cluster names, different for each run.
     run: String,
-    /// How many groups ahead a cluster is created.
+    /// The number of groups that clusters are created ahead.
     ahead: u64,
 }
 
@@ -175,7 +174,7 @@ impl Load {
         Ok(load)
     }
 
-    /// The session with this index.
+    /// Runs the session with this index.
     async fn session(&self, index: u64) -> Result<(), String> {
         let (group, slot) = (index / GROUP, index % GROUP);
         match self.step {
@@ -188,7 +187,8 @@ impl Load {
         }
     }
 
-    /// One session: as this member, if any, creating one group's cluster and joining another's.
+    /// Runs one session: as this member, if any, creating the cluster of one group and joining that
+    /// of another.
     async fn converse(
         &self,
         member: Option<u64>,
@@ -285,7 +285,7 @@ fn report(args: &BenchArgs, measured: &Measured) -> Result<(), Failure> {
     }
 }
 
-/// The latency that `percent` of the sessions do not exceed, in milliseconds.
+/// The latency in milliseconds that `percent` of the sessions do not exceed.
 fn quantile(sorted: &[Duration], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(rank).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)

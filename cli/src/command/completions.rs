@@ -1,4 +1,4 @@
-//! `xlreg completions`: what a shell needs to complete the command line.
+//! `xlreg completions`: prints the completions for a shell.
 
 use clap::ValueEnum;
 use clap_complete::{Shell, generate};
@@ -24,7 +24,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct CompletionsArgs {
-    /// The shell to complete for
+    /// The shell
     #[arg(value_enum)]
     pub shell: ShellChoice,
 }

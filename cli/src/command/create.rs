@@ -1,4 +1,4 @@
-//! `xlreg create`: creates a cluster as an administrator, who joins none.
+//! `xlreg create`: creates a cluster as an administrator, who does not join it.
 
 use serde_json::json;
 use xlreg::identity::{ClusterAttrs, MemberAttrs, Name};
@@ -12,9 +12,8 @@ use crate::output::{Failure, note, print, print_json};
 use crate::visitor::VisitorArgs;
 
 const AFTER_HELP: &str = "\
-A cluster of that name that exists already stays as it is, and its properties are printed; where
-they are not those asked for, a note on stderr says so. (Deployed servers make a cluster for 1 one
-for 2.)
+If a cluster with this name exists, it stays unchanged and its properties are printed. A note on
+stderr names those that differ from the wanted ones. (Deployed servers change size 1 to 2.)
 Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
@@ -29,7 +28,7 @@ Examples:
   xlreg create alpha --size 3 --registry regCred.dat
   xlreg create alpha --size 3 --end-points 2 --registry regCred.dat --node ./admin --json";
 
-/// What deployed administrators call themselves, and how they are flagged.
+/// The name and the flags of deployed administrators.
 const NAME: &str = "admin";
 const ATTRS: MemberAttrs =
     MemberAttrs::EPHEMERAL.union(MemberAttrs::ADMIN).union(MemberAttrs::SOLO);
@@ -40,10 +39,11 @@ pub struct CreateArgs {
     /// The name of the cluster
     #[arg(value_name = "CLUSTER")]
     pub cluster: Name,
-    /// How many members it may have, 1 to 64
+    /// The number of members that it may have, 1 to 64
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
     pub size: u32,
-    /// How many end points each member must have: for other members, and for the cluster's clients
+    /// The number of end points that each member must have: for other members, and for the
+    /// cluster's clients
     #[arg(
         long, value_name = "1|2", default_value_t = 1,
         value_parser = clap::value_parser!(u32).range(1..=2)
@@ -101,8 +101,8 @@ fn create(args: &CreateArgs, asked: &Create) -> Result<ClusterInfo, Failure> {
     })
 }
 
-/// A registry answers with the cluster as it is, and that is what counts: in what it is not as
-/// asked, if anything.
+/// The difference between a cluster and a Create, if there is one. The registry answers with the
+/// properties of the cluster, which count.
 pub fn difference(asked: &Create, cluster: &ClusterInfo) -> Option<String> {
     let properties = [
         ("size", cluster.max_size, asked.max_size),
@@ -112,7 +112,7 @@ pub fn difference(asked: &Create, cluster: &ClusterInfo) -> Option<String> {
     let others: Vec<_> =
         others.map(|(property, is, asked)| format!("{property} {is} instead of {asked}")).collect();
     let why = match (asked.max_size, cluster.max_size) {
-        // Either is possible, and nobody can tell which.
+        // Both are possible, and nobody can tell which.
         (1, 2) => "existed before, or was made so by a deployed server",
         _ => "existed before and stays as it is",
     };

@@ -1,5 +1,4 @@
-//! `xlreg credential`: looks at a registry's credential, in a file and as the registry itself tells
-//! it.
+//! `xlreg credential`: shows a registry's credential, from a file or from the registry itself.
 
 use std::path::PathBuf;
 
@@ -16,7 +15,7 @@ use crate::output::json::{add_end_points, identity_json};
 use crate::output::tables::{fields, ssh_line, texts};
 use crate::output::{Failure, note, print, print_json};
 
-/// For the command itself, which does nothing without one of its own.
+/// The help of the command itself, which needs a subcommand.
 pub const AFTER_HELP: &str = "\
 Exit codes:
   0  done
@@ -40,14 +39,16 @@ Examples:
   xlreg credential show regCred.dat --json | jq -r .id";
 
 const FETCH_HELP: &str = "\
-The registry proves that it holds the CommsPubKey in REGCRED; the rest is what it says of itself.
-Deployed servers end by this request, and all their clusters with them: so a question that they
-survive is asked first, and they are not asked for it.
+The registry proves that it has the CommsPubKey in REGCRED. It gives the other values without a
+proof.
+This request ends a deployed server, and all its clusters with it. So a harmless question is asked
+first, and a deployed server is not asked for its credential.
 Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:
-  0  the registry's credential is printed, and REGCRED says the same
-  1  REGCRED differs (the registry's credential is printed, the message says in what), or it failed
+  0  the registry's credential is printed, and it is equal to REGCRED
+  1  REGCRED differs (the registry's credential is printed, and the message names the differences),
+     or it failed
   2  usage
   3  timed out
   4  refused by the registry
@@ -59,16 +60,16 @@ Examples:
 
 #[derive(Debug, clap::Subcommand)]
 pub enum CredentialCommand {
-    /// Print what a regCred says, with the fingerprints of its keys
+    /// Print a regCred with the fingerprints of its keys
     Show(ShowArgs),
-    /// Ask a registry for its credential, and compare it with the one at hand
+    /// Ask a registry for its credential, and compare it with a file
     Fetch(FetchArgs),
 }
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = SHOW_HELP)]
 pub struct ShowArgs {
-    /// A regCred.dat
+    /// The regCred.dat
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Print JSON
@@ -89,7 +90,7 @@ pub struct FetchArgs {
 }
 
 impl CredentialCommand {
-    /// Whether the command was asked for JSON.
+    /// Whether `--json` was given.
     pub const fn json(&self) -> bool {
         match self {
             Self::Show(args) => args.json,
@@ -110,8 +111,8 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     for (field, key) in keys(&credential) {
         if key.bits() < Identity::KEY_BITS {
             note(format_args!(
-                "xlreg: warning: {field} has {} bits only; keys under {} bits are within reach of \
-                 those who try hard",
+                "xlreg: warning: {field} has {} bits only; keys under {} bits can be \
+                 broken with much effort",
                 key.bits(),
                 Identity::KEY_BITS
             ));
@@ -134,7 +135,7 @@ fn keys(credential: &Credential) -> [(&'static str, &PublicKey); 2] {
     [("CommsPubKey", &credential.comms_key), ("SigPubKey", &credential.sig_key)]
 }
 
-/// The dialect that goes with the registry's version.
+/// The dialect for the registry's version.
 fn dialect(credential: &Credential) -> Dialect {
     Dialect::of_registry(credential.version)
 }
@@ -170,14 +171,14 @@ fn fetch(args: &FetchArgs) -> Result<(), Failure> {
     let differences: Vec<_> = differences
         .iter()
         .map(|(field, known, told)| {
-            format!("{field} is {known} in the file, {told} says the registry")
+            format!("{field} is {known} in the file, and {told} in the registry's answer")
         })
         .collect();
     let file = args.registry.registry.display();
     let differences = differences.join("; ");
-    Err(Failure::new(format!("{file} differs from what the registry says: {differences}")).advise(
-        "if the change is known to whoever runs the registry, keep what was printed as the new \
-         regCred.dat",
+    Err(Failure::new(format!("{file} differs from the registry's answer: {differences}")).advise(
+        "if the operator of the registry confirms the change, keep the printed credential as the \
+         new regCred.dat",
     ))
 }
 
@@ -196,7 +197,7 @@ fn ask(args: &FetchArgs, known: &Credential) -> Result<Credential, Failure> {
     })
 }
 
-/// Fields in which two credentials differ, with what each says; keys by their fingerprints.
+/// The fields in which two credentials differ, with both values. Keys are compared by fingerprint.
 fn differences(a: &Credential, b: &Credential) -> Vec<(&'static str, String, String)> {
     let lines = |credential: &Credential| {
         let [comms, sig] =

@@ -24,7 +24,7 @@ use crate::random;
 
 const CLUSTER: &str = "demo";
 const MEMBERS: [&str; 3] = ["alice", "bob", "carol"];
-/// Long enough for any machine; it takes well under a second on most.
+/// This is enough for any machine. Most take well under a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
@@ -45,7 +45,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     let end_point = address.to_string().parse().map_err(Failure::new)?;
     let credential = home::credential(&registry, vec![end_point])?;
     let runtime = Runtime::new().map_err(Failure::new)?;
-    // It forgets everything when the demo ends.
+    // The state is gone when the demo ends.
     let store = MemoryStore::new(Registry::new(credential.clone(), RegistryLimits::default()));
     listener.set_nonblocking(true).map_err(Failure::new)?;
     // It serves on this runtime until the demo ends.
@@ -100,7 +100,7 @@ fn identity(name: &str, id: Option<NodeId>) -> Result<Identity, Failure> {
     Ok(Identity { id, ..identity })
 }
 
-/// One member's enrollment, with a port of its own to be found at.
+/// Enrolls one member, with a port of its own as its end point.
 fn join(credential: &Credential, member: &Identity) -> Result<Roster, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(Failure::new)?;
     let end = listener.local_addr().map_err(Failure::new)?.to_string();

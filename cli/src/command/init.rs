@@ -1,4 +1,4 @@
-//! `xlreg init`: makes a registry in a directory, on purpose and before it is served.
+//! `xlreg init`: makes a registry in a directory, before it is served.
 
 use std::path::PathBuf;
 
@@ -10,15 +10,15 @@ use crate::output::tables::{fields, ssh_line};
 use crate::output::{Failure, note, print, print_json};
 
 const AFTER_HELP: &str = "\
-Makes the keys, the ID and an empty store. What is there already stays as it is, so that an 'init' that was cut short
-can be run again. 'xlreg serve --existing' serves what 'init' has made, and never makes anything: where the volume with
-DIR is lost or not mounted, it does not start, instead of being another registry.
+Makes the keys, the ID and an empty store. Existing parts stay, so an interrupted 'init' can be run
+again. 'xlreg serve --existing' serves this registry, and never makes one: if the volume with DIR is
+lost or not mounted, it does not start.
 
---accept is for a DIR whose parts are not what they were, when that is meant: the keys, the name and the ID that are
-there are the registry's from now on, the store is taken as it is, and made anew if it is gone.
+--accept is for a DIR that was changed on purpose. The present keys, name and ID are the registry's
+from now on. The present store is accepted, and a missing one is made again.
 
 Exit codes:
-  0  the registry is in DIR; who it is is printed
+  0  the registry is in DIR; its name, ID and keys are printed
   1  failed; the message says what to do
   2  usage
 
@@ -30,16 +30,16 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct InitArgs {
-    /// Where the registry is to keep its keys, its nodes and clusters
+    /// The directory for the registry's keys, nodes and clusters
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// What the registry calls itself [default: xlReg]
+    /// The name of the registry [default: xlReg]
     #[arg(long)]
     pub name: Option<Name>,
     /// Take over the identity of a deployed registry from its .xlattice/reg.config
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
     pub import_config: Option<PathBuf>,
-    /// Take what is in DIR for the registry from now on, also where it is not what it was
+    /// Accept the present content of DIR for the registry, even if it was changed
     #[arg(long, conflicts_with_all = ["name", "import_config"])]
     pub accept: bool,
     /// Print JSON
@@ -70,7 +70,7 @@ pub fn run(args: &InitArgs) -> Result<(), Failure> {
 fn make(args: &InitArgs) -> Result<Home, Failure> {
     let mut home = Home::open(&Tenant {
         dir: &args.dir,
-        // A registry that is there already is not renamed by the way.
+        // A registry that exists is not renamed.
         name: None,
         first_name: args.name.as_ref(),
         config: args.import_config.as_deref(),

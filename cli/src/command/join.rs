@@ -24,15 +24,15 @@ use crate::output::{Failure, MessageFormat, note, print, print_json};
 use crate::random;
 
 const AFTER_HELP: &str = "\
-Without --timeout the registry is tried for 10 seconds, and one that is lost after the join for 60;
-waiting for members is for ever.
-A deployed server takes no node again under its name: then it refuses, and prints what was kept in
-DIR when the cluster was complete. Without --create it is not joined, since it would end, and all
-its clusters, by a join of a cluster that it does not have.
+Without --timeout the registry is tried for 10 seconds, and for 60 if it is lost after the join.
+Waiting for members has no end.
+A deployed server does not accept a node again under its name. Then 'join' prints the members that
+it kept in DIR when the cluster was complete. Without --create no cluster of a deployed server is
+joined, because joining an unknown cluster ends the server and all its clusters.
 With --progress json stderr has one JSON object a line. Each has a key 'event': connected,
 identified, created (the cluster exists), joined, member, changed, listed_twice, listed_beyond,
 done, waiting, note, error.
-docs/json-schema.json describes them, and what --json prints.
+docs/json-schema.json describes them, and the output of --json.
 
 Exit codes:
   0  the cluster is complete, or with --no-wait joined; its members are printed
@@ -62,10 +62,10 @@ pub struct JoinArgs {
     /// Where this node listens: for other members, then for the cluster's clients
     #[arg(long = "end-point", value_name = "HOST:PORT", required = true)]
     end_points: Vec<EndPoint>,
-    /// Create the cluster, for so many members (1 to 64), if it is not there yet
+    /// Create the cluster for this number of members (1 to 64), if it does not exist
     #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(u32).range(1..=64))]
     create: Option<u32>,
-    /// Print who is there after joining, and do not wait for the others
+    /// Print the present members after joining, and do not wait for the others
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub struct JoinArgs {
 /// The arguments of `xlreg join`, as values.
 pub struct Join {
     cluster: Cluster,
-    /// How the cluster is made, if it is not there yet and may be.
+    /// The cluster to create if it does not exist.
     create: Option<Create>,
     registry: RegistryArgs,
     node: NodeArgs,
@@ -142,16 +142,16 @@ pub fn run(args: &Join) -> Result<(), Failure> {
     })
 }
 
-/// A member's enrollment, in as many sessions as it takes.
+/// A member's enrollment. It may take several sessions.
 struct Enrollment<'a> {
     args: &'a Join,
     credential: &'a Credential,
     node: Node,
     presence: Presence,
     registry: RegistryKind,
-    /// The cluster as Create answered.
+    /// The cluster as the registry answered Create.
     created: Option<ClusterInfo>,
-    /// What is known, from the last session that knew anything.
+    /// The roster of the last session that had one.
     known: Option<Roster>,
     progress: Option<Progress>,
     lines: ProgressLines,
@@ -160,21 +160,22 @@ struct Enrollment<'a> {
 impl<'a> Enrollment<'a> {
     fn new(args: &'a Join, credential: &'a Credential, node: Node) -> Self {
         let presence = Presence { attrs: MemberAttrs::NONE, end_points: args.end_points.clone() };
-        // What the registry says of itself counts, and not what a file says.
+        // The version in the HelloReply counts, not the one in a file.
         let registry = RegistryKind::Unknown;
         let (created, known, progress) = (None, None, None);
         let lines = ProgressLines::new(args.progress, args.cluster.name());
         Self { args, credential, node, presence, registry, created, known, progress, lines }
     }
 
-    /// Goes on until the cluster is complete, or nothing more can be done.
+    /// Retries until the cluster is complete, or an error is not temporary.
     async fn persist(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
         loop {
             patience.begin();
             match self.enroll(patience).await {
                 Ok(()) => return Ok(()),
                 Err(ClientError::Registry(EnrollError::LargeMember { bytes, limit })) => {
-                    // Only a registry that is no deployed server is told who has so much to say.
+                    // A member this large is presented only to a registry that is not a deployed
+                    // server.
                     let args = &self.args.registry;
                     match ask_kind(args, self.credential, &patience.stop).await {
                         Ok(()) => self.registry = RegistryKind::Xlreg,
@@ -204,7 +205,7 @@ impl<'a> Enrollment<'a> {
         })
     }
 
-    /// One session.
+    /// Runs one session.
     async fn enroll(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
         self.args.registry.check(self.credential)?;
         let stop = patience.stop.clone();
@@ -258,7 +259,7 @@ impl<'a> Enrollment<'a> {
             {
                 self.registry = RegistryKind::Xlreg;
             }
-            // Kept before anything else: a node that is not recognised would lose its place.
+            // The ID is kept first: without it the node would lose its place.
             EnrollEvent::Registered { id, .. } => self.node.keep(id)?,
             EnrollEvent::Created(info) => self.on_created(info),
             EnrollEvent::Joined(info) => {
@@ -287,7 +288,7 @@ impl<'a> Enrollment<'a> {
         Ok(())
     }
 
-    /// What Create answers is what counts, and a difference is said once.
+    /// Notes a difference to the wanted cluster, once. The properties in the answer count.
     fn on_created(&mut self, info: ClusterInfo) {
         let first = self.created.replace(info).is_none();
         let asked = self.args.create.as_ref().filter(|_| first);
@@ -296,7 +297,7 @@ impl<'a> Enrollment<'a> {
         }
     }
 
-    /// Prints what is known of the cluster, and says how it ended.
+    /// Prints the known members, and the end of the enrollment.
     async fn report(
         mut self,
         ended: Result<(), ClientError>,
@@ -318,7 +319,7 @@ impl<'a> Enrollment<'a> {
         }
         if matches!(error, ClientError::Registry(EnrollError::GaveUp)) {
             self.print(known)?;
-            // Who is not in the cluster has no place to keep, and was not answered in time.
+            // A node that has not joined has no place to keep, and was not answered in time.
             let error = match known {
                 Some(_) => error,
                 None => Stopped::Deadline.into(),
@@ -361,9 +362,9 @@ impl<'a> Enrollment<'a> {
         }
     }
 
-    /// The registry has somebody of this name in the cluster: another node, or this one, which a
-    /// deployed server takes no second time. Which of the two, it is asked in a way that does
-    /// no harm.
+    /// Explains that the name is in use in the cluster. The owner of the name is another node, or
+    /// this one: a deployed server does not accept a node a second time. A harmless question finds
+    /// out which registry it is.
     async fn name_in_use(
         &self,
         error: ClientError,

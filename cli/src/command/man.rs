@@ -1,4 +1,4 @@
-//! `xlreg man`: the manual, a page a command.
+//! `xlreg man`: prints the manual, one page for each command.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -26,10 +26,10 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct ManArgs {
-    /// Whose page, as 'join' or 'credential fetch'
+    /// The command of the page, as 'join' or 'credential fetch'
     #[arg(value_name = "COMMAND", conflicts_with = "output")]
     pub command: Vec<String>,
-    /// Write every page into a file of its own in DIR: xlreg.1, xlreg-join.1 and so on
+    /// Write each page into a file of its own in DIR: xlreg.1, xlreg-join.1 and so on
     #[arg(long, value_name = "DIR")]
     pub output: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ struct Page {
     text: Vec<u8>,
 }
 
-/// A command's page, then those of its subcommands.
+/// Collects the page of a command and those of its subcommands.
 fn collect(command: &Command, pages: &mut Vec<Page>) -> Result<(), Failure> {
     let man = Man::new(command.clone());
     let (file, mut text) = (man.get_filename(), Vec::new());

@@ -1,4 +1,4 @@
-//! `xlreg members`: tells who is in a cluster, without joining it.
+//! `xlreg members`: prints the members of a cluster, without joining it.
 
 use tokio::time::{Instant, sleep};
 use xlreg::credential::Credential;
@@ -20,23 +20,23 @@ use crate::visitor::{VISITOR_ATTRS, VisitorArgs};
 use crate::watch::{self, WaitArgs, WaitFor, Watch};
 
 const AFTER_HELP: &str = "\
-Nothing is joined. Deployed xlReg servers tell members only to members: there it refuses, with exit
+No cluster is joined. Deployed servers list members only for members, so there it fails with exit
 code 4.
-Whoever asks is a node to the registry: this user always the same one, or the one in --node.
+The registry sees the asking user as a node: always the same one, or the one in --node.
 Without --timeout the registry is tried for 10 seconds.
---wait waits until the cluster is complete, --wait=N until N members are there; without --timeout
-for ever. A registry that is lost meanwhile is tried for 60 seconds. The cluster itself must be
-there. With --id only --wait=N can be had, since only who knows a cluster's name is told its size.
-The JSON is that of 'join'; what a registry does not tell someone outside (the cluster's size,
-whether it is complete) is null, unless --wait has asked for it.
---progress json tells what happens on stderr, one JSON object a line, as 'join' does; the cluster is
-'found'.
+--wait waits until the cluster is complete, and --wait=N until N members are there; without --timeout
+for ever. A registry that is lost in between is tried for 60 seconds. The cluster must exist. With
+--id only --wait=N works, because a registry gives a cluster's size only for its name.
+The JSON is that of 'join'. A registry does not give the cluster's size to a node outside, so the
+size and the completeness are null without --wait.
+--progress json reports events on stderr, one JSON object a line, as 'join' does. The event for the
+cluster is 'found'.
 
 Exit codes:
   0  the members are printed; there may be none yet
   1  failed; the message says what to do
   2  usage
-  3  timed out; with --wait what is known is printed
+  3  timed out; with --wait the known members are printed
   4  refused by the registry
   5  the registry could not be reached
 
@@ -47,7 +47,7 @@ Examples:
   xlreg members alpha --registry regCred.dat --wait --timeout 600 --progress json
   xlreg members alpha --registry regCred.dat --json | jq -r '.members[].end_points[0]'";
 
-/// Who asks; nobody is told.
+/// The name of the asking node. No member sees it.
 const NAME: &str = "guest";
 
 #[derive(clap::Args)]
@@ -114,7 +114,7 @@ pub fn run(args: &Members) -> Result<(), Failure> {
     })
 }
 
-/// A look from outside, in as many sessions as it takes.
+/// A look at a cluster from outside. It may take several sessions.
 struct Visit<'a> {
     args: &'a Members,
     credential: &'a Credential,
@@ -135,7 +135,7 @@ impl<'a> Visit<'a> {
         Ok(Self { args, credential, node, lines, progress, list, cluster })
     }
 
-    /// Goes on until all that is wanted has been seen, or nothing more can be done.
+    /// Retries until all wanted members are there, or an error is not temporary.
     async fn persist(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
         loop {
             match self.look(patience).await {
@@ -145,7 +145,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// One session.
+    /// Runs one session.
     async fn look(&mut self, patience: &mut Patience) -> Result<(), ClientError> {
         let (args, stop) = (&self.args.registry, patience.stop.clone());
         let presence = Presence { attrs: VISITOR_ATTRS, end_points: Vec::new() };
@@ -179,7 +179,7 @@ impl<'a> Visit<'a> {
         Ok(())
     }
 
-    /// Keeps what was seen, and tells of it.
+    /// Keeps a list, and reports its news.
     fn keep(&mut self, list: MemberList) {
         for (index, token) in list.iter() {
             self.lines.tell_member(index, token);
@@ -190,8 +190,7 @@ impl<'a> Visit<'a> {
         self.list = Some(list);
     }
 
-    /// Says to people that members are waited for: at once on a terminal, and elsewhere a word now
-    /// and then.
+    /// Reports that it waits for members: at once on a terminal, and elsewhere now and then.
     fn say_so(&mut self, wanted: u32, patience: &Patience) {
         if !self.args.progress.for_people() {
             return;
@@ -213,7 +212,7 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Prints what is known, and says how it ended.
+    /// Prints the known members, and the end of the look.
     fn report(mut self, ended: Result<(), ClientError>) -> Result<(), Failure> {
         drop(self.progress.take());
         let timed_out = match &ended {

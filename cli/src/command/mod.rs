@@ -1,4 +1,4 @@
-//! The subcommands, one a file.
+//! The subcommands, one file for each.
 
 pub mod bench;
 pub mod completions;

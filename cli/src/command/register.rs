@@ -1,4 +1,4 @@
-//! `xlreg register`: makes a node known to a registry without joining any cluster.
+//! `xlreg register`: registers a node without joining a cluster.
 
 use serde_json::json;
 use xlreg::identity::{EndPoint, MemberAttrs};
@@ -11,8 +11,8 @@ use crate::output::tables::{fields, ssh_line, texts};
 use crate::output::{Failure, print, print_json};
 
 const AFTER_HELP: &str = "\
-The registry issues an ID the first time; keys and ID are kept in DIR, and a node that registers
-again has the same.
+The registry issues an ID the first time. Keys and ID are kept in DIR, and a node that registers
+again has the same ones.
 Without --timeout the registry is tried for 10 seconds.
 
 Exit codes:

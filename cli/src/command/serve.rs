@@ -19,25 +19,24 @@ use crate::output::Failure;
 
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Where the registry keeps its keys, its nodes and clusters, and writes regCred.dat
+    /// The directory for the registry's keys, nodes and clusters, and for regCred.dat
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// Where to listen, as often as you like; port 0 picks a free one, [::] is IPv6 only
+    /// Where to listen; may be given several times; port 0 picks a free one, [::] is IPv6 only
     #[arg(long, value_name = "HOST:PORT", default_value = "0.0.0.0:56789")]
     pub listen: Vec<EndPoint>,
-    /// An address that regCred.dat tells clients, up to eight times [default: where it listens,
+    /// An address for clients in regCred.dat, up to eight times [default: where it listens, or
     /// 127.0.0.1 if that is everywhere]
     #[arg(long, value_name = "HOST:PORT")]
     pub advertise: Vec<EndPoint>,
-    /// What the registry calls itself [default: the name it had before, xlReg the first time]
+    /// The name of the registry [default: its old name; xlReg the first time]
     #[arg(long)]
     pub name: Option<Name>,
-    /// Serve only what 'xlreg init' or an earlier 'serve' has made: a lost volume is not a new
-    /// registry
+    /// Serve only a registry that 'xlreg init' or an earlier 'serve' has made: a lost volume is not
+    /// a new registry
     #[arg(long)]
     pub existing: bool,
-    /// Where to write what clients need, if not to DIR/regCred.dat; for a DIR that can only be
-    /// read
+    /// The file for clients, instead of DIR/regCred.dat; for a DIR that is read-only
     #[arg(long, value_name = "FILE")]
     pub credential: Option<PathBuf>,
     /// Keep nodes and clusters in memory only: they are gone when the registry stops
@@ -46,32 +45,32 @@ pub struct ServeArgs {
     /// Serve /metrics (Prometheus), /livez, /readyz and /healthz here
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<EndPoint>,
-    /// Connections open at a time; more are closed at once
+    /// The number of open connections; more are closed at once
     #[arg(long, value_name = "N", default_value_t = Limits::default().connections, value_parser = seats)]
     pub max_connections: usize,
-    /// Connections open at a time for one address
+    /// The number of open connections of one address
     #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_address, value_parser = seats)]
     pub max_connections_per_address: usize,
-    /// Handshakes a second for one address, in the long run
+    /// The number of handshakes per second of one address, in the long run
     #[arg(long, value_name = "PER_SECOND_PER_ADDRESS", default_value_t = Limits::default().hello_rate, value_parser = rate)]
     pub hello_rate: f64,
-    /// Nodes known at most; each takes some memory for good
+    /// The number of nodes; each takes some memory for ever
     #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().nodes)]
     pub max_nodes: usize,
-    /// Clusters at most
+    /// The number of clusters
     #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().clusters)]
     pub max_clusters: usize,
-    /// Members of all clusters together, at most
+    /// The number of members of all clusters together
     #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().memberships)]
     pub max_memberships: usize,
     /// Take over the identity of a deployed registry from its .xlattice/reg.config, the first time
     #[arg(long, value_name = "FILE")]
     pub import_config: Option<PathBuf>,
-    /// How to write the log to stderr; RUST_LOG=debug tells more
+    /// The format of the log on stderr; RUST_LOG=debug logs more
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// What to log, as RUST_LOG has it; the file is read at the start and at SIGHUP, and comes
-    /// before RUST_LOG
+    /// A file with the filter of the log, in the form of RUST_LOG, which it replaces; read at the
+    /// start and at SIGHUP
     #[arg(long, value_name = "FILE")]
     pub log_filter_file: Option<PathBuf>,
 }
@@ -90,7 +89,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     advertise::check(&args.advertise)?;
     let filter = log::start(args.log_format, args.log_filter_file.as_deref())?;
     let manager = Manager::find()?;
-    // The signals are listened to before anything can be waited for.
+    // Signals are handled before anything can block.
     let signals = signals::start({
         let manager = manager.clone();
         move || manager.reload(|| filter.reload())
@@ -136,7 +135,8 @@ async fn serve(
         true => MemoryStore::new(registry),
         false => home.open_store(registry, &metrics)?,
     });
-    // Clients are told of the registry only when it is known to be the one whose state this is.
+    // The file for clients is written only after the store has shown that it belongs to this
+    // registry.
     let before = advertise::told_in(home.credential_file());
     home.publish(&credential)?;
     let size = store.size();
@@ -163,7 +163,7 @@ async fn serve(
         }),
     };
     match &failure {
-        None => info!("stopping: finishing what is in flight"),
+        None => info!("stopping: finishing the requests in flight"),
         Some(_) => error!("stopping: nothing can be made durable any more"),
     }
     http.stopping();
@@ -172,7 +172,7 @@ async fn serve(
     failure.map_or(Ok(()), Err)
 }
 
-/// What clients may take up together.
+/// The limits on what clients may use together.
 fn limits(args: &ServeArgs) -> Limits {
     Limits {
         connections: xlreg_server::connections_within_files(args.max_connections),

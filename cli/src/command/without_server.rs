@@ -1,5 +1,5 @@
-//! `xlreg serve`, `init` and `demo` in a build without the feature `server`: they say how to get one
-//! that has it.
+//! `xlreg serve`, `init` and `demo` in a build without the feature `server`: they say where to get
+//! it.
 
 use std::ffi::OsString;
 

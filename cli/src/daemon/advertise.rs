@@ -1,4 +1,4 @@
-//! Where clients are told to come: it should be where they get.
+//! The end points for clients. Clients should be able to connect there.
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
@@ -9,22 +9,22 @@ use xlreg::identity::EndPoint;
 
 use crate::output::Failure;
 
-/// What the operator asked for, and what the system made of it.
+/// The end points that the operator gave, and the addresses from the system.
 pub struct Advertise<'a> {
-    /// Where to listen.
+    /// The end points to listen at.
     pub listen: &'a [EndPoint],
-    /// Where clients are to come; where it listens, if that is not said.
+    /// The end points for clients; those of the listeners if there are none.
     pub advertise: &'a [EndPoint],
-    /// Where it listens.
+    /// The addresses of the listeners.
     pub listening: Vec<SocketAddr>,
 }
 
 impl Advertise<'_> {
-    /// What clients are told, each once.
+    /// The end points for clients, each once.
     ///
     /// # Errors
     ///
-    /// A [`Failure`] of usage if there are more than clients take.
+    /// A [`Failure`] of usage if there are more than clients accept.
     pub fn end_points(&self) -> Result<Vec<EndPoint>, Failure> {
         match self.advertise {
             [] => as_clients_take(self.listening.iter().copied().map(reachable)),
@@ -32,8 +32,8 @@ impl Advertise<'_> {
         }
     }
 
-    /// What the operator should know of that: that it is good on this machine only, or is not what
-    /// the file said before.
+    /// The notices for the operator: an end point is for this machine only, or it differs from the
+    /// old file.
     pub fn notices(&self, file: &str, before: &[EndPoint], now: &[EndPoint]) -> Vec<String> {
         let mut notices = Vec::new();
         let chosen_here = self.advertise.is_empty();
@@ -55,11 +55,11 @@ impl Advertise<'_> {
     }
 }
 
-/// Finds fault with what the operator wants clients to be told, before anything is made.
+/// Checks the end points for clients, before anything is made.
 ///
 /// # Errors
 ///
-/// A [`Failure`] of usage if nobody could come there, or there are more than clients take.
+/// A [`Failure`] of usage if nobody can connect to one, or there are more than clients accept.
 pub fn check(advertise: &[EndPoint]) -> Result<(), Failure> {
     if let Some(vain) = advertise.iter().find(|end_point| is_vain(end_point)) {
         return Err(Failure::usage(format!("nobody can connect to {vain}"))
@@ -68,7 +68,7 @@ pub fn check(advertise: &[EndPoint]) -> Result<(), Failure> {
     as_clients_take(advertise.iter().cloned().map(Ok)).map(drop)
 }
 
-/// Each once, and not too many.
+/// Removes doubles, and checks the number.
 fn as_clients_take(
     end_points: impl Iterator<Item = Result<EndPoint, Failure>>,
 ) -> Result<Vec<EndPoint>, Failure> {
@@ -87,14 +87,14 @@ fn as_clients_take(
     Ok(each_once)
 }
 
-/// Whether nobody can connect there.
+/// Whether nobody can connect to this end point.
 fn is_vain(end_point: &EndPoint) -> bool {
     let address = end_point.host().parse::<IpAddr>();
     end_point.port() == 0 || address.is_ok_and(|ip| ip.to_canonical().is_unspecified())
 }
 
-/// Where clients on this machine reach a listener: one that listens everywhere, on the loopback
-/// address.
+/// The end point where clients on this machine reach a listener. For one that listens everywhere it
+/// is the loopback address.
 fn reachable(address: SocketAddr) -> Result<EndPoint, Failure> {
     let text = match address {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("127.0.0.1:{}", v4.port()),
@@ -104,7 +104,7 @@ fn reachable(address: SocketAddr) -> Result<EndPoint, Failure> {
     text.parse().map_err(Failure::new)
 }
 
-/// Where the file tells clients to come; nowhere, if it is not there or not readable.
+/// The end points in the file for clients; none if it cannot be read.
 pub fn told_in(path: &Path) -> Vec<EndPoint> {
     let text = || {
         let mut text = String::new();

@@ -1,9 +1,8 @@
-//! The directory that a registry lives in: its keys, its ID, its store, and the file that clients
-//! are given.
+//! The directory of a registry: its keys, its ID, its store, and the file for clients.
 //!
-//! Who a registry is never changes in silence. What is missing, or is not what it was, in a
-//! directory that was whole once, stops the start: nothing new is made in its place. `xlreg init
-//! --accept` is how somebody says that it is meant.
+//! The identity of a registry never changes in silence. In a directory that was whole once, a
+//! missing or changed part stops the start, and nothing new is made in its place. With `xlreg init
+//! --accept` the operator accepts the change.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,31 +22,31 @@ use crate::random;
 
 use super::import;
 
-/// The file that clients are given.
+/// The file for clients.
 pub const CREDENTIAL_FILE: &str = "regCred.dat";
-/// The file that nodes and clusters are kept in.
+/// The file with nodes and clusters.
 const STORE_FILE: &str = "registry.redb";
-/// The name of a registry that was given none.
+/// The name of a registry without a given name.
 const DEFAULT_NAME: &str = "xlReg";
 
-/// Which registry is to be found or made in a directory.
+/// The registry to find or make in a directory.
 pub struct Tenant<'a> {
     pub dir: &'a Path,
-    /// What it is called from now on, if that is said.
+    /// The new name of the registry, if one is given.
     pub name: Option<&'a Name>,
-    /// What it is called if it is new.
+    /// The name of a new registry.
     pub first_name: Option<&'a Name>,
-    /// A deployed registry's `reg.config`, whose identity it has.
+    /// The `reg.config` of a deployed registry, whose identity is taken over.
     pub config: Option<&'a Path>,
-    /// Where its clients find what they need, if not in the directory.
+    /// The file for clients, if it is not in the directory.
     pub credential: Option<&'a Path>,
-    /// Whether it must be there already.
+    /// Whether the registry must exist.
     pub existing: bool,
-    /// Whether it is to go without a store.
+    /// Whether the registry has no store.
     pub memory: bool,
 }
 
-/// A registry's directory, to this process alone.
+/// The directory of a registry, locked for this process.
 pub struct Home {
     pub identity: Identity,
     dir: PathBuf,
@@ -56,16 +55,16 @@ pub struct Home {
     store: bool,
     /// Whether nothing may be made.
     existing: bool,
-    /// Whether the identity was made just now.
+    /// Whether the identity is new.
     new: bool,
     lock: DirectoryLock,
 }
 
 impl Home {
-    /// The registry that lives there, or a new one where that may be.
+    /// Opens the registry in a directory, or makes a new one if that is allowed.
     pub fn open(tenant: &Tenant) -> Result<Self, Failure> {
         let dir = tenant.dir;
-        // Read first: a file that can't be used leaves nothing behind.
+        // It is read first, so that a file that cannot be used leaves nothing behind.
         let imported = tenant.config.map(import::identity).transpose()?;
         let failed = |error| cannot_use(dir, error);
         let state = || DirectoryState::of(dir).map_err(failed);
@@ -76,7 +75,7 @@ impl Home {
         if let Some(imported) = &imported
             && matches!(state()?, DirectoryState::Unmarked | DirectoryState::Whole { .. })
         {
-            // Before anything is touched; once more below, where nobody else can change it.
+            // Compared before anything is changed, and again below under the lock.
             compare(dir, &Identity::load(dir).map_err(failed)?, imported)?;
         }
         let lock = lock(dir)?;
@@ -89,7 +88,7 @@ impl Home {
             DirectoryState::Unfinished => {
                 if !tenant.existing {
                     note(format_args!(
-                        "xlreg: the making of the registry in {} was cut short; it is made anew",
+                        "xlreg: the making of the registry in {} was interrupted; it is made again",
                         dir.display()
                     ));
                 }
@@ -121,12 +120,12 @@ impl Home {
         Ok(home)
     }
 
-    /// Whether the registry was made just now.
+    /// Whether the identity is new.
     pub fn is_new(&self) -> bool {
         self.new
     }
 
-    /// A new identity, or the one that is taken over.
+    /// Makes a new identity, or takes over an imported one.
     fn make(tenant: &Tenant, imported: Option<Identity>) -> Result<Identity, Failure> {
         if tenant.existing {
             return Err(none_here(tenant.dir));
@@ -146,8 +145,7 @@ impl Home {
         Ok(identity)
     }
 
-    /// Gives the registry the name asked for, and an ID if it never had one, and looks at what its
-    /// clients were given.
+    /// Sets the given name, makes an ID if there is none, and checks the file for clients.
     fn settle(&mut self, name: Option<&Name>) -> Result<(), Failure> {
         let mut changed = false;
         if let Some(name) = name.filter(|name| **name != self.identity.name) {
@@ -175,7 +173,7 @@ impl Home {
         self.dir.join(STORE_FILE)
     }
 
-    /// Makes an empty store where none was made yet.
+    /// Makes an empty store if none was made.
     pub fn make_store(&mut self) -> Result<(), Failure> {
         let path = self.store_path();
         let failed = |error| self.store_failure(error);
@@ -194,7 +192,7 @@ impl Home {
         Ok(())
     }
 
-    /// Puts what is kept there into an empty registry, and keeps what becomes of it.
+    /// Loads the store into an empty registry, and keeps its changes from now on.
     pub fn open_store(
         &mut self,
         registry: Registry,
@@ -219,14 +217,14 @@ impl Home {
         Ok((log, registry))
     }
 
-    /// From now on the store is missing if it is not there.
+    /// Notes the store, so that its absence is an error from now on.
     fn note_store(&mut self) -> Result<(), Failure> {
         self.lock.note_store().map_err(|error| cannot_use(&self.dir, error))?;
         self.store = true;
         Ok(())
     }
 
-    /// Opens the store once, so that from now on it is known to be there and good.
+    /// Opens the store once, to check it.
     pub fn check_store(&mut self) -> Result<(), Failure> {
         self.make_store()?;
         let trust = if self.store { CounterTrust::Needed } else { CounterTrust::Welcome };
@@ -239,8 +237,8 @@ impl Home {
         Ok(())
     }
 
-    /// Takes what is in the directory for the registry from now on, and makes the store anew if it
-    /// is gone.
+    /// Accepts the present content of the directory for the registry. A missing store is made
+    /// again.
     pub fn accept(dir: &Path) -> Result<Self, Failure> {
         let failed = |error| cannot_use(dir, error);
         match DirectoryState::of(dir).map_err(failed)? {
@@ -270,19 +268,19 @@ impl Home {
         Ok(home)
     }
 
-    /// Where what clients are given is.
+    /// The path of the file for clients.
     pub fn credential_file(&self) -> &Path {
         &self.credential
     }
 
-    /// Writes what clients are given, and tells what is new about it.
+    /// Writes the file for clients, and reports changes.
     pub fn publish(&self, credential: &Credential) -> Result<(), Failure> {
         let path = &self.credential;
         let text = credential.to_string();
         match fs::read_to_string(path) {
             Ok(known) if known == text => return Ok(()),
             Ok(known) => match known.parse::<Credential>() {
-                Ok(_) => info!("{} is not what it was, and is written again", path.display()),
+                Ok(_) => info!("{} has changed, and is written again", path.display()),
                 Err(error) => warn!("{}: {error}; it is written again", path.display()),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -324,7 +322,7 @@ fn lock(dir: &Path) -> Result<DirectoryLock, Failure> {
     })
 }
 
-/// What happened to a store, and what to do about it.
+/// Explains a failure of the store.
 pub fn store_failure(error: StoreError) -> Failure {
     let advice = match &error {
         StoreError::Busy(_) => "stop the registry that runs on this --dir first",
@@ -339,7 +337,7 @@ pub fn store_failure(error: StoreError) -> Failure {
     Failure::new(error).advise(advice)
 }
 
-/// Nothing is there, and nothing is to be made.
+/// The failure if there is no registry, and none may be made.
 fn none_here(dir: &Path) -> Failure {
     Failure::new(format!("no registry is kept in {}", dir.display())).advise(format_args!(
         "is its volume mounted, is it restored? To make a new one on purpose: xlreg init --dir {}",
@@ -347,16 +345,16 @@ fn none_here(dir: &Path) -> Failure {
     ))
 }
 
-/// How somebody says that what is there is meant to be so.
+/// The advice how to accept the present content.
 fn accept_advice(dir: &Path) -> String {
     format!(
-        "if it is meant to be so, this takes what is there for the registry from now on, with an empty store if there is \
-         none: xlreg init --accept --dir {}",
+        "if the change is meant, this accepts the present content for the registry, with an empty \
+         store if there is none: xlreg init --accept --dir {}",
         dir.display()
     )
 }
 
-/// Why a registry's directory can't be used, and what to do.
+/// Explains why a registry's directory cannot be used.
 fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
     let anew = format!(
         "restore it from a backup of {}; for a new registry, use another --dir",
@@ -369,7 +367,7 @@ fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
         }
         DirectoryError::Key { .. } => format!("put a key there that can be used, or {anew}"),
         DirectoryError::Given { .. } => {
-            format!("to begin anew, move it out of {} first", dir.display())
+            format!("to start again, move it out of {} first", dir.display())
         }
         DirectoryError::Incomplete { .. }
         | DirectoryError::Name { .. }
@@ -388,7 +386,7 @@ fn cannot_use(dir: &Path, error: DirectoryError) -> Failure {
     Failure::new(error).advise(advice)
 }
 
-/// A directory without keys is no new one if a registry has been there.
+/// Refuses a directory without keys in which a registry was.
 fn refuse_remains(dir: &Path) -> Result<(), Failure> {
     let store = dir.join(STORE_FILE);
     let lost = |what: &Path| {
@@ -411,8 +409,8 @@ fn refuse_remains(dir: &Path) -> Result<(), Failure> {
     }
 }
 
-/// A directory of an earlier version is taken for whole if it is: with an ID, and with a store if
-/// clients were ever told of the registry, unless it goes without.
+/// Refuses a directory of an earlier version that is not whole. It must have an ID. It must have a
+/// store if clients were given a file, unless it runs without one.
 fn refuse_losses(dir: &Path, found: &Identity, memory: bool) -> Result<(), Failure> {
     if found.id.is_none() {
         let path = dir.join("id");
@@ -433,7 +431,7 @@ fn refuse_losses(dir: &Path, found: &Identity, memory: bool) -> Result<(), Failu
     Ok(())
 }
 
-/// An import into a directory that has a registry: the same one, or none.
+/// Checks that an imported identity is that of the registry in the directory.
 fn compare(dir: &Path, found: &Identity, imported: &Identity) -> Result<(), Failure> {
     let same = found.id == imported.id
         && found.comms.public_key() == imported.comms.public_key()
@@ -449,8 +447,8 @@ fn credential_file(tenant: &Tenant) -> PathBuf {
     tenant.credential.map_or_else(|| tenant.dir.join(CREDENTIAL_FILE), Path::to_path_buf)
 }
 
-/// What clients were given is never replaced by another registry's; a new one has given them
-/// nothing yet.
+/// Refuses to replace the file for clients of another registry. A new registry has given no file to
+/// clients.
 fn refuse_other_credential(path: &Path, this: Option<&Identity>) -> Result<(), Failure> {
     let known = fs::read_to_string(path).ok().and_then(|text| text.parse::<Credential>().ok());
     let Some(known) = known else { return Ok(()) };
@@ -481,7 +479,7 @@ fn registry_id(identity: &Identity) -> Result<NodeId, Failure> {
     identity.id.ok_or_else(|| Failure::new("the registry has no ID"))
 }
 
-/// The registry's credential, telling clients to come to these end points.
+/// Makes the registry's credential with these end points.
 pub fn credential(identity: &Identity, end_points: Vec<EndPoint>) -> Result<Credential, Failure> {
     xlreg_server::credential(identity, end_points).map_err(Failure::new)
 }

@@ -1,4 +1,4 @@
-//! Where the daemon listens, and who is told.
+//! The listeners of the daemon, and the lines that name them.
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -14,14 +14,14 @@ use super::log::NOTICE;
 use crate::output::Failure;
 use crate::resolve::resolve;
 
-/// How long the end of stdout may take to be told where the daemon listens.
+/// The longest time for writing the lines to stdout.
 const TOLD: Duration = Duration::from_secs(1);
 
 /// Listens at each of these end points.
 ///
 /// # Errors
 ///
-/// As [`listen`].
+/// The errors of [`listen`].
 pub async fn all(end_points: &[EndPoint]) -> Result<Vec<TcpListener>, Failure> {
     let mut listeners = Vec::new();
     for end_point in end_points {
@@ -30,7 +30,7 @@ pub async fn all(end_points: &[EndPoint]) -> Result<Vec<TcpListener>, Failure> {
     Ok(listeners)
 }
 
-/// Where they listen.
+/// The addresses of listeners.
 ///
 /// # Errors
 ///
@@ -39,12 +39,12 @@ pub fn addresses(listeners: &[TcpListener]) -> Result<Vec<SocketAddr>, Failure> 
     listeners.iter().map(|listener| listener.local_addr().map_err(Failure::new)).collect()
 }
 
-/// Tells on stdout where the daemon listens, and beside that what the operator should know of it.
-/// Where that can't be written, or nobody reads it, it serves all the same.
+/// Prints the addresses and the notices for the operator on stdout. If that fails, or nobody reads
+/// it, the registry serves all the same.
 pub fn announce(addresses: &[SocketAddr], notices: &[String]) {
     let mut text: String =
         addresses.iter().map(|address| format!("listening on {address}\n")).collect();
-    // They are in the log as well, so a terminal that shows the log has them.
+    // The notices are in the log too, so a terminal that shows the log does not need them.
     if !io::stderr().is_terminal() {
         text.extend(notices.iter().map(|notice| format!("{notice}\n")));
     }
@@ -67,11 +67,11 @@ fn print(text: &str) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Listens at the first address of this end point that can be had.
+/// Listens at the first address of this end point that is free.
 ///
 /// # Errors
 ///
-/// [`Failure`] with what the system said of the last.
+/// [`Failure`] with the error of the last address.
 pub async fn listen(end_point: &EndPoint) -> Result<TcpListener, Failure> {
     let addresses = resolve(end_point.as_str()).await;
     addresses.and_then(xlreg_server::listen).map_err(|error| {

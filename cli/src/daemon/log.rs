@@ -1,5 +1,5 @@
-//! The daemon's log: lines on stderr, behind a queue ([`log_queue`]), with a filter
-//! that can be changed while it runs.
+//! The daemon's log: lines on stderr, behind a queue ([`log_queue`]). Its filter can change while
+//! the daemon runs.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -16,36 +16,35 @@ use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 use super::log_queue;
 use crate::output::Failure;
 
-/// What is logged where nothing else is said.
+/// The filter if none is given.
 const DEFAULT_FILTER: &str = "info";
-/// What the operator must know, whatever the filter is, is logged under this target.
+/// The target of notices that the operator must see, with any filter.
 pub const NOTICE: &str = "xlreg::notice";
-/// Bytes of a filter that are worth reading.
+/// The longest filter that is read, in bytes.
 const MAX_FILTER: u64 = 4096;
-/// How often the log tells how much of it was lost.
+/// The time between two reports of lost lines.
 const LOSSES_TOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for people
     Text,
-    /// For programs, one object a line.
+    /// JSON, one object a line
     Json,
 }
 
-/// The way to change what is logged.
+/// The filter of the log.
 pub struct Filter {
     file: Option<PathBuf>,
     set: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send>,
 }
 
-/// Starts the log. What is logged is said by the file, if it is there and says anything, else by
-/// `RUST_LOG`.
+/// Starts the log. The filter comes from the file if it has one, otherwise from `RUST_LOG`.
 ///
 /// # Errors
 ///
-/// [`Failure`] if the file says what is no filter, or there are no more threads or files.
+/// [`Failure`] if the file has no legal filter, or there are no more threads or files.
 pub fn start(format: LogFormat, file: Option<&Path>) -> Result<Filter, Failure> {
     let filter = read(file).map_err(|why| {
         Failure::new(why).advise("a filter looks like: info, or warn,xlreg::daemon=debug")
@@ -58,14 +57,14 @@ pub fn start(format: LogFormat, file: Option<&Path>) -> Result<Filter, Failure> 
         LogFormat::Json => layer.json().boxed(),
     };
     tracing_subscriber::registry().with(filter).with(layer).try_init().map_err(Failure::new)?;
-    // Where it would be written otherwise, nobody may read.
+    // Otherwise it goes to stderr, where a full pipe would block it.
     std::panic::set_hook(Box::new(|panic| error!("{panic}")));
     let set = Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()));
     Ok(Filter { file: file.map(PathBuf::from), set })
 }
 
 impl Filter {
-    /// Reads anew what is to be logged, and tells it. What can't be understood changes nothing.
+    /// Reads the filter again, and logs it. An illegal filter changes nothing.
     pub fn reload(&self) {
         let Some(path) = &self.file else {
             warn!(
@@ -84,7 +83,7 @@ impl Filter {
     }
 }
 
-/// The filter of the file, of `RUST_LOG`, or the default: the first that says anything.
+/// Reads the filter: from the file, from `RUST_LOG`, or the default, whichever comes first.
 fn read(file: Option<&Path>) -> Result<EnvFilter, String> {
     let from_file = match file {
         Some(path) => text_of(path).map_err(|error| format!("{}: {error}", path.display()))?,
@@ -102,7 +101,7 @@ fn read(file: Option<&Path>) -> Result<EnvFilter, String> {
     Ok(filter.add_directive(always))
 }
 
-/// What the file says, if it is there and says anything.
+/// Reads the filter in the file, if there is one.
 fn text_of(path: &Path) -> std::io::Result<Option<String>> {
     let mut text = String::new();
     match std::fs::File::open(path) {
@@ -114,13 +113,12 @@ fn text_of(path: &Path) -> std::io::Result<Option<String>> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// Whether stderr is a terminal whose user wants colours: as clap finds it out for help and usage
-/// errors, so by `NO_COLOR` too.
+/// Whether stderr is a terminal with colours. It uses the same rules as clap, with `NO_COLOR`.
 fn wants_colour() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
-/// Tells for ever how much of the log was lost, whenever it has become more.
+/// Reports the number of lost lines for ever, each time it has grown.
 pub async fn tell_losses() {
     let mut told = 0;
     loop {
@@ -128,7 +126,7 @@ pub async fn tell_losses() {
         let lost = log_queue::lost();
         if lost > told {
             told = lost;
-            // If this one is lost too, it is told with the next.
+            // If this line is lost too, the next report includes it.
             warn!(target: NOTICE, lost, "lines of the log were lost: nobody reads it, or the disk is full");
         }
     }

@@ -1,7 +1,6 @@
-//! The service manager, if there is one: what it is told (`sd_notify`), and its watchdog.
+//! The service manager: the messages for it (`sd_notify`), and its watchdog.
 //!
-//! It is told from a thread of its own, since a socket that nobody reads may be one in which
-//! nothing more fits.
+//! A thread of its own sends the messages, because the socket may be full and block.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -15,37 +14,38 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::output::Failure;
 
-/// How long it may take to be told.
+/// The longest time for sending a message.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// What may wait to be told.
+/// The number of messages that may wait.
 const WAITING: usize = 8;
 
-/// What it is told.
+/// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     /// Clients can come.
     Ready,
-    /// What can be read anew is; [`Told::Ready`] comes next.
+    /// The configuration is being read again. [`Told::Ready`] follows.
     Reloading,
     /// The end has begun.
     Stopping,
-    /// The event loop turns.
+    /// The event loop runs.
     Alive,
 }
 
-/// The way to the service manager.
+/// The service manager, if there is one.
 #[derive(Clone)]
 pub struct Manager {
     messages: Option<SyncSender<Message>>,
-    /// It has been told that clients can come, and not yet that the end has begun.
+    /// Whether the daemon is ready for clients: after [`Told::Ready`] and before
+    /// [`Told::Stopping`].
     ready: Arc<AtomicBool>,
 }
 
-/// What it is told, and who waits for that.
+/// A message, and the caller that waits for it.
 type Message = (Told, SyncSender<()>);
 
 impl Manager {
-    /// The one that has started this process, if one has.
+    /// Finds the service manager that has started this process, if there is one.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl Manager {
         Ok(Self { messages: Some(sender), ready })
     }
 
-    /// Reads something anew, and tells it so if clients are served meanwhile.
+    /// Reads the configuration again, with messages if the daemon is ready for clients.
     pub fn reload(&self, read_anew: impl FnOnce()) {
         let ready = self.ready.load(Ordering::SeqCst);
         if ready {
@@ -73,7 +73,7 @@ impl Manager {
         }
     }
 
-    /// Tells it, and waits for that, but not for long.
+    /// Sends a message, and waits a short time for it.
     pub fn tell(&self, told: Told) {
         match told {
             Told::Ready => self.ready.store(true, Ordering::SeqCst),
@@ -87,18 +87,18 @@ impl Manager {
 
     fn send(&self, told: Told) -> Option<Receiver<()>> {
         let (sender, done) = sync_channel(1);
-        // Where so much waits, it does not listen.
+        // If so many messages wait, the manager does not read them.
         self.messages.as_ref()?.try_send((told, sender)).ok()?;
         Some(done)
     }
 
-    /// Feeds its watchdog for ever, if it has one, from the event loop that this is awaited on.
+    /// Feeds the watchdog for ever, if there is one, from the event loop of the caller.
     pub async fn feed_watchdog(self) {
         let mut microseconds = 0;
         if !sd_notify::watchdog_enabled(false, &mut microseconds) {
             return pending().await;
         }
-        // Twice as often as it must be, as `sd_watchdog_enabled(3)` has it.
+        // Twice as often as necessary, as `sd_watchdog_enabled(3)` recommends.
         let mut ticks =
             interval(Duration::from_micros(microseconds / 2).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,7 +118,7 @@ fn tell_all(messages: &Receiver<Message>) {
             Told::Reloading => NotifyState::monotonic_usec_now()
                 .and_then(|now| sd_notify::notify(false, &[NotifyState::Reloading, now])),
         };
-        // Whether it could be told changes nothing, and whoever asked may have gone on.
+        // A failure changes nothing, and the caller may have gone.
         let _ = (told, done.try_send(()));
     }
 }

@@ -1,13 +1,13 @@
-//! Signals, on a thread of their own: one that wants an end is heard even if nothing else goes on.
+//! Signals, on a thread of their own. So a signal to end is handled even if nothing else runs.
 //!
-//! * SIGTERM and SIGINT: while the daemon starts, it ends at once; then an orderly stop begins; a
-//!   second one ends it at once.
-//! * SIGHUP: what can be read anew while it runs is.
-//! * SIGUSR1, SIGUSR2 and SIGXFSZ (a file has reached the limit of its size, which whoever writes
-//!   to it is told as well) would end it; they are noted. SIGPIPE is ignored from the start, by
-//!   Rust.
+//! * SIGTERM and SIGINT end the daemon at once while it starts. Later the first one begins an
+//!   orderly stop, and the second one ends the daemon at once.
+//! * SIGHUP reads the configuration again.
+//! * SIGUSR1, SIGUSR2 and SIGXFSZ would end the daemon, and are only logged. SIGXFSZ means that a
+//!   file has reached its size limit, and the write fails too. SIGPIPE is ignored from the start,
+//!   by Rust.
 //!
-//! Process 1 of a container gets no signal that it has not asked for; these it has.
+//! Process 1 of a container gets only signals with a handler. These have one.
 
 use std::io;
 use std::process;
@@ -26,20 +26,20 @@ use super::log::NOTICE;
 use crate::output::Failure;
 use crate::output::stderr;
 
-/// How long an end at once waits for the log.
+/// The longest time that an end at once waits for the log.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
-/// What the signals have asked for so far.
+/// The signals that came.
 pub struct Signals {
     serving: Arc<AtomicBool>,
     stop: watch::Receiver<bool>,
 }
 
-/// Listens to signals from now on. `reload` is called for each SIGHUP.
+/// Listens to signals from now on. Calls `reload` for each SIGHUP.
 ///
 /// # Errors
 ///
-/// The system's, if it has no more threads or does not let signals be listened to.
+/// The system's, if it has no more threads or allows no handlers.
 pub fn start(reload: impl Fn() + Send + 'static) -> Result<Signals, Failure> {
     let (stop, stopping) = watch::channel(false);
     let serving = Arc::new(AtomicBool::new(false));
@@ -54,15 +54,16 @@ pub fn start(reload: impl Fn() + Send + 'static) -> Result<Signals, Failure> {
 }
 
 impl Signals {
-    /// There is something to be ended in order from now on.
+    /// Notes that from now on an orderly stop is necessary.
     pub fn serving(&self) {
         self.serving.store(true, Ordering::SeqCst);
     }
 
-    /// Resolves when the daemon is to stop.
+    /// Resolves when the daemon must stop.
     pub async fn stopped(&mut self) {
         if self.stop.wait_for(|stop| *stop).await.is_err() {
-            // Nobody listens any more, which does not happen; then it goes on until it is killed.
+            // The thread of the signals is gone, which cannot happen. Then the daemon runs until it
+            // is killed.
             std::future::pending().await
         }
     }
@@ -83,7 +84,7 @@ impl<F: Fn()> Heard<F> {
         match registered {
             Err(error) => drop(ready.send(Err(error))),
             Ok((runtime, mut signals)) => {
-                // Whoever started this waits for it.
+                // The caller of `start` waits for it.
                 let _ = ready.send(Ok(()));
                 runtime.block_on(async {
                     loop {
@@ -98,7 +99,7 @@ impl<F: Fn()> Heard<F> {
         match asked {
             Asked::Stop(_) if !self.serving.load(Ordering::SeqCst) => exit(0),
             Asked::Stop(signal) if *self.stop.borrow() => {
-                warn!(target: NOTICE, "{signal} again: what is in flight is cut off");
+                warn!(target: NOTICE, "{signal} again: requests in flight are cut off");
                 exit(1);
             }
             Asked::Stop(signal) => {
@@ -111,20 +112,20 @@ impl<F: Fn()> Heard<F> {
     }
 }
 
-/// Ends the process, now.
+/// Ends the process now.
 fn exit(code: i32) -> ! {
     stderr::finish(LAST_WORDS);
     process::exit(code)
 }
 
-/// What a signal asks for.
+/// The request of a signal.
 enum Asked {
     Stop(&'static str),
     Reload,
     Nothing(&'static str),
 }
 
-/// Every signal that is listened to.
+/// All signals with a handler.
 struct All {
     terminate: Signal,
     interrupt: Signal,

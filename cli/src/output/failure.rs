@@ -1,4 +1,4 @@
-//! How a command fails: what happened, to what, what to do, and the exit code.
+//! The failure of a command: what happened, to what, what to do, and the exit code.
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -7,25 +7,25 @@ use serde_json::json;
 
 use super::{message_format, stderr};
 
-/// What kind of failure it is; each has an exit code of its own.
+/// The kind of a failure. Each has an exit code of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// It did not work out.
+    /// The command failed.
     Failed,
-    /// It was asked for something that makes no sense.
+    /// The command line makes no sense.
     Usage,
-    /// Time ran out.
+    /// The time is over.
     TimedOut,
-    /// The registry refused, or this program did for the registry's sake.
+    /// The registry refused, or the command did so for the registry's sake.
     Refused,
     /// The registry could not be reached.
     Unreachable,
-    /// A signal ended it.
+    /// A signal ended the command.
     Interrupted(u8),
 }
 
 impl FailureKind {
-    /// The exit code, as every `--help` tells it.
+    /// The exit code, as in every `--help`.
     const fn exit_code(self) -> u8 {
         match self {
             Self::Failed => 1,
@@ -33,7 +33,7 @@ impl FailureKind {
             Self::TimedOut => 3,
             Self::Refused => 4,
             Self::Unreachable => 5,
-            // As shells have it.
+            // The same rule as in shells.
             Self::Interrupted(number) => 128 + number,
         }
     }
@@ -51,7 +51,7 @@ impl FailureKind {
     }
 }
 
-/// Why a command did not do what it was asked.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub struct Failure {
     kind: FailureKind,
@@ -60,32 +60,32 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// It failed: exit code 1.
+    /// Makes a failure with exit code 1: the command failed.
     pub fn new(message: impl Display) -> Self {
         Self::of(FailureKind::Failed, message)
     }
 
-    /// It was asked for something that makes no sense: exit code 2.
+    /// Makes a failure with exit code 2: the command line makes no sense.
     pub fn usage(message: impl Display) -> Self {
         Self::of(FailureKind::Usage, message)
     }
 
-    /// Time ran out: exit code 3.
+    /// Makes a failure with exit code 3: the time is over.
     pub fn timeout(message: impl Display) -> Self {
         Self::of(FailureKind::TimedOut, message)
     }
 
-    /// The registry refused, or this program did for the registry's sake: exit code 4.
+    /// Makes a failure with exit code 4: the registry refused, or the command did so for its sake.
     pub fn refused(message: impl Display) -> Self {
         Self::of(FailureKind::Refused, message)
     }
 
-    /// The registry could not be reached: exit code 5.
+    /// Makes a failure with exit code 5: the registry could not be reached.
     pub fn unreachable(message: impl Display) -> Self {
         Self::of(FailureKind::Unreachable, message)
     }
 
-    /// A signal ended it, of this number: exit code 128 and the number.
+    /// Makes a failure with exit code 128 and the number: a signal ended the command.
     pub fn interrupted(number: u8) -> Self {
         Self::of(FailureKind::Interrupted(number), "interrupted")
     }
@@ -94,25 +94,25 @@ impl Failure {
         Self { kind, message: message.to_string(), advice: None }
     }
 
-    /// With what the user can do about it.
+    /// Adds advice for the user.
     pub fn advise(self, advice: impl Display) -> Self {
         Self { advice: Some(advice.to_string()), ..self }
     }
 
-    /// The same with another message.
+    /// Replaces the message.
     pub fn with_message(self, message: impl Display) -> Self {
         Self { message: message.to_string(), ..self }
     }
 
-    /// Tells it on stderr: for people, or as one line of JSON for programs that asked for JSON.
+    /// Reports the failure on stderr, as text or as one line of JSON.
     pub fn report(&self) -> ExitCode {
-        // Usage errors are for whoever types, and clap's own are text too.
+        // Usage errors are for a person who types, and those of clap are text too.
         let json = message_format().has_json_errors() && self.kind != FailureKind::Usage;
         let text = match json {
             true => self.to_json(),
             false => self.to_text(),
         };
-        // Where nobody reads stderr, the exit code is all there is to say.
+        // If nobody reads stderr, the exit code says it.
         stderr::write(&text);
         ExitCode::from(self.kind.exit_code())
     }

@@ -1,7 +1,7 @@
-//! Clusters, members and keys as programs read them.
+//! Clusters, members and keys in JSON.
 //!
-//! `docs/json-schema.json` describes it: keys may be added, none is ever changed. The same thing
-//! has the same keys wherever it is printed.
+//! `docs/json-schema.json` describes it. Keys may be added, and none changes. The same value has
+//! the same keys in all outputs.
 
 use serde_json::{Value, json};
 use xlreg::enroll::Roster;
@@ -10,7 +10,7 @@ use xlreg::message::{ClusterInfo, MemberIndex, MemberList};
 
 use super::tables::texts;
 
-/// The roster as JSON. Before the cluster is known its properties are null.
+/// Writes a roster. Before the cluster is known its properties are null.
 pub fn roster_json(name: Option<&Name>, roster: Option<&Roster>) -> Value {
     let cluster = roster.map(|roster| roster.cluster);
     let members = roster.into_iter().flat_map(|roster| &roster.members);
@@ -22,9 +22,9 @@ pub fn roster_json(name: Option<&Name>, roster: Option<&Roster>) -> Value {
     })
 }
 
-/// Members of a cluster as someone sees them who is not in it, in the form of [`roster_json`]. Who
-/// asks for the members only is told neither the cluster's size nor its other properties; then they
-/// are null, and so is whether it is complete.
+/// Writes the members of a cluster as seen from outside, in the form of [`roster_json`]. The answer
+/// to GetCluster has no size and no other properties. Without them they are null, and so is the
+/// completeness.
 pub fn list_json(name: Option<&Name>, list: &MemberList, cluster: Option<ClusterInfo>) -> Value {
     let known = u32::try_from(list.members().len()).ok();
     json!({
@@ -35,8 +35,7 @@ pub fn list_json(name: Option<&Name>, list: &MemberList, cluster: Option<Cluster
     })
 }
 
-/// The entry of this node in a roster that was printed as JSON, if it stands there with the same
-/// ID, name and sig key.
+/// Finds the entry of this node in a printed roster, by ID, name and sig key.
 pub fn own_entry<'a>(roster: &'a Value, identity: &Identity) -> Option<&'a Value> {
     let id = identity.id?.to_string();
     let sig_key = identity.sig.public_key().to_openssh();
@@ -63,7 +62,7 @@ pub(super) fn read_member(member: &Value) -> Option<(MemberIndex, Token)> {
     Some((MemberIndex::new(index)?, token))
 }
 
-/// A cluster's properties; what is not known is null.
+/// Writes a cluster's properties. Unknown ones are null.
 pub fn cluster_json(name: Option<&Name>, id: Option<NodeId>, info: Option<ClusterInfo>) -> Value {
     json!({
         "name": name.map(Name::as_str),
@@ -74,14 +73,14 @@ pub fn cluster_json(name: Option<&Name>, id: Option<NodeId>, info: Option<Cluste
     })
 }
 
-/// A member of a cluster: what it says of itself, and its index in the order of joining.
+/// Writes a member of a cluster: its token and its index.
 pub fn member_json(index: MemberIndex, token: &Token) -> Value {
     let mut value = token_json(token);
     value["index"] = index.get().into();
     value
 }
 
-/// What a node says of itself.
+/// Writes a token.
 pub fn token_json(token: &Token) -> Value {
     let mut value = identity_json(&token.name, token.id, [&token.comms_key, &token.sig_key]);
     value["attrs"] = token.attrs.bits().into();
@@ -89,7 +88,7 @@ pub fn token_json(token: &Token) -> Value {
     value
 }
 
-/// Who somebody is, a node or a registry: name, ID, comms key and sig key.
+/// Writes the identity of a node or a registry: name, ID, comms key and sig key.
 pub fn identity_json(name: &Name, id: Option<NodeId>, keys: [&PublicKey; 2]) -> Value {
     let mut value = json!({
         "name": name.as_str(),
@@ -103,7 +102,7 @@ pub fn identity_json(name: &Name, id: Option<NodeId>, keys: [&PublicKey; 2]) -> 
     value
 }
 
-/// Where somebody listens: as it is written, and taken apart.
+/// Writes end points: the text, and its parts.
 pub fn add_end_points(value: &mut Value, end_points: &[EndPoint]) {
     let apart = |end: &EndPoint| json!({ "host": end.host(), "port": end.port() });
     value["end_points"] = texts(end_points).into();

@@ -1,4 +1,4 @@
-//! What a command prints: results on stdout, everything else on stderr, for people or as JSON.
+//! The output of commands: results on stdout, all else on stderr, as text or JSON.
 
 mod failure;
 pub mod json;
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 pub use failure::Failure;
 use serde_json::json;
 
-/// Prints to stdout whatever a command has to say; a reader that went away is not a failure.
+/// Prints a text on stdout. A reader that went away is not a failure.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -25,24 +25,24 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Prints a value to stdout, as `--json` asks for it.
+/// Prints a value on stdout, for `--json`.
 pub fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
     print(&format!("{value:#}\n"))
 }
 
-/// The form of what a command says on stderr.
+/// The form of the output on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageFormat {
-    /// Text, for people.
+    /// Text.
     Text,
-    /// Notes as text; an error, and that it is waited, as one JSON object a line: `--json`.
+    /// Notes as text, and errors and retries as one JSON object a line: `--json`.
     JsonErrors,
-    /// All of it as one JSON object a line: `--progress json`.
+    /// Everything as one JSON object a line: `--progress json`.
     Json,
 }
 
 impl MessageFormat {
-    /// The form that `--json` asks for.
+    /// The form for `--json`.
     pub const fn of(json: bool) -> Self {
         if json { Self::JsonErrors } else { Self::Text }
     }
@@ -55,18 +55,18 @@ impl MessageFormat {
 
 static MESSAGE_FORMAT: OnceLock<MessageFormat> = OnceLock::new();
 
-/// Decides, once and before anything is said, in what form it is.
+/// Sets the form of the output on stderr, once and before any output.
 pub fn set_message_format(format: MessageFormat) {
     let decided = *MESSAGE_FORMAT.get_or_init(|| format);
     debug_assert_eq!(decided, format, "decided before");
 }
 
-/// The form of what is said on stderr.
+/// The form of the output on stderr.
 pub fn message_format() -> MessageFormat {
     MESSAGE_FORMAT.get().copied().unwrap_or(MessageFormat::Text)
 }
 
-/// Tells the operator something on stderr; where nobody reads it, that is no reason to stop.
+/// Prints a note on stderr. If nobody reads it, the command goes on.
 pub fn note(text: impl Display) {
     let text = text.to_string();
     stderr::write(&match message_format() {

@@ -1,4 +1,4 @@
-//! How a join comes along: a bar on a terminal, and elsewhere a line now and then.
+//! The progress of a join: a bar on a terminal, and elsewhere a line now and then.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use crate::client::whole_seconds;
 
 const TEMPLATE: &str = "{msg} [{bar:24}] {pos} of {len} members";
 
-/// How often a terminal is told that it goes on.
+/// The time between two reports on a terminal.
 const ON_TERMINAL: Duration = Duration::from_secs(10);
 
-/// How soon, and at most how seldom, a pipe is told. The time doubles from word to word.
+/// The time to the first report on a pipe. It doubles with each report.
 const ON_PIPE: Duration = Duration::from_secs(60);
 const ON_PIPE_AT_MOST: Duration = Duration::from_secs(600);
 
-/// When to say that members are waited for.
+/// The times of the reports.
 struct Words {
     terminal: bool,
     pause: Duration,
@@ -30,7 +30,7 @@ impl Words {
         Self { terminal, pause: if terminal { ON_TERMINAL } else { ON_PIPE } }
     }
 
-    /// The time to the next word.
+    /// The time to the next report.
     fn next(&mut self) -> Duration {
         let pause = self.pause;
         if !self.terminal {
@@ -40,12 +40,12 @@ impl Words {
     }
 }
 
-/// A bar that fills as members arrive; it clears itself away when dropped.
+/// A bar that fills as members arrive. It disappears when dropped.
 pub struct Progress {
     bar: ProgressBar,
     cluster: String,
     size: u32,
-    /// The members known, by index.
+    /// The known members, by index.
     known: BTreeSet<MemberIndex>,
     since: Instant,
     words: Words,
@@ -53,7 +53,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// For a cluster of this size, just joined.
+    /// Starts for a cluster of this size, which was just joined.
     pub fn start(cluster: &str, size: u32) -> Self {
         // indicatif draws on stderr, and only on a terminal.
         let bar = ProgressBar::new(size.into()).with_finish(ProgressFinish::AndClear);
@@ -68,21 +68,21 @@ impl Progress {
         Self { bar, cluster: cluster.to_owned(), size, known, since, words, next_word }
     }
 
-    /// A member has become known; in a session that was begun anew all are told again.
+    /// Notes a member. After a retry all members come again.
     pub fn arrived(&mut self, index: MemberIndex, name: &Name) {
         if self.known.insert(index) {
             self.bar.inc(1);
-            // Draws the bar anew in any case, which counting alone does not.
+            // This always draws the bar again, which counting alone does not.
             self.bar.println(format!("{name} is there"));
         }
     }
 
-    /// When there is something to say of the waiting.
+    /// The time of the next report.
     pub const fn next_word(&self) -> Instant {
         self.next_word
     }
 
-    /// Says on a terminal how long it takes; for elsewhere gives the line to say.
+    /// Reports the waiting time on a terminal. Elsewhere it gives the line to print.
     pub fn word(&mut self) -> Option<String> {
         let waited = self.since.elapsed();
         self.next_word = Instant::now() + self.words.next();
@@ -95,7 +95,7 @@ impl Progress {
     }
 }
 
-/// How many are missing, and since when.
+/// The number of missing members, and the waiting time.
 fn waiting(cluster: &str, size: u32, known: usize, waited: Duration) -> String {
     let known = u32::try_from(known).unwrap_or(u32::MAX);
     let missing = size.saturating_sub(known);

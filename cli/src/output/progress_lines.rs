@@ -1,5 +1,5 @@
-//! How it comes along, for programs: what happens, one JSON object a line on stderr.
-//! `docs/json-schema.json` has them all.
+//! The progress for programs: one JSON object a line on stderr for each event.
+//! `docs/json-schema.json` describes them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::output::{MessageFormat, stderr};
 
 #[derive(Debug, clap::Args)]
 pub struct ProgressArgs {
-    /// What to tell on stderr while it goes on
+    /// The progress on stderr
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     pub progress: ProgressChoice,
 }
@@ -25,19 +25,19 @@ pub enum ProgressChoice {
     /// A bar that fills, if stderr is a terminal
     #[default]
     Auto,
-    /// What happens, one JSON object a line; notes and errors too
+    /// One JSON object a line for each event; notes and errors too
     Json,
     /// Nothing
     None,
 }
 
 impl ProgressChoice {
-    /// Whether people are to be told.
+    /// Whether there is progress for people.
     pub fn for_people(self) -> bool {
         self == Self::Auto
     }
 
-    /// The form of what is said, with what `--json` asks for.
+    /// The form of the output on stderr, together with `--json`.
     pub const fn message_format(self, json: bool) -> MessageFormat {
         match self {
             Self::Json => MessageFormat::Json,
@@ -46,23 +46,23 @@ impl ProgressChoice {
     }
 }
 
-/// What programs are told; nothing where they did not ask for it.
+/// The progress lines, if they are wanted.
 pub struct ProgressLines {
     wanted: bool,
-    /// What the cluster is called, if that is known.
+    /// The name of the cluster, if it is known.
     name: Option<Name>,
-    /// The members that were told. A session that was begun anew tells them again.
+    /// The reported members. After a retry all of them come again.
     told: BTreeMap<MemberIndex, Token>,
 }
 
 impl ProgressLines {
-    /// For a cluster, before anything has happened.
+    /// Starts for a cluster, before any event.
     pub fn new(progress: ProgressChoice, name: Option<&Name>) -> Self {
         let wanted = progress == ProgressChoice::Json;
         Self { wanted, name: name.cloned(), told: BTreeMap::new() }
     }
 
-    /// Something has happened.
+    /// Reports an event.
     pub fn tell(&mut self, event: &EnrollEvent) {
         let described = match event {
             _ if !self.wanted => return,
@@ -76,7 +76,7 @@ impl ProgressLines {
         }
     }
 
-    /// Somebody who is no member is known to the registry now.
+    /// Reports the session of a visitor that has registered.
     pub fn tell_session(&mut self, dialect: Dialect, version: Version, token: &Token) {
         self.tell(&EnrollEvent::Connected { dialect, version });
         if let Some(id) = token.id {
@@ -84,12 +84,12 @@ impl ProgressLines {
         }
     }
 
-    /// All that was wanted is known.
+    /// Reports the end.
     pub fn tell_done(&mut self) {
         self.tell(&EnrollEvent::Done);
     }
 
-    /// The cluster was found by somebody who is not in it. What is not known of it is `null`.
+    /// Reports a cluster that was found from outside. Unknown properties are `null`.
     pub fn tell_found(&self, id: NodeId, cluster: Option<ClusterInfo>) {
         if self.wanted {
             let cluster = cluster_json(self.name.as_ref(), Some(id), cluster);
@@ -97,7 +97,7 @@ impl ProgressLines {
         }
     }
 
-    /// Somebody is in the cluster: new, or other than was told before.
+    /// Reports a member that is new or has changed.
     pub fn tell_member(&mut self, index: MemberIndex, token: &Token) {
         if !self.wanted {
             return;
@@ -110,7 +110,7 @@ impl ProgressLines {
         write(&json!({ "event": event, "member": member_json(index, token) }));
     }
 
-    /// One that this version has no words for is not told.
+    /// Describes an event. An event without words in this version is not reported.
     fn describe(&self, event: &EnrollEvent) -> Option<Value> {
         let cluster =
             |info: &ClusterInfo| cluster_json(self.name.as_ref(), Some(info.id), Some(*info));

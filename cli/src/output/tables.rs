@@ -1,4 +1,4 @@
-//! Clusters, members and keys as people read them.
+//! Clusters, members and keys as text.
 
 use serde_json::Value;
 use xlreg::enroll::Roster;
@@ -7,17 +7,17 @@ use xlreg::message::MemberIndex;
 
 use super::json::read_member;
 
-/// Digits of an ID in a table: enough to tell members apart.
+/// The number of digits of an ID in a table. They are enough to tell members apart.
 const SHORT_ID: usize = 8;
-/// Characters of a fingerprint in a table: `SHA256:` and 72 bits.
+/// The number of characters of a fingerprint in a table: `SHA256:` and 72 bits.
 const SHORT_FINGERPRINT: usize = 19;
 
-/// The members known, one a line under a head.
+/// Writes the known members, one a line, under a heading.
 pub fn table(roster: &Roster) -> String {
     members_table(roster.members.iter().map(|(index, token)| (*index, token)))
 }
 
-/// Members with their indexes, one a line under a head.
+/// Writes members with their indexes, one a line, under a heading.
 pub fn members_table<'a>(members: impl Iterator<Item = (MemberIndex, &'a Token)>) -> String {
     let head = ["INDEX", "NAME", "ID", "END POINTS", "COMMS KEY", "SIG KEY"].map(String::from);
     let rows = members.map(|(index, token)| row(index, token));
@@ -55,20 +55,20 @@ fn short(text: &str, len: usize) -> String {
     text.chars().take(len).collect()
 }
 
-/// The members of a roster that was printed as JSON, one a line under a head. What cannot be read
-/// is left out.
+/// Writes the members of a printed JSON roster, one a line, under a heading. Illegal ones are left
+/// out.
 pub fn table_of(roster: &Value) -> String {
     let members = roster["members"].as_array().cloned().unwrap_or_default();
     let read: Vec<_> = members.iter().filter_map(read_member).collect();
     members_table(read.iter().map(|(index, token)| (*index, token)))
 }
 
-/// Values as their texts.
+/// Writes values as texts.
 pub fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
 }
 
-/// Labelled values, one a line.
+/// Writes values with labels, one a line.
 pub fn fields(fields: &[(&str, String)]) -> String {
     let width = fields.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
     let line = |(label, value): &(&str, String)| {
@@ -77,7 +77,7 @@ pub fn fields(fields: &[(&str, String)]) -> String {
     fields.iter().map(line).collect()
 }
 
-/// A key as `ssh-keygen -lf` prints it. A credential drops the comment of a key, so there is none.
+/// Writes a key as `ssh-keygen -lf` does. There is no comment, because a credential has none.
 pub fn ssh_line(key: &PublicKey) -> String {
     format!("{} {} no comment (RSA)", key.bits(), key.fingerprint())
 }

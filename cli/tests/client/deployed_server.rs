@@ -136,11 +136,11 @@ fn served() -> [(String, &'static [u64]); 3] {
 fn refused(scene: &Scene) -> Vec<(String, &'static str)> {
     let mut all = Vec::new();
     for cluster in clusters(scene) {
-        all.push((join(&cluster), "--create SIZE is what is safe there"));
+        all.push((join(&cluster), "--create SIZE is safe there"));
         let members = format!("members {cluster} --node alice");
         all.push((members, "'xlreg join CLUSTER --create SIZE ...' takes a place in it"));
     }
-    all.push(("credential fetch".into(), "get its regCred.dat from whoever runs it"));
+    all.push(("credential fetch".into(), "get its regCred.dat from its operator"));
     all.push(("bench --sessions 5 --concurrency 1".into(), "measure a server of your own"));
     all
 }
@@ -228,8 +228,7 @@ fn where_a_reply_is_lost_the_place_is_kept_and_that_is_said() {
             // The JoinReply, or what comes after it but the Ack.
             let exit = if matches!(n, 4 | 5) { 4 } else { 0 };
             assert_eq!((scene.deaths(), code(&output)), (vec![], exit), "{case}");
-            let says =
-                stderr(&output).contains("if this node has joined before, its place is kept");
+            let says = stderr(&output).contains("if this node has joined before, it has its place");
             assert_eq!(says, exit == 4, "{case}");
             assert_eq!(scene.front.server(|server| server.clusters[0].members.len()), 2);
         }
@@ -388,7 +387,7 @@ fn a_node_that_comes_back_is_told_what_became_of_it() {
         assert_eq!(stdout(&output), "");
         let said = stderr(&output);
         assert!(
-            said.contains("its place is kept") && !said.contains("run the same command"),
+            said.contains("it has its place") && !said.contains("run the same command"),
             "{said}"
         );
     }
@@ -416,7 +415,7 @@ fn a_cluster_that_is_not_complete_in_time_ends_nothing() {
         let output = scene.run(&line);
         assert_eq!((scene.deaths(), code(&output)), (vec![], 3), "{}", told(&output));
         let said = stderr(&output);
-        assert!(said.contains("a deployed server takes no node again under its name"), "{said}");
+        assert!(said.contains("a deployed server accepts no node again under its name"), "{said}");
     }
 }
 

@@ -139,7 +139,9 @@ fn progress_is_told_as_one_object_a_line() {
     let output = homeless.output().unwrap();
     let told = events(&mut schema, &output);
     assert_eq!(names(&told)[0], "note");
-    assert!(told[0]["message"].as_str().unwrap().starts_with("this user's identity can't be kept"));
+    assert!(
+        told[0]["message"].as_str().unwrap().starts_with("this user's identity cannot be kept")
+    );
     let silent = place.run("members alpha --registry regCred.dat --progress none");
     assert_eq!(stderr(&silent), "");
     schema.confirm();

@@ -153,8 +153,8 @@ fn what_can_not_be_kept_is_told() {
     let mut nodes = place.nodes();
     for (command, why) in cases.into_iter().chain(homeless) {
         let told = told(command);
-        assert!(told.contains("identity can't be kept: ") && told.contains(why), "{why}: {told}");
-        assert!(told.contains("for this time only") && told.contains("--node DIR"), "{told}");
+        assert!(told.contains("identity cannot be kept: ") && told.contains(why), "{why}: {told}");
+        assert!(told.contains("for this command only") && told.contains("--node DIR"), "{told}");
         nodes += 1.0;
         assert_eq!(place.nodes(), nodes, "{why}");
     }
@@ -169,7 +169,7 @@ fn a_home_that_can_only_be_read_is_enough_if_it_is_known_there() {
         let Some(command) = reader(&place, &place.command(MEMBERS, &state), &state) else { return };
         let told = told(command);
         assert_eq!(told.is_empty(), known, "{told}");
-        assert_eq!(told.contains("for this time only"), !known, "{told}");
+        assert_eq!(told.contains("for this command only"), !known, "{told}");
     }
     assert_eq!(place.nodes(), 2.0);
 }
@@ -228,7 +228,7 @@ fn a_damaged_identity_is_not_replaced_in_silence() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{message}");
     assert!(message.contains(&format!("{}/id", dir.display())), "{message}");
-    assert!(message.contains(&format!("if {} can't be restored, remove it", dir.display())));
+    assert!(message.contains(&format!("if {} cannot be restored, remove it", dir.display())));
     assert_eq!(place.nodes(), 1.0);
     fs::remove_dir_all(&dir).unwrap();
     assert_eq!(told(place.command(MEMBERS, &place.state())), "");

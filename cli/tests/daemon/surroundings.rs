@@ -205,7 +205,7 @@ fn a_second_signal_stops_at_once() {
         daemon.signal(name);
     }
     assert_eq!(daemon.wait().code(), Some(1));
-    assert!(daemon.log().contains("again: what is in flight is cut off"), "{}", daemon.log());
+    assert!(daemon.log().contains("again: requests in flight are cut off"), "{}", daemon.log());
 }
 
 /// The import waits for what comes through a pipe, which nobody writes to.
@@ -253,7 +253,7 @@ fn process_one_stops_in_order() {
     signal(process_one, "HUP");
     signal(process_one, "TERM");
     assert_eq!(daemon.wait().code(), Some(0));
-    assert!(daemon.log().contains("finishing what is in flight"), "{}", daemon.log());
+    assert!(daemon.log().contains("finishing the requests in flight"), "{}", daemon.log());
 }
 
 /// `serve` under a service manager with a watchdog, and the socket at which that listens.

@@ -20,12 +20,12 @@
 
 use std::fmt;
 
-/// Blocks inside blocks; deployed files have five.
+/// The depth of blocks inside blocks. Deployed files have five.
 const MAX_DEPTH: usize = 16;
-/// What starts and ends the lines around a PEM block.
+/// The start and the end of the lines around a PEM block.
 const DASHES: &str = "-----";
 
-/// A block: `name {`, what is in it, `}`.
+/// A block: `name {`, its content, `}`.
 pub struct Block<'a> {
     pub name: &'a str,
     pub fields: Vec<Field<'a>>,
@@ -36,11 +36,11 @@ pub struct Block<'a> {
 pub struct Field<'a> {
     pub name: &'a str,
     pub value: Value<'a>,
-    /// The line it starts on.
+    /// The line where it starts.
     pub line: usize,
 }
 
-/// What a field says.
+/// The value of a field.
 #[derive(Clone, Copy)]
 pub enum Value<'a> {
     Text(&'a str),
@@ -48,7 +48,7 @@ pub enum Value<'a> {
     Pem(&'a str),
 }
 
-/// A line that is not what may stand there.
+/// A line is not one of those allowed at its place.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FormError {
     line: usize,
@@ -61,10 +61,10 @@ impl fmt::Display for FormError {
     }
 }
 
-/// The one block that is the whole text.
+/// Parses a text, which is one block.
 pub fn parse(text: &str) -> Result<Block<'_>, FormError> {
     let mut lines = Lines { rest: text.strip_prefix('\u{feff}').unwrap_or(text), number: 0 };
-    // The blocks that are open, the innermost last.
+    // The open blocks. The innermost is the last.
     let mut open: Vec<Block<'_>> = Vec::new();
     let mut whole = None;
     while let Some((line, number)) = lines.next_line() {
@@ -92,7 +92,7 @@ pub fn parse(text: &str) -> Result<Block<'_>, FormError> {
             }
             continue;
         }
-        // End points have colons without a space, and their entries need no name.
+        // End points have colons without a space, and need no name.
         let field = line.split_once(": ").or_else(|| Some((line.strip_suffix(':')?, "")));
         match field {
             Some((name, text)) => {
@@ -109,15 +109,15 @@ pub fn parse(text: &str) -> Result<Block<'_>, FormError> {
     whole.ok_or(FormError { line: lines.number, problem: "the text ends inside a block" })
 }
 
-/// The text line by line.
+/// The lines of a text.
 struct Lines<'a> {
     rest: &'a str,
-    /// The number of the last line taken.
+    /// The number of the last line.
     number: usize,
 }
 
 impl<'a> Lines<'a> {
-    /// The next line, blank or not, trimmed.
+    /// Takes the next line, trimmed. It may be blank.
     fn take(&mut self) -> Option<&'a str> {
         if self.rest.is_empty() {
             return None;
@@ -128,7 +128,7 @@ impl<'a> Lines<'a> {
         Some(line.trim())
     }
 
-    /// The next line with something in it, and its number.
+    /// Takes the next line that is not blank, and its number.
     fn next_line(&mut self) -> Option<(&'a str, usize)> {
         loop {
             let line = self.take()?;
@@ -138,7 +138,7 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The value of a field that starts so, on this line.
+    /// Reads the value of a field that starts with this text, on this line.
     fn value(&mut self, start: &'a str, number: usize) -> Result<Value<'a>, FormError> {
         let wrong = |problem| Err(FormError { line: number, problem });
         let Some(header) = start.strip_prefix(DASHES) else { return Ok(Value::Text(start)) };

@@ -1,8 +1,8 @@
-//! The identity of a deployed registry, from its `.xlattice/reg.config`.
+//! Reads the identity of a deployed registry from its `.xlattice/reg.config`.
 //!
-//! Such a file says most things more than once: the private keys of the node in it stand again
-//! behind the node, and their public halves beside them. All that is said must agree, or the file
-//! is not what a registry wrote.
+//! Such a file repeats most values: the private keys of the node come again after the node, and
+//! their public halves beside them. All values must agree, because otherwise no registry wrote the
+//! file.
 
 mod config;
 
@@ -18,10 +18,10 @@ use xlreg::identity::{CommsKeyPair, Identity, KeyPairError, Name, NodeId, Public
 use self::config::{Block, Value};
 use crate::output::Failure;
 
-/// Bytes that are read of a file; a deployed one has 8,000.
+/// The longest file that is read, in bytes. A deployed one has 8,000.
 const MAX_FILE: u64 = 256 * 1024;
 
-/// The names of what is read. Before 1.4.0 a node called its private keys by the second.
+/// The names of the fields. Before 1.4.0 the private keys of a node had the second name.
 const NAME: &[&str] = &["name"];
 const ID: &[&str] = &["nodeID"];
 const COMMS_PRIVATE: &[&str] = &["ckPriv", "commsKey"];
@@ -95,13 +95,13 @@ fn told(error: impl Display) -> String {
     error.to_string()
 }
 
-/// Something that the file says, and where.
+/// A value, and its place in the file.
 struct Said<T> {
     value: T,
     place: Place,
 }
 
-/// Where something stands.
+/// A place in the file.
 struct Place {
     field: String,
     block: String,
@@ -114,7 +114,7 @@ impl Display for Place {
     }
 }
 
-/// All that the blocks say in fields of these names.
+/// Reads all fields with these names in the blocks.
 fn all<T>(
     blocks: &[&Block<'_>],
     names: &[&str],
@@ -134,7 +134,7 @@ fn all<T>(
     Ok(said)
 }
 
-/// The one thing that the blocks say in fields of these names, however often.
+/// Reads the one value of all fields with these names in the blocks.
 fn one<T: PartialEq>(
     blocks: &[&Block<'_>],
     what: &str,
@@ -150,8 +150,7 @@ fn one<T: PartialEq>(
     }
 }
 
-/// Sees whether the public keys in fields of these names, if any, are the public half of that
-/// private one.
+/// Checks that the public keys in fields with these names, if any, belong to this private key.
 fn fits(
     blocks: &[&Block<'_>],
     names: &[&str],
@@ -171,7 +170,7 @@ fn text_of(value: Value<'_>) -> Result<&str, String> {
     }
 }
 
-/// OpenSSH text, as 1.8.4 writes it, or a PEM block, as 1.9.24 does.
+/// Reads a public key: OpenSSH text from 1.8.4, or a PEM block from 1.9.24.
 fn public(value: Value<'_>) -> Result<PublicKey, String> {
     match value {
         Value::Text(text) => PublicKey::from_openssh(text).map_err(told),
@@ -187,7 +186,7 @@ fn der(body: &str) -> Result<Secret, String> {
     Ok(Secret::new(der))
 }
 
-/// A private key, and its numbers by which it is compared.
+/// A private key, and its numbers for comparing.
 struct Private<K> {
     pair: K,
     numbers: Secret,
@@ -197,7 +196,7 @@ struct Private<K> {
 type Form<K> = fn(&[u8]) -> Result<K, KeyPairError>;
 
 impl<K> Private<K> {
-    /// Reads it in one of these forms.
+    /// Reads a key in one of these forms.
     fn of(
         value: Value<'_>,
         forms: [Form<K>; 2],
@@ -248,7 +247,7 @@ mod tests {
         std::fs::read_to_string(deployed(&format!("reg.config-{version}"))).unwrap()
     }
 
-    /// What clients know a registry by.
+    /// The values by which clients know a registry.
     type Known = (Name, Option<NodeId>, [PublicKey; 2]);
 
     fn said(text: &str) -> Result<Known, String> {
@@ -257,14 +256,14 @@ mod tests {
         Ok((it.name, it.id, keys))
     }
 
-    /// What the regCred of the same server says.
+    /// The values in the regCred of the same server.
     fn credential(version: &str) -> Known {
         let text = std::fs::read_to_string(deployed(&format!("regCred.dat-{version}"))).unwrap();
         let it: Credential = text.parse().unwrap();
         (it.name, Some(it.id), [it.comms_key, it.sig_key])
     }
 
-    /// A field with its PEM block, indented as it is there.
+    /// A field with its PEM block, with its indentation.
     fn block<'a>(text: &'a str, start: &str) -> &'a str {
         let from = text.find(start).unwrap();
         let len = text[from..].find("-----END").unwrap();
@@ -279,7 +278,7 @@ mod tests {
         }
     }
 
-    /// What other generations write, or a copy on its way through editors: the same is said.
+    /// Forms of other generations, and of copies through editors, with the same values.
     #[test]
     fn other_forms_of_the_file_say_the_same() {
         for version in DEPLOYED {
@@ -330,7 +329,7 @@ mod tests {
         }
     }
 
-    /// Every two things that say the same, changed in one place.
+    /// Changes each pair of equal values in one place.
     #[test]
     fn what_is_said_twice_must_agree() {
         let (mine, other) = (text("1.9.24"), text("1.8.4"));
@@ -427,7 +426,7 @@ mod tests {
         }
     }
 
-    /// Whatever bit of a file is flipped: it is refused, or has the keys it had.
+    /// Flips every bit of a file: the file is refused, or has the same keys.
     #[test]
     fn no_flipped_bit_changes_a_key() {
         for version in DEPLOYED {
@@ -439,7 +438,7 @@ mod tests {
                 let Ok(other) = String::from_utf8(bytes) else { continue };
                 if let Ok(said) = said(&other) {
                     assert_eq!(said.2, known.2, "byte {at}");
-                    // Every number of a key is looked at, also those that could be computed.
+                    // All numbers of a key are checked, even those that could be computed.
                     let inside = text[..at].rfind("-----BEGIN") > text[..at].rfind("-----END");
                     assert!(!inside, "byte {at}");
                     taken += 1;
