@@ -275,9 +275,8 @@ impl Behaviour for Server {
     }
 
     fn refuse(core: &mut Core, open: &mut Open<Self>, reason: Reason) {
-        let Open { channel, conversation } = open;
+        let channel = &mut open.channel;
         let reply = Reply::Error(reason);
-        conversation.unanswered.clear();
         Writer { core, channel }.send(room_for(&reply), |out| encode_reply(&reply, out));
     }
 }
