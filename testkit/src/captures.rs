@@ -12,7 +12,7 @@ use xlreg::session::Dialect;
 
 use crate::peer::{Msg, Value};
 
-/// One captured run: a deployed server, and the clients that spoke to it.
+/// One captured run: a deployed server and its clients.
 pub struct Capture {
     pub file: &'static str,
     pub dialect: Dialect,
@@ -22,7 +22,7 @@ pub struct Capture {
     pub sessions: Vec<Captured>,
 }
 
-/// What a node or a server holds.
+/// The key pairs of a node or a server.
 pub struct KeyPairs {
     pub comms: CommsKeyPair,
     pub sig: SigKeyPair,
@@ -38,7 +38,7 @@ pub struct Captured {
     pub steps: Vec<Step>,
 }
 
-/// One message of a session, as it went over the wire and in the clear.
+/// One message of a session: its bytes on the wire, and its plaintext.
 pub struct Step {
     pub from_client: bool,
     pub kind: String,
@@ -47,19 +47,19 @@ pub struct Step {
     pub message: Json,
 }
 
-/// Where the captured files are: also keys in every form, and the files of deployed servers.
+/// The directory of the captures. It also has keys in every form, and files of deployed servers.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors")
 }
 
 static FIRST: LazyLock<Capture> = LazyLock::new(|| load("prefixed-1.9.24.json"));
 
-/// Both runs that were captured.
+/// Both captured runs.
 pub fn all() -> [Capture; 2] {
     [load("prefixed-1.9.24.json"), load("chained-1.8.4.json")]
 }
 
-/// The bytes that this text spells.
+/// Decodes hex.
 pub fn hex(text: &str) -> Vec<u8> {
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
     (0..text.len()).step_by(2).map(digit).collect()
@@ -96,8 +96,8 @@ fn keys(json: &Json) -> KeyPairs {
     }
 }
 
-/// Draws in the order of PROTOCOL 3.3: those of the handshake, then one IV per message (prefixed
-/// only).
+/// Reads a session, with its draws in the order of PROTOCOL 3.3: those of the handshake, then one
+/// IV per message (prefixed only).
 fn session(dialect: Dialect, json: &Json) -> Captured {
     let (client, server): (&[&str], &[&str]) = match dialect {
         Dialect::Prefixed => (&["key1", "salt1", "oaep_seed"], &["key2", "salt2", "iv"]),
@@ -135,24 +135,24 @@ fn step(json: &Json) -> Step {
     }
 }
 
-/// What the first captured registry's own text says.
+/// The credential of the first captured registry.
 pub fn credential() -> Credential {
     static CREDENTIAL: LazyLock<Credential> =
         LazyLock::new(|| FIRST.regcred.parse().expect("a captured credential"));
     CREDENTIAL.clone()
 }
 
-/// That registry's comms key.
+/// The comms key of that registry.
 pub fn registry_key() -> &'static CommsKeyPair {
     &FIRST.server.comms
 }
 
-/// What the first captured client of that registry said first: a Hello as it went over the wire.
+/// The first Hello to that registry, as on the wire.
 pub fn hello() -> &'static [u8] {
     &FIRST.sessions[0].steps[0].wire
 }
 
-/// The token of that client.
+/// The token of the client that sent it.
 pub fn token() -> Token {
     static TOKEN: LazyLock<Token> = LazyLock::new(|| {
         let member = FIRST.sessions[0].steps.iter().find(|step| step.kind == "Member");

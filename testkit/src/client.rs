@@ -1,4 +1,4 @@
-//! A blocking client that goes step by step, with the library's deadlines on every step.
+//! A blocking client that runs step by step, with the library's deadlines.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -13,12 +13,12 @@ use xlreg::session::{
 use crate::Seeded;
 use crate::wait::HANG;
 
-/// How a step fails.
+/// The failure of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The registry refused.
     Refused(String),
-    /// The connection was lost, or never was.
+    /// The connection was lost, or could not be made.
     Lost(String),
 }
 
@@ -28,13 +28,13 @@ impl Failure {
         *self == Self::Refused(refusal.as_str().into())
     }
 
-    /// Whether the connection was lost, or never was.
+    /// Whether the connection was lost, or could not be made.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))
     }
 }
 
-/// Where to connect, how, and with what randomness.
+/// The address of a registry, and the settings and draws of a client.
 #[derive(Clone)]
 pub struct Way {
     pub address: SocketAddr,
@@ -42,12 +42,12 @@ pub struct Way {
 }
 
 impl Way {
-    /// To this address, with what the credential says.
+    /// Makes a way to this address, with the settings for the credential.
     pub fn new(address: &str, credential: &Credential) -> Self {
         Self { address: address.parse().unwrap(), config: ClientConfig::new(credential) }
     }
 
-    /// In this dialect, whatever the credential says.
+    /// Sets the dialect.
     pub fn in_dialect(mut self, dialect: Dialect) -> Self {
         self.config.dialect = dialect;
         self
@@ -72,13 +72,13 @@ impl Way {
         Ok(client)
     }
 
-    /// A Hello, to be sent as often as you like.
+    /// Makes a Hello, which may be sent again and again.
     pub fn hello(&self, rng: &mut Seeded) -> Vec<u8> {
         let session = Session::<Role>::new(Instant::EPOCH, self.config.clone(), rng.clone());
         session.unwrap().output().to_vec()
     }
 
-    /// Connects and says who it is.
+    /// Connects and registers.
     pub fn visit(&self, token: &Token, rng: &mut Seeded) -> Result<(Client, NodeId), Failure> {
         let mut client = self.connect(rng)?;
         let id = client.member(token)?;
@@ -86,7 +86,7 @@ impl Way {
     }
 }
 
-/// One session, as far as it has come.
+/// One session.
 pub struct Client {
     driver: Driver<Session<Role>, TcpStream>,
 }
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// All members of a cluster, with their indices.
+    /// All members of a cluster, with their indexes.
     pub fn members(&mut self, cluster: NodeId) -> Result<Vec<(u32, Token)>, Failure> {
         let get = GetCluster { cluster: cluster.into(), which: None };
         match self.ask(|session, now| session.get_members(now, get))? {
@@ -132,7 +132,7 @@ impl Client {
         }
     }
 
-    /// Takes leave.
+    /// Says Bye, and waits for the Ack.
     pub fn bye(mut self) -> Result<(), Failure> {
         match self.ask(|session, now| session.bye(now))? {
             Reply::Ack => Ok(()),
@@ -171,7 +171,7 @@ fn lost(error: impl std::fmt::Display) -> Failure {
     Failure::Lost(error.to_string())
 }
 
-/// The signed token of an identity with one end.
+/// Makes the signed token of an identity with one end point.
 pub fn token(identity: &Identity, end: &str, rng: &mut Seeded) -> Token {
     identity.token(MemberAttrs::default(), vec![end.parse().unwrap()], rng).unwrap()
 }

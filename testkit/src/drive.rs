@@ -1,9 +1,9 @@
-//! A machine over a transport, driven to its end.
+//! Driving a machine over a transport to its end.
 
 use xlreg::adapter::{DriveError, Driver, Timer, Transport};
 use xlreg::session::Machine;
 
-/// Every event of a machine, and how it ended.
+/// The events of a machine, and its end.
 type Told<M, T> = (
     Vec<<M as Machine>::Event>,
     Result<(), DriveError<<M as Machine>::Error, <T as Transport>::Error>>,

@@ -1,4 +1,4 @@
-//! What clients were told, and whether it is still true.
+//! The facts that a registry has acknowledged, and the check that they are still true.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +11,19 @@ use xlreg::message::Refusal;
 use crate::client::{Failure, Way, token};
 use crate::{KEYS, Seeded, identity};
 
-/// One thing that the registry acknowledged.
+/// One acknowledged fact.
 #[derive(Clone, Debug)]
 pub enum Fact {
     /// MemberOK: the ID is bound to the `key`-th sig key.
     Node { id: NodeId, key: usize },
     /// CreateReply: the name is that of this cluster.
     Cluster { name: String, max_size: u32, id: NodeId },
-    /// JoinReply: the member is in the cluster, at this index if it was told one, with one of these
-    /// ends. There are two while the last ones have been asked for and not acknowledged.
+    /// JoinReply: the member is in the cluster, at this index if the reply had one, with one of
+    /// these lists of end points. There are two while the last one is not acknowledged.
     Member { cluster: NodeId, id: NodeId, index: Option<u32>, end_points: Vec<String> },
 }
 
-/// Something acknowledged is not true.
+/// An acknowledged fact is not true.
 #[derive(Debug)]
 pub struct Loss(pub String);
 
@@ -33,7 +33,7 @@ impl fmt::Display for Loss {
     }
 }
 
-/// Checks everything.
+/// Checks all facts.
 pub fn check(facts: &[Fact], way: &Way, rng: &mut Seeded) -> Result<(), Loss> {
     let lost = |why: Failure| Loss(format!("the checker: {why:?}"));
     let checker = token(&identity("checker", 0), "checker:1", rng);
@@ -44,7 +44,7 @@ pub fn check(facts: &[Fact], way: &Way, rng: &mut Seeded) -> Result<(), Loss> {
         match fact {
             Fact::Node { id, key } => check_node(*id, *key, way, rng).map_err(not)?,
             Fact::Cluster { name, max_size, id } => {
-                // Whoever finds a cluster finds it with the size it has.
+                // A Create of an existing cluster gives its own size.
                 let told = checker.create(name, 1).map(|info| (info.id, info.max_size));
                 if told != Ok((*id, *max_size)) {
                     return Err(not(format!("{told:?}")));
@@ -69,7 +69,7 @@ pub fn check(facts: &[Fact], way: &Way, rng: &mut Seeded) -> Result<(), Loss> {
     checker.bye().map_err(lost)
 }
 
-/// With its own sig key the ID is recognised, with another one it is taken.
+/// With its own sig key the ID is recognised. With another one it is in use.
 fn check_node(id: NodeId, key: usize, way: &Way, rng: &mut Seeded) -> Result<(), String> {
     let mut present = |key| {
         let mut node = identity("checked", key);
@@ -87,21 +87,21 @@ fn check_node(id: NodeId, key: usize, way: &Way, rng: &mut Seeded) -> Result<(),
     }
 }
 
-/// Six writers and what they have been told so far.
+/// The number of writers.
 pub const WRITERS: usize = 6;
 
-/// What all writers share.
+/// The state that all writers share.
 #[derive(Default)]
 pub struct Writing {
-    /// Acknowledgements seen by all together.
+    /// The number of acknowledgements that all writers have seen.
     pub seen: AtomicUsize,
-    /// Set to have them stop by themselves.
+    /// Set to stop the writers.
     pub stop: AtomicBool,
 }
 
 impl Writing {
-    /// Starts the writers. Each goes on until it loses its connection or is told to stop, and gives
-    /// what it was told.
+    /// Starts the writers. Each goes on until its connection is lost or it must stop, and gives its
+    /// facts.
     pub fn start<'s>(
         &'s self,
         scope: &'s Scope<'s, '_>,
@@ -143,8 +143,8 @@ impl Writer<'_> {
         self.writing.seen.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Becomes a node, with an ID of its own or the registry's choice; creates or finds a cluster;
-    /// joins it; and now and then comes back with other ends.
+    /// Registers a node, with an ID of its own or of the registry's choice; creates or finds a
+    /// cluster; joins it; and sometimes comes back with other end points.
     fn enrollment(&mut self, prefix: &str, enrollment: usize) -> Result<(), Failure> {
         let key = self.rng.below(KEYS.sig.len());
         let mut node = identity(&format!("{prefix}e{enrollment}"), key);
@@ -158,7 +158,7 @@ impl Writer<'_> {
         node.id = Some(id);
         self.told(Fact::Node { id, key });
 
-        // One in two is a cluster for writers to meet in.
+        // One cluster in two is shared by all writers.
         let round = prefix.split('w').next().unwrap_or(prefix);
         let (name, max_size) = match self.rng.below(2) {
             0 => (format!("{round}met{}", enrollment / 16), 64),

@@ -1,23 +1,23 @@
-//! Just enough HTTP to look at what the daemon shows of itself.
+//! A small HTTP client for the pages of the daemon.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::wait::HANG;
 
-/// The answer's status line, head and body; all empty if it was hung up on.
+/// The status line, head and body of an answer. All are empty if the server hung up.
 pub struct Answer {
     pub status: String,
     pub head: String,
     pub body: String,
 }
 
-/// Sends a request head as it is and reads to the end.
+/// Sends the head of a request, and reads to the end.
 pub fn ask(address: &str, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect_timeout(&address.parse().unwrap(), HANG).unwrap();
     stream.set_read_timeout(Some(HANG)).unwrap();
     stream.set_write_timeout(Some(HANG)).unwrap();
-    // Whoever is hung up on may notice while writing or while reading.
+    // A hang-up may show while writing or while reading.
     let mut bytes = Vec::new();
     if stream.write_all(request).is_ok() {
         let _ = stream.read_to_end(&mut bytes);
@@ -33,7 +33,7 @@ pub fn get(address: &str, path: &str) -> Answer {
     request(address, "GET", path, "")
 }
 
-/// One request, with these headers too, on a connection of its own.
+/// Sends one request with more headers, on a connection of its own.
 pub fn request(address: &str, method: &str, path: &str, headers: &str) -> Answer {
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n"
@@ -41,11 +41,11 @@ pub fn request(address: &str, method: &str, path: &str, headers: &str) -> Answer
     ask(address, request.as_bytes())
 }
 
-/// Every sample of `/metrics`, by name and labels as they are written.
+/// The samples of `/metrics`, by their names and labels.
 pub struct Samples(pub String);
 
 impl Samples {
-    /// What is told at this address now.
+    /// Gets the samples from this address.
     pub fn of(address: &str) -> Self {
         Self(get(address, "/metrics").body)
     }

@@ -1,23 +1,23 @@
 //! One world for the tests, fuzzers and measurements of every package.
 //!
-//! | Module | What it has |
-//! |--------|-------------|
-//! | [`rng`] | generators whose draws are known |
-//! | [`no_rsa`] | RSA that does nothing, for what is not about RSA |
-//! | [`keys`] | key pairs that need not be generated, identities, and the forms of key files |
-//! | [`captures`] | what deployed clients and servers have said to each other |
+//! | Module | Content |
+//! |--------|---------|
+//! | [`rng`] | generators with known draws |
+//! | [`no_rsa`] | RSA that does nothing, for tests that are not about RSA |
+//! | [`keys`] | key pairs, identities, and the forms of key files |
+//! | [`captures`] | the conversations of deployed clients and servers |
 //! | [`peer`] | the other side of a session, made without the library; it can be wrong |
 //! | [`scenario`] | a session of either role in any state, with such a peer |
 //! | [`pair`] | both roles and the bytes between them, in virtual time |
-//! | [`model`] | the rules of a registry, as lists that are looked through |
-//! | [`deployed`] | a deployed server, and what ends it |
+//! | [`model`] | the rules of a registry, on plain lists |
+//! | [`deployed`] | a deployed server, and the causes of its death |
 //! | [`seeds`] | the scripts that fuzzers begin with |
-//! | [`client`], [`facts`] | a client over TCP that goes step by step; whether what it was told stays true |
-//! | [`http`], [`wait`] | what a daemon shows of itself; waiting for it |
+//! | [`client`], [`facts`] | a client over TCP, step by step; the facts that it was told |
+//! | [`http`], [`wait`] | the pages of a daemon; waiting for them |
 //! | [`mutants`], [`spellings`] | other spellings of a message, and of a secret |
 //!
-//! Unit tests inside `src/` of the library can not use this: they would see two copies of each
-//! type.
+//! Unit tests inside `src/` of the library cannot use this, because they would see two copies of
+//! each type.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(feature = "std")]

@@ -1,12 +1,12 @@
-//! The rules of a registry as a model of them, written from PROTOCOL 6: what the registry should
-//! know is kept in lists, and found by looking through them.
+//! A model of a registry's rules, written from PROTOCOL 6. It keeps its state in lists and searches
+//! them.
 
 use xlreg::credential::Credential;
 use xlreg::identity::{Name, NodeId, Token};
 use xlreg::message::{ClusterInfo, ClusterRef, MemberList, MemberSet, Refusal, Reply, Request};
 use xlreg::registry::{Registry, RegistryLimits};
 
-/// What a registry with some clients should know.
+/// The expected state of a registry and of its clients.
 pub struct Model {
     credential: Credential,
     limits: RegistryLimits,
@@ -15,32 +15,32 @@ pub struct Model {
     clients: Vec<Client>,
 }
 
-/// What a registry should know of one connection.
+/// The expected state of one connection.
 #[derive(Clone, Default)]
 struct Client {
     member: Option<Token>,
     cluster: Option<NodeId>,
 }
 
-/// What a registry has made of a request.
+/// The answer of a registry to a request.
 pub struct Answered<'a> {
     pub reply: &'a Reply,
-    /// Whether it has changed something, if that can be seen.
+    /// Whether the request has changed something, if that is known.
     pub changed: Option<bool>,
-    /// Whether the signature of a Member was bad.
+    /// Whether the signature of a Member was wrong.
     pub forged: bool,
-    /// The IDs it has drawn, if the draws are known.
+    /// The IDs that the registry has drawn, if the draws are known.
     pub drawn: Option<&'a [NodeId]>,
 }
 
 impl Model {
-    /// An empty registry, and so many clients.
+    /// Makes an empty registry with a number of clients.
     pub fn new(credential: Credential, limits: RegistryLimits, clients: usize) -> Self {
         let clients = vec![Client::default(); clients];
         Self { credential, limits, nodes: Vec::new(), clusters: Vec::new(), clients }
     }
 
-    /// A client hangs up, and another takes its place.
+    /// A client hangs up, and another one takes its place.
     pub fn hang_up(&mut self, client: usize) {
         self.clients[client] = Client::default();
     }
@@ -50,14 +50,15 @@ impl Model {
         self.clients[client].member.as_ref().and_then(|token| token.id)
     }
 
-    /// The IDs that the registry has issued or taken: first of nodes, then of clusters.
+    /// The IDs that the registry has issued or accepted: first those of nodes, then those of
+    /// clusters.
     pub fn ids(&self) -> impl Iterator<Item = NodeId> {
         let nodes = self.nodes.iter().map(|(id, _)| *id);
         nodes.chain(self.clusters.iter().map(|(_, info, _)| info.id))
     }
 
-    /// Panics unless this is what the rules say, and takes note of what is new. Returns the reply
-    /// that the model would have given; none to what was refused.
+    /// Panics unless the answer follows the rules, and notes the news. Gives the reply that the
+    /// model would have given; `None` for a refusal.
     pub fn judge(
         &mut self,
         client: usize,
@@ -66,7 +67,7 @@ impl Model {
     ) -> Option<Reply> {
         let fresh = match (answered.drawn, answered.reply) {
             (Some(drawn), _) => drawn.iter().copied().find(|id| !self.is_taken(*id)),
-            // Whatever it has drawn: what it says that it is.
+            // If the draws are unknown, the ID in the reply is taken.
             (None, Reply::MemberOk { id, .. }) => Some(*id).filter(|id| !self.is_taken(*id)),
             (None, Reply::Create(info)) => Some(info.id).filter(|id| !self.is_taken(*id)),
             (None, _) => None,
@@ -86,7 +87,7 @@ impl Model {
         Some(reply)
     }
 
-    /// Where the cluster is that a request names.
+    /// Finds the cluster that a request names.
     fn find(&self, client: &Client, cluster: &ClusterRef) -> Result<usize, Refusal> {
         let place = |wanted: &dyn Fn(&Name, NodeId) -> bool| {
             self.clusters.iter().position(|(name, info, _)| wanted(name, info.id))
@@ -106,7 +107,7 @@ impl Model {
             || self.credential.id == id
     }
 
-    /// Every reason there is to refuse a request; which of them is given, the rules do not say.
+    /// All reasons to refuse a request. The rules do not say which one is given.
     fn reasons(
         &self,
         client: usize,
@@ -170,8 +171,8 @@ impl Model {
         self.clusters.iter().map(|(.., members)| members.len()).sum()
     }
 
-    /// Takes a request that nothing speaks against; the reply, and whether something is new.
-    /// `fresh` is the ID that has been drawn, if one was needed.
+    /// Applies a request without a reason to refuse it. Gives the reply, and whether something is
+    /// new. `fresh` is the drawn ID, if one was needed.
     fn take(&mut self, at: usize, request: &Request, fresh: Option<NodeId>) -> (Reply, bool) {
         let mut client = self.clients[at].clone();
         let answer = match request {
@@ -234,7 +235,7 @@ impl Model {
         answer
     }
 
-    /// Panics unless the registry counts as many as the model, and no more than allowed.
+    /// Panics unless the registry has the same counts as the model, within the limits.
     pub fn check_counts(&self, registry: &Registry) {
         let size = registry.size();
         let counts = [
@@ -248,7 +249,7 @@ impl Model {
         }
     }
 
-    /// Panics unless the registry knows what the model knows, and keeps within its bounds.
+    /// Panics unless the registry has the same state as the model, within the limits.
     pub fn check(&self, registry: &Registry) {
         self.check_counts(registry);
         for (name, info, members) in &self.clusters {
@@ -261,7 +262,7 @@ impl Model {
     }
 }
 
-/// Panics unless it is as any registry is.
+/// Panics unless the registry keeps the bounds of all registries.
 pub fn check_bounds(registry: &Registry) {
     let mut members = 0;
     for cluster in registry.clusters() {

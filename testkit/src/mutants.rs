@@ -1,4 +1,5 @@
-//! Other spellings of a protobuf message: what an encoder would not write, and a decoder takes.
+//! Other spellings of a protobuf message: an encoder does not write them, but a decoder accepts
+//! them.
 
 use crate::peer::varint;
 
@@ -19,7 +20,7 @@ impl Field {
         Self { number, wire_type, key, len, body: body.into() }
     }
 
-    /// The field that starts these bytes, and takes it from them.
+    /// Takes the first field off these bytes.
     fn read(bytes: &mut &[u8]) -> Self {
         let (key, key_len) = value(bytes);
         let rest = &bytes[key_len..];
@@ -50,7 +51,7 @@ fn value(bytes: &[u8]) -> (u64, usize) {
     (bits.fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)), len)
 }
 
-/// The varint with `more` bytes that add nothing.
+/// Makes a varint with `more` bytes that add nothing.
 fn longer(least: &[u8], more: usize) -> Vec<u8> {
     let mut out = least.to_vec();
     *out.last_mut().unwrap() |= 0x80;
@@ -71,8 +72,8 @@ fn joined(fields: &[Field]) -> Vec<u8> {
     fields.iter().flat_map(Field::bytes).collect()
 }
 
-/// What kind of message it is: which fields repeat, hold tokens, have 32 bits; and which no schema
-/// has.
+/// The kind of a message: its fields that repeat, hold tokens, have 32 bits; and fields outside the
+/// schema.
 struct Kind {
     repeated: u64,
     tokens: &'static [u64],
@@ -89,13 +90,13 @@ const MESSAGE: Kind = Kind {
 const TOKEN: Kind =
     Kind { repeated: 6, tokens: &[], short: &[], unknown: &[8, 9, 15, 21, 32, 0x1fff_ffff] };
 
-/// Every such spelling with one thing changed, and what that is. All of them mean to protobuf what
-/// the message means.
+/// All such spellings with one change, and the change. To protobuf all of them mean the same
+/// message.
 pub fn respelt(message: &[u8]) -> Vec<(String, Vec<u8>)> {
     of_kind(message, &MESSAGE)
 }
 
-/// A field that the schema does not have, of every wire type, in every place.
+/// Adds a field outside the schema, of every wire type, in every place.
 fn with_an_unknown_field(fields: &[Field], kind: &Kind) -> Vec<(String, Vec<u8>)> {
     let mut out = Vec::new();
     for at in 0..=fields.len() {
@@ -111,7 +112,7 @@ fn with_an_unknown_field(fields: &[Field], kind: &Kind) -> Vec<(String, Vec<u8>)
     out
 }
 
-/// Two neighbours in the other order.
+/// Swaps two neighbours.
 fn with_two_swapped(fields: &[Field]) -> Vec<(String, Vec<u8>)> {
     let mut out = Vec::new();
     for at in 1..fields.len() {
@@ -183,8 +184,8 @@ fn of_kind(message: &[u8], kind: &Kind) -> Vec<(String, Vec<u8>)> {
     out
 }
 
-/// The message with one field more that the schema has, but not for it: in its place and at the
-/// end, in every token too. `own` are the fields that may be in a message of this operation.
+/// Adds one field of the schema that does not belong to the message: in its place and at the end,
+/// in every token too. `own` are the fields of the operation.
 pub fn overdressed(message: &[u8], own: &[u64]) -> Vec<(String, Vec<u8>)> {
     let all = [3, 4, 5, 6, 8, 9, 10, 11, 13, 14, 15, 16, 17, 20, 21, 22, 23];
     let fields = fields(message);

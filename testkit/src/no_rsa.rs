@@ -1,12 +1,12 @@
-//! RSA that does nothing, for every test, fuzzer and measurement that is not about RSA.
+//! RSA that does nothing, for tests, fuzzers and benches that are not about RSA.
 
 use rand_core::CryptoRng;
 use xlreg::crypto::{
     Open, OpenError, PublicComponents, Seal, SealError, Secret, Verify, VerifyError,
 };
 
-/// A Hello that is its own ciphertext: a handshake without RSA. And any signature is good but an
-/// empty one.
+/// A handshake without RSA: a Hello is its own ciphertext. Every signature is valid except an empty
+/// one.
 pub struct NoRsa;
 
 impl Seal for NoRsa {

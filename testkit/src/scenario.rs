@@ -1,5 +1,5 @@
-//! Sessions of either role that speak to a raw peer ([`Peer`]), which can send what the library
-//! itself never would; and the no-security RSA that makes them cheap.
+//! Sessions of either role with a raw peer ([`Peer`]), which can send bytes that the library would
+//! never send. They use RSA that does nothing.
 
 use std::marker::PhantomData;
 use std::sync::LazyLock;
@@ -19,13 +19,13 @@ use crate::pair::{self, command};
 pub use crate::peer::{Msg, Peer, Value, pad, varint};
 use crate::{Seeded, identity, peer};
 
-/// The time that stands still in every scenario.
+/// The time of every scenario, which stands still.
 pub const NOW: Instant = Instant::EPOCH;
 
 /// All output, consumed.
 pub fn drain<M: Machine>(machine: &mut M) -> Vec<u8> {
     let mut output = Vec::new();
-    // A client's comes one record at a time.
+    // A client's output is one record at a time.
     while !machine.output().is_empty() {
         let record = machine.output().len();
         output.extend_from_slice(machine.output());
@@ -34,12 +34,12 @@ pub fn drain<M: Machine>(machine: &mut M) -> Vec<u8> {
     output
 }
 
-/// Gives a machine bytes that it must take whole.
+/// Gives a machine bytes, all of which it must take.
 pub fn feed<M: Machine>(machine: &mut M, bytes: &[u8]) {
     assert_eq!(machine.receive(NOW, bytes), bytes.len(), "all of it is taken");
 }
 
-/// A session that a test wants in some state, with the raw other side that it has spoken to.
+/// A session in some state, with the raw peer that brought it there.
 ///
 /// ```
 /// use xlreg::message::Op;
@@ -58,7 +58,7 @@ pub struct Scenario<R> {
 }
 
 impl<R> Scenario<R> {
-    /// The session has these limits instead of the usual ones.
+    /// Sets other limits than the usual ones.
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
@@ -70,14 +70,14 @@ impl Scenario<Server> {
         Self { dialect, limits: Limits::server(), role: PhantomData }
     }
 
-    /// It waits for a Hello.
+    /// A session that waits for a Hello.
     pub fn waiting(self) -> Session<Server> {
         let hello_len = peer::hello(self.dialect).len();
         let config = ServerConfig { hello_len, version: Version::REFERENCE, limits: self.limits };
         Session::<Server>::new(NOW, config, Seeded::new(5))
     }
 
-    /// The handshake is complete.
+    /// A session after its handshake.
     pub fn open(self) -> (Session<Server>, Peer) {
         let (dialect, hello) = (self.dialect, peer::hello(self.dialect));
         let mut server = self.waiting();
@@ -85,7 +85,7 @@ impl Scenario<Server> {
         (server, Peer::of_reply(dialect, hello, &reply))
     }
 
-    /// The client has registered itself.
+    /// A session with a registered client.
     pub fn registered(self) -> (Session<Server>, Peer) {
         let (mut server, mut peer) = self.open();
         feed(&mut server, &peer.seal(&member().encode()));
@@ -105,7 +105,7 @@ impl Scenario<Client> {
         Self { dialect, limits: Limits::client(), role: PhantomData }
     }
 
-    /// It has a Hello to send.
+    /// A session with a Hello in its output.
     pub fn waiting(self) -> Session<Client> {
         let registry_key = identity("registry", 0).comms.public_key().clone();
         let Self { dialect, limits, .. } = self;
@@ -114,7 +114,7 @@ impl Scenario<Client> {
         Session::<Client>::new(NOW, config, Seeded::new(7)).unwrap()
     }
 
-    /// The handshake is complete.
+    /// A session after its handshake.
     pub fn open(self) -> (Session<Client>, Peer) {
         let dialect = self.dialect;
         let mut client = self.waiting();
@@ -126,7 +126,7 @@ impl Scenario<Client> {
         (client, peer)
     }
 
-    /// It has registered itself, where `ask` needs that, and has asked for this.
+    /// A session that has sent this request, and has registered before if the request needs it.
     pub fn asking(self, ask: Op) -> (Session<Client>, Peer) {
         let (mut client, mut peer) = self.open();
         if !matches!(ask, Op::Member | Op::RegCredRequest | Op::Bye) {
@@ -148,7 +148,7 @@ pub fn open_hello(server: &mut Session<Server>, hello: &[u8], key: &dyn Open) ->
     drain(server)
 }
 
-/// A token that verifies; signed once.
+/// A valid token. It is signed once.
 pub fn token() -> Token {
     static TOKEN: LazyLock<Token> = LazyLock::new(|| {
         let end_points = ["127.0.0.1:4000", "host.example:4001"].map(|end| end.parse().unwrap());
@@ -162,12 +162,12 @@ pub fn member() -> Msg {
     Msg::op(Op::Member).msg(11, &Msg::token(&token()))
 }
 
-/// The answer to it.
+/// The MemberOK for it.
 pub fn member_ok() -> Msg {
     Msg::op(Op::MemberOk).bytes(9, [1; 32]).varint(10, 0)
 }
 
-/// The next request of a server.
+/// The next request that a server gets.
 pub fn next_request(server: &mut Session<Server>) -> (RequestId, Request) {
     match server.poll_event() {
         Ok(Some(ServerEvent::Request { id, request })) => (id, request),
@@ -175,8 +175,8 @@ pub fn next_request(server: &mut Session<Server>) -> (RequestId, Request) {
     }
 }
 
-/// The session has failed with this error for good, has told its peer this or nothing, and hears no
-/// more.
+/// Checks that a session has failed with this error for good, has sent its peer this or nothing,
+/// and takes no more input.
 pub fn is_over(
     server: &mut Session<Server>,
     peer: &mut Peer,
@@ -200,7 +200,7 @@ pub fn is_over(
     assert_eq!(server.reject(NOW, &Refusal::WrongState.into()), Err(CommandError::Closed));
 }
 
-/// A registry that gets these bytes as a message is over with this error, and has told this.
+/// Checks that a registry that gets this message fails with this error, after it has sent this.
 pub fn server_refuses(message: &[u8], error: &Error, told: Option<Refusal>) {
     for dialect in DIALECTS {
         for (phase, (mut server, mut peer)) in
@@ -220,7 +220,7 @@ pub fn server_refuses(message: &[u8], error: &Error, told: Option<Refusal>) {
     }
 }
 
-/// The operation, if it comes at the wrong time: that is told before anything about its fields.
+/// The operation, if it comes at the wrong time. That error goes before any about its fields.
 fn too_early_or_late(message: &[u8], error: &Error, registered: bool) -> Option<Op> {
     use MessageError::{NoOp, TooMany, UnknownOp, WrongSide};
     match error {
@@ -237,12 +237,12 @@ fn too_early_or_late(message: &[u8], error: &Error, registered: bool) -> Option<
     .then_some(op)
 }
 
-/// A registry that knows nobody, with room enough.
+/// Makes an empty registry.
 pub fn registry() -> Registry {
     Registry::new(pair::credential(Dialect::Prefixed), RegistryLimits::default())
 }
 
-/// What a raw client is told by a registry behind a session, message by message.
+/// Runs a raw client against a registry behind a session, and gives the replies.
 pub fn conversation(dialect: Dialect, messages: &[Msg]) -> (Session<Server>, Vec<Msg>) {
     let (mut registry, mut state, mut rng) = (registry(), ClientState::new(), Seeded::new(8));
     let (mut server, mut peer) = Scenario::server(dialect).open();
@@ -271,7 +271,7 @@ pub fn served(id: u8) -> Msg {
     })
 }
 
-/// A ClusterMembers with these tokens, which says that they are the members with these bits.
+/// A ClusterMembers with these tokens, and with these bits as Which.
 pub fn members(which: u64, tokens: &[Msg]) -> Msg {
     let list = Msg::op(Op::ClusterMembers).bytes(13, [9; 32]).varint(20, which);
     tokens.iter().fold(list, |list, token| list.msg(21, token))
@@ -291,8 +291,8 @@ pub fn ask_for(client: &mut Session<Client>, ask: Op) {
     command(client, NOW, request).unwrap();
 }
 
-/// A client that waits for the answer to `ask` and gets these bytes is over with this error, and
-/// says nothing.
+/// Checks that a client that waits for the answer to `ask` and gets these bytes fails with this
+/// error, and sends nothing.
 pub fn client_refuses(ask: Op, message: &[u8], error: &Error) {
     for dialect in DIALECTS {
         let (mut client, mut peer) = Scenario::client(dialect).asking(ask);
@@ -305,7 +305,7 @@ pub fn client_refuses(ask: Op, message: &[u8], error: &Error) {
     }
 }
 
-/// The error of a session that got such a message.
+/// The error of a session for such a message.
 pub fn bad(error: MessageError) -> Error {
     Error::BadMessage(error)
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// What a tool says that is run in a directory; `None`, loudly, where there is none. CI has them
-/// all. A word `''` is empty.
+/// Runs a tool in a directory, and gives its output; `None`, loudly, if the tool is missing. CI has
+/// all of them. A word `''` is empty.
 pub fn run_tool(dir: &Path, command: &str) -> Option<String> {
     let mut words = command.split(' ').map(|word| word.trim_matches('\''));
     let mut tool = Command::new(words.next()?);
@@ -16,7 +16,7 @@ pub fn run_tool(dir: &Path, command: &str) -> Option<String> {
         }
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "{command}: {error}; ci/install installs it");
-            // Past the capture of the test harness, so that it shows when the test passes.
+            // It goes past the capture of the test harness, so that it shows when the test passes.
             let skipped = format!("SKIPPED: not here: {command}: {error}\n");
             std::io::stderr().write_all(skipped.as_bytes()).unwrap();
             None

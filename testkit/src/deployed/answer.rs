@@ -1,4 +1,4 @@
-//! What a message is answered with, or dies the server of.
+//! The answers of a deployed server, and its deaths.
 
 use xlreg::message::Refusal;
 
@@ -12,13 +12,13 @@ fn refused<T>(refusal: Refusal) -> Result<T, End> {
     Err(End::Refused(refusal.as_str().into()))
 }
 
-/// What a CreateReply or a JoinReply says.
+/// Makes a CreateReply or a JoinReply.
 fn reply(op: u64, cluster: &Cluster, attrs: u64) -> Msg {
     let reply = Msg::new().varint(1, op).bytes(13, &cluster.id).varint(15, cluster.max_size);
     reply.varint(16, attrs).varint(17, cluster.end_point_count)
 }
 
-/// The Op, whatever it is; the last counts.
+/// Reads the Op, legal or not. The last one counts.
 fn op(message: &Msg) -> Result<u64, Cause> {
     let mut ops = message.0.iter().filter(|(n, _)| *n == 1).map(|(_, value)| value);
     if ops.clone().any(|value| !matches!(value, Value::Varint(_))) {
@@ -38,7 +38,7 @@ impl Connection {
     ) -> Result<Msg, End> {
         let op = op(message)?;
         server.log.push((self.number, op));
-        // Even ones are taken for their neighbours: it halves the distance to 3.
+        // An even Op counts as its neighbour: the server halves its distance to 3.
         match (op, self.stage) {
             (0 | 1 | 13.., _) => Err(Cause::BadOp(op).into()),
             (2..=4, Stage::Open) => self.member(server, message),
@@ -46,7 +46,7 @@ impl Connection {
             (7 | 8, Stage::Known | Stage::Created) => self.join(server, message),
             (9 | 10, Stage::Joined) => get(server, message),
             (11 | 12, Stage::Known | Stage::Created | Stage::Joined) => {
-                // Then it waits for the client to close.
+                // After that the server waits for the client to close.
                 self.stage = Stage::Bye;
                 Ok(Msg::new().varint(1, 12))
             }
@@ -55,7 +55,7 @@ impl Connection {
     }
 
     fn member(&mut self, server: &mut DeployedServer, message: &Msg) -> Result<Msg, End> {
-        // With which words it refuses one without specs is not known.
+        // The text of its refusal without specs is not known.
         let Some(specs) = bytes(message, 11) else { return refused(Refusal::UnexpectedOp) };
         let specs = Msg::try_decode(specs).ok_or(End::Closed)?;
         let member = Member::of_specs(&specs, server.new_id())?;
@@ -76,7 +76,7 @@ impl Connection {
             self.made = Some(server.create(name, size, end_points));
         }
         self.stage = Stage::Created;
-        // The attrs are echoed and not kept.
+        // The attrs are echoed, but not kept.
         let made = server.cluster(|cluster| cluster.name == name);
         Ok(reply(6, made.expect("it was there or was made"), attrs))
     }
@@ -92,8 +92,8 @@ impl Connection {
         Ok(reply(8, cluster, 0))
     }
 
-    /// By ID if there is one, else by name, else the one that this session has made. There is
-    /// nothing behind a pointer to any other, and nothing looks.
+    /// Finds the cluster of a Join: by ID, otherwise by name, otherwise the one that this session
+    /// has made. For any other the server follows an empty pointer.
     fn cluster_to_join<'a>(
         &self,
         server: &'a mut DeployedServer,
@@ -123,7 +123,7 @@ impl Connection {
     }
 }
 
-/// The members asked for, of any cluster; the name is never read.
+/// Answers a GetCluster for any cluster. The name is never read.
 fn get(server: &mut DeployedServer, message: &Msg) -> Result<Msg, End> {
     let Some(id) = bytes(message, 13) else {
         return Err(End::Refused("nil key parameter".into()));

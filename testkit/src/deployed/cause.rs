@@ -1,43 +1,43 @@
-//! What ends a deployed server.
+//! The causes of a deployed server's death.
 
-/// Why the process died: one for each item of the list in PROTOCOL section 6.
+/// The cause of death: one for each item of the list in PROTOCOL section 6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// One read brought what is not whole blocks: stray bytes, or a record that was cut, by its
-    /// sender or by the network.
+    /// One read gave bytes that are not whole blocks: stray bytes, or a record that its sender or
+    /// the network has cut.
     NotWholeBlocks { bytes: usize },
-    /// Blocks without padding: random ones, or a record that was cut between two. Only of a server
-    /// that is [`unlucky`](super::Ways::unlucky); most times it only closes.
+    /// The blocks have no padding: they are random, or a record was cut between two blocks. Only an
+    /// [`unlucky`](super::Ways::unlucky) server dies. Others close the connection.
     NoPadding,
-    /// Padded blocks that are no message, which a record cut between two blocks can seem to be.
-    /// Only of an unlucky one.
+    /// The padded blocks are not a message. A record cut between two blocks can look like that.
+    /// Only an unlucky server dies.
     NoMessage,
-    /// A message without an Op.
+    /// The message has no Op.
     NoOp,
-    /// An Op that is no varint.
+    /// The Op is not a varint.
     OpWireType,
-    /// An Op of 0, 1 (RegCredRequest), 13 (Error) or more.
+    /// The Op is 0, 1 (RegCredRequest), 13 (Error) or more.
     BadOp(u64),
-    /// A Join by a name that no cluster has.
+    /// A Join has a name that no cluster has.
     JoinOfUnknownName(String),
-    /// A Join by an ID that no cluster has.
+    /// A Join has an ID that no cluster has.
     JoinOfUnknownId(Vec<u8>),
-    /// A Join by an ID of a length that no ID has.
+    /// A Join has an ID of an illegal length.
     JoinOfBadId { bytes: usize },
-    /// A Join by an ID that is there and empty.
+    /// A Join has an empty ID.
     JoinOfEmptyId,
-    /// A Join by a name that is there and empty.
+    /// A Join has an empty name.
     JoinOfEmptyName,
-    /// A Join with neither, in a session that has made no cluster itself.
+    /// A Join has neither, and the session has made no cluster.
     JoinOfNothing,
-    /// Anything after Bye.
+    /// A message came after Bye.
     AfterBye,
-    /// A comms key that is not RSA.
+    /// A comms key is not RSA.
     CommsKeyNotRsa,
-    /// A sig key that is not RSA.
+    /// A sig key is not RSA.
     SigKeyNotRsa,
-    /// On 1.8.4: a Hello with less in it than the chained dialect has.
+    /// On 1.8.4: the Hello is shorter than one of the chained dialect.
     ShortHello { bytes: usize },
-    /// More connections than it has descriptors, of which it gives none back.
+    /// There were more connections than descriptors. The server never frees one.
     TooManyConnections,
 }

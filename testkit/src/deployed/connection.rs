@@ -1,25 +1,25 @@
-//! One connection: what each read brings is taken for one record.
+//! One connection of a deployed server, which takes the bytes of each read for one record.
 
 use xlreg::session::Dialect;
 
 use super::{Cause, DeployedServer, Member};
 use crate::peer::{Msg, Peer, unpad};
 
-/// The most that one read brings.
+/// The largest number of bytes in one read.
 pub const READ: usize = 16 * 1024;
 
-/// What comes of one read.
+/// The result of one read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// These bytes, in one write; then it reads again.
+    /// The server writes these bytes with one write, and reads again.
     Reply(Vec<u8>),
-    /// These bytes if there are any, and the connection is closed.
+    /// The server writes these bytes, if any, and closes the connection.
     Close(Vec<u8>),
-    /// The process ends, and with it every connection and every cluster.
+    /// The process ends, with all connections and clusters.
     Died(Cause),
 }
 
-/// Where a session stands.
+/// The stage of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Hello,
@@ -31,11 +31,11 @@ pub(super) enum Stage {
     Over,
 }
 
-/// Why a message is not answered as it wants.
+/// The reason why a message gets no answer.
 pub(super) enum End {
-    /// Told and closed.
+    /// The server sends a refusal and closes.
     Refused(String),
-    /// Closed without a word.
+    /// The server closes without a message.
     Closed,
     Died(Cause),
 }
@@ -46,7 +46,7 @@ impl From<Cause> for End {
     }
 }
 
-/// One connection, as the server has it.
+/// The server's side of one connection.
 pub struct Connection {
     pub(super) number: usize,
     life: usize,
@@ -62,7 +62,7 @@ impl Connection {
         Self { number, life, stage: Stage::Hello, peer: None, member: None, made: None }
     }
 
-    /// Takes what one read brought.
+    /// Handles the bytes of one read.
     pub fn segment(&mut self, server: &mut DeployedServer, bytes: &[u8]) -> Outcome {
         assert!((1..=READ).contains(&bytes.len()), "no read brings {} bytes", bytes.len());
         if self.stage == Stage::Over || self.life != server.life() {
@@ -107,7 +107,7 @@ impl Connection {
         let Some(plain) = server.open_hello(bytes) else { return Err(End::Closed) };
         let dialect = server.dialect();
         let hello = match dialect {
-            // A chained Hello is longer; what is behind is not looked at.
+            // A chained Hello is longer. The rest is ignored.
             Dialect::Prefixed => plain.get(..44).ok_or(End::Closed)?,
             Dialect::Chained => plain.get(..60).ok_or(Cause::ShortHello { bytes: plain.len() })?,
         };
@@ -118,7 +118,7 @@ impl Connection {
         Ok(reply)
     }
 
-    /// Two records in one read are deciphered as one.
+    /// Decrypts a read. Two records in one read are decrypted as one.
     fn open(&mut self, server: &DeployedServer, bytes: &[u8]) -> Result<Msg, End> {
         if !bytes.len().is_multiple_of(16) {
             return Err(Cause::NotWholeBlocks { bytes: bytes.len() }.into());

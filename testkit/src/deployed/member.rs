@@ -1,4 +1,4 @@
-//! What a Member says of itself, and which of it ends the server.
+//! The members of a deployed server, and the specs that end it.
 
 use xlreg::crypto::{RustCrypto, Verify};
 use xlreg::identity::{PublicKey, Token};
@@ -8,7 +8,7 @@ use super::Cause;
 use super::connection::End;
 use crate::peer::{Msg, Value};
 
-/// A member as it is stored: bytes that hardly anybody has looked at.
+/// A member as it is stored: bytes with hardly any check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     pub name: Vec<u8>,
@@ -19,7 +19,7 @@ pub struct Member {
     pub end_points: Vec<Vec<u8>>,
 }
 
-/// A field of bytes; the last counts.
+/// Reads a field of bytes. The last one counts.
 pub(super) fn bytes(msg: &Msg, number: u32) -> Option<&[u8]> {
     msg.0.iter().rev().find_map(|(n, value)| match value {
         Value::Bytes(bytes) if *n == number => Some(&bytes[..]),
@@ -27,7 +27,7 @@ pub(super) fn bytes(msg: &Msg, number: u32) -> Option<&[u8]> {
     })
 }
 
-/// A number; the last counts.
+/// Reads a number. The last one counts.
 pub(super) fn number(msg: &Msg, number: u32) -> Option<u64> {
     msg.0.iter().rev().find_map(|(n, value)| match value {
         Value::Varint(value) if *n == number => Some(*value),
@@ -36,7 +36,7 @@ pub(super) fn number(msg: &Msg, number: u32) -> Option<u64> {
 }
 
 impl Member {
-    /// One whose token has been checked.
+    /// Makes a member of a token that was checked.
     pub fn new(token: &Token, id: &[u8]) -> Self {
         Self {
             name: token.name.as_str().into(),
@@ -48,7 +48,7 @@ impl Member {
         }
     }
 
-    /// Takes the specs of a Member message. Without an ID the server gives it this one.
+    /// Reads the specs of a Member message. `new_id` is for a member without an ID.
     pub(super) fn of_specs(specs: &Msg, new_id: Vec<u8>) -> Result<Self, End> {
         let owned = |field| bytes(specs, field).unwrap_or_default().to_vec();
         let end_points = specs.0.iter().filter_map(|(n, value)| match value {
@@ -81,7 +81,7 @@ impl Member {
         }
     }
 
-    /// Whether this signature is the member's; the ID is not covered.
+    /// Whether the member has made this signature. It does not cover the ID.
     fn has_signed(&self, signature: &[u8]) -> bool {
         let Ok(key) = PublicKey::from_spki_der(&self.sig_key) else { return false };
         let attrs = self.attrs.to_le_bytes();
@@ -90,7 +90,7 @@ impl Member {
         RustCrypto.verify(key.components(), &signed, signature).is_ok()
     }
 
-    /// The token that others see.
+    /// The token for other members.
     pub(super) fn token(&self) -> Msg {
         let token = Msg::new().bytes(1, &self.name).varint(2, self.attrs).bytes(3, &self.id);
         let token = token.bytes(4, &self.comms_key).bytes(5, &self.sig_key);
@@ -105,7 +105,7 @@ fn algorithm(spki: &[u8]) -> Option<&[u8]> {
     inside(0x06, inside(0x30, inside(0x30, spki)?)?)
 }
 
-/// What is in the first DER value, if it has this tag.
+/// The content of the first DER value, if it has this tag.
 fn inside(tag: u8, der: &[u8]) -> Option<&[u8]> {
     let rest = der.strip_prefix(&[tag])?;
     let (len, body) = match *rest.first()? {

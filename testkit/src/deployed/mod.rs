@@ -1,8 +1,8 @@
-//! A deployed server, as far as PROTOCOL section 6 tells what it does and what ends it: from the
-//! bytes of one read to the bytes of one reply, without sockets.
+//! A model of a deployed server, as PROTOCOL section 6 describes it: from the bytes of one read to
+//! the bytes of one reply, without sockets.
 //!
-//! It reads records with the tests' own AES and protobuf, not with a session of the library, so
-//! that it sees what the wire really carries.
+//! It uses the tests' own AES and protobuf instead of the library's session, so it sees the real
+//! bytes of the wire.
 
 mod answer;
 mod cause;

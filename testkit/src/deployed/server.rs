@@ -1,4 +1,4 @@
-//! The process: its keys, its clusters, whether it lives.
+//! The process of a deployed server: its keys, its clusters and its deaths.
 
 use std::collections::VecDeque;
 
@@ -10,49 +10,48 @@ use xlreg::session::Dialect;
 use super::{Cause, Connection, Member, Seeded};
 use crate::peer::Secrets;
 
-/// What a test wants of a server.
+/// The behaviour of a server in a test.
 #[derive(Clone, Debug)]
 pub struct Ways {
-    /// Below 1.9 it speaks the chained dialect, else the prefixed one.
+    /// The version. Below 1.9 it is the chained dialect, otherwise the prefixed one.
     pub version: Version,
-    /// How many connections it can have until it is restarted. It gives none back.
+    /// The number of connections until a restart. The server never frees one.
     pub descriptors: usize,
-    /// Each Create whose number this divides is answered "name already in use", as one of many at
-    /// once is.
+    /// Every n-th Create is answered "name already in use", as if many clients had sent it at once.
     pub busy_at_create: Option<usize>,
-    /// Whether what ends it now and then does so the first time: a record that is cut between two
-    /// blocks, or that another follows in the same read.
+    /// Whether the server dies at once of things that end it only sometimes: a record that is cut
+    /// between two blocks, or two records in one read.
     pub unlucky: bool,
-    /// What goes wrong, once.
+    /// One fault.
     pub fault: Option<Fault>,
 }
 
 impl Ways {
-    /// The usual ways of this version.
+    /// The usual behaviour of this version.
     pub fn of(version: Version) -> Self {
         Self { version, descriptors: 1000, busy_at_create: None, unlucky: true, fault: None }
     }
 }
 
-/// What goes wrong, and with which reply, counted since the test began.
+/// A fault, and the number of the reply where it happens, counted since the test began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The server is restarted once this one has gone out.
+    /// The server is restarted after this reply.
     RestartAfter(usize),
-    /// The server is restarted before this one goes out.
+    /// The server is restarted before this reply.
     RestartBefore(usize),
-    /// The connection is lost before this one goes out. The server goes on, and forgets nothing.
+    /// The connection is lost before this reply. The server goes on, and forgets nothing.
     Loss(usize),
 }
 
-/// What a server takes from a capture instead of drawing it.
+/// The values of a capture that replace draws.
 #[derive(Default)]
 pub struct Scripted {
     pub secrets: VecDeque<Secrets>,
     pub cluster_ids: VecDeque<Vec<u8>>,
 }
 
-/// A cluster, in the order of joining.
+/// A cluster, with its members in the order of joining.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     pub name: Vec<u8>,
@@ -62,29 +61,29 @@ pub struct Cluster {
     pub members: Vec<Member>,
 }
 
-/// A deployed server: one process after the other, if it is restarted.
+/// A deployed server. After a restart it is another process.
 pub struct DeployedServer {
     pub ways: Ways,
     pub scripted: Scripted,
     pub clusters: Vec<Cluster>,
-    /// Every Op it was sent, as it was, with the number of the connection.
+    /// Every Op that it got, with the number of the connection.
     pub log: Vec<(usize, u64)>,
-    /// What it died of, each time.
+    /// The cause of each death.
     pub deaths: Vec<Cause>,
     pub replies: usize,
     key: Box<dyn Open + Send>,
     rng: Seeded,
-    /// Connections since the last start.
+    /// The number of connections since the last start.
     open: usize,
     accepted: usize,
     creates: usize,
-    /// Which process it is; connections to another are closed.
+    /// The number of the process. Connections to an earlier one are closed.
     life: usize,
     is_dead: bool,
 }
 
 impl DeployedServer {
-    /// `key` is its comms key.
+    /// Makes a server with this comms key.
     pub fn new(ways: Ways, key: impl Open + Send + 'static) -> Self {
         Self {
             ways,
@@ -103,7 +102,7 @@ impl DeployedServer {
         }
     }
 
-    /// What it speaks.
+    /// The dialect of the server.
     pub fn dialect(&self) -> Dialect {
         match self.ways.version < Version::new(1, 9, 0, 0) {
             true => Dialect::Chained,
@@ -111,22 +110,22 @@ impl DeployedServer {
         }
     }
 
-    /// Whether the process has ended and was not started again.
+    /// Whether the process has ended and was not restarted.
     pub fn is_dead(&self) -> bool {
         self.is_dead
     }
 
-    /// Connections since the test began.
+    /// The number of connections since the test began.
     pub fn accepted(&self) -> usize {
         self.accepted
     }
 
-    /// Which process it is, counted from 0.
+    /// The number of the process, from 0.
     pub fn life(&self) -> usize {
         self.life
     }
 
-    /// A connection; none if the process is dead, or dies of it.
+    /// Accepts a connection; `None` if the process is dead, or dies of it.
     pub fn accept(&mut self) -> Option<Connection> {
         if self.is_dead {
             return None;
@@ -140,7 +139,7 @@ impl DeployedServer {
         Some(Connection::new(self.accepted, self.life))
     }
 
-    /// A new process: every cluster is forgotten, every connection closed.
+    /// Starts a new process. All clusters are forgotten, and all connections are closed.
     pub fn restart(&mut self) {
         self.life += 1;
         self.is_dead = false;
@@ -148,17 +147,17 @@ impl DeployedServer {
         self.clusters.clear();
     }
 
-    /// The Ops of all connections in the order they came.
+    /// The Ops of all connections, in the order of arrival.
     pub fn ops(&self) -> Vec<u64> {
         self.log.iter().map(|(_, op)| *op).collect()
     }
 
-    /// The first cluster of which this is true.
+    /// Finds the first cluster for which this is true.
     pub fn cluster(&mut self, is_it: impl Fn(&Cluster) -> bool) -> Option<&mut Cluster> {
         self.clusters.iter_mut().find(|cluster| is_it(cluster))
     }
 
-    /// Makes a cluster; its ID.
+    /// Makes a cluster, and gives its ID.
     pub fn create(&mut self, name: &[u8], max_size: u64, end_point_count: u64) -> Vec<u8> {
         let id = self.scripted.cluster_ids.pop_front().unwrap_or_else(|| self.new_id());
         self.clusters.push(Cluster {
@@ -177,7 +176,7 @@ impl DeployedServer {
         self.deaths.push(cause);
     }
 
-    /// Opens what a Hello is sealed to.
+    /// Opens a sealed Hello.
     pub(super) fn open_hello(&mut self, sealed: &[u8]) -> Option<Vec<u8>> {
         let plain = self.key.open(sealed, &mut self.rng).ok()?;
         Some(plain.expose().into())
@@ -194,7 +193,7 @@ impl DeployedServer {
         secrets
     }
 
-    /// Servers up to 1.5.0 issue longer ones.
+    /// Servers up to 1.5.0 issue longer IDs.
     pub(super) fn new_id(&mut self) -> Vec<u8> {
         let is_old = self.ways.version <= Version::new(1, 5, 0, 0);
         let mut id = vec![0; if is_old { 32 } else { 20 }];
@@ -202,13 +201,13 @@ impl DeployedServer {
         id
     }
 
-    /// Whether this Create is one of many at once.
+    /// Whether this Create counts as one of many at once.
     pub(super) fn is_busy(&mut self) -> bool {
         self.creates += 1;
         self.ways.busy_at_create.is_some_and(|each| self.creates.is_multiple_of(each))
     }
 
-    /// A reply is to go out; whether it does, and whether the connection goes on.
+    /// Notes a reply. Gives whether it is sent, and whether the connection goes on.
     pub(super) fn reply(&mut self) -> (bool, bool) {
         self.replies += 1;
         let n = self.replies;

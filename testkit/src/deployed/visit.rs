@@ -1,25 +1,25 @@
-//! A client of a deployed server that says whatever a test makes up.
+//! A client of a deployed server that sends any messages.
 
 use super::{Cause, Connection, DeployedServer, Outcome};
 use crate::peer::{Msg, Peer, hello};
 
-/// What a client is told.
+/// The answer that a client gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     Reply(Msg),
-    /// Closed, with a last message or without.
+    /// The server closed, with a last message or without.
     Closed(Option<Msg>),
     Died(Cause),
 }
 
-/// One connection, from its client.
+/// The client's side of one connection.
 pub struct Visit {
     connection: Connection,
     pub peer: Peer,
 }
 
 impl Visit {
-    /// Connects to a server whose key does nothing, and completes the handshake.
+    /// Connects to a server with a key that does nothing, and completes the handshake.
     pub fn new(server: &mut DeployedServer) -> Self {
         let mut connection = server.accept().expect("a living server");
         let dialect = server.dialect();
@@ -29,7 +29,7 @@ impl Visit {
         Self { connection, peer: Peer::of_reply(dialect, hello(dialect), &reply) }
     }
 
-    /// The same, and says these, which must be answered.
+    /// Does the same, and sends these messages, which must be answered.
     pub fn that_said(server: &mut DeployedServer, messages: &[Msg]) -> Self {
         let mut visit = Self::new(server);
         for message in messages {

@@ -1,11 +1,10 @@
-//! Private keys as files have them, put together part by part, so that each can be wrong alone. The
-//! fuzzers include this file too.
+//! Private keys in the forms of files, made part by part, so that each part can be wrong alone.
 
 use std::vec::Vec;
 
 use base64ct::{Base64, Encoding};
 
-/// The parts of OpenSSH's form of one key.
+/// The parts of one key in the form of OpenSSH.
 pub struct OpenSshFile<'a> {
     pub cipher: &'a [u8],
     pub kdf: &'a [u8],
@@ -19,8 +18,8 @@ pub struct OpenSshFile<'a> {
 }
 
 impl OpenSshFile<'_> {
-    /// A right one, of these numbers: the modulus, the public exponent, the private one, the
-    /// coefficient and the two primes, all big-endian and without a sign.
+    /// Makes a correct file of these numbers: the modulus, the public exponent, the private one,
+    /// the coefficient and the two primes, all big-endian and without a sign.
     pub fn new(numbers: [&[u8]; 6], comment: &[u8]) -> Self {
         let [n, e, ..] = numbers;
         let name = string(b"ssh-rsa");
@@ -43,7 +42,7 @@ impl OpenSshFile<'_> {
     }
 }
 
-/// A length, and what has it.
+/// Puts the length in front.
 pub fn string(bytes: &[u8]) -> Vec<u8> {
     let len = u32::try_from(bytes.len()).expect("short");
     [&len.to_be_bytes()[..], bytes].concat()
@@ -54,7 +53,7 @@ fn number(magnitude: &[u8]) -> Vec<u8> {
     string(&[sign, magnitude].concat())
 }
 
-/// A block of PEM, its base64 on one line.
+/// Makes a PEM block, with its base64 on one line.
 pub fn pem(label: &str, bytes: &[u8]) -> std::string::String {
     let body = Base64::encode_string(bytes);
     std::format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")

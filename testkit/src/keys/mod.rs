@@ -1,4 +1,4 @@
-//! Keys that need not be generated, identities that have them, and every provider of RSA.
+//! Keys for tests, identities with them, and all RSA providers.
 
 pub mod forms;
 
@@ -11,7 +11,7 @@ use xlreg::identity::{CommsKeyPair, Identity, SigKeyPair};
 
 use crate::captures;
 
-/// Every provider of RSA there is.
+/// All RSA providers.
 pub fn providers() -> Vec<&'static dyn Provider> {
     vec![
         &RustCrypto,
@@ -23,7 +23,7 @@ pub fn providers() -> Vec<&'static dyn Provider> {
     ]
 }
 
-/// Every 2048-bit key pair of the captures, so that tests need not generate any.
+/// All 2048-bit key pairs of the captures, so that tests need not generate any.
 pub struct Keys {
     pub comms: Vec<CommsKeyPair>,
     pub sig: Vec<SigKeyPair>,
@@ -41,7 +41,7 @@ pub static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     keys
 });
 
-/// An identity with the `n`-th key pairs of the captures, without an ID.
+/// Makes an identity with the `n`-th key pairs of the captures, and without an ID.
 pub fn identity(name: &str, n: usize) -> Identity {
     Identity {
         name: name.parse().unwrap(),

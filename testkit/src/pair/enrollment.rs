@@ -11,10 +11,10 @@ use xlreg::session::{Instant, TimerKind};
 use super::{Backend, Seen, Setup, TestRegistry, Wire, at, cluster, info, served, token};
 use crate::Seeded;
 
-/// When every enrollment begins.
+/// The start of every enrollment.
 pub const START: Instant = Instant::from_micros(1_000_000);
 
-/// An enrollment by this plan, wired to a registry.
+/// Makes an enrollment with this plan, connected to a registry.
 pub fn enroll(setup: &Setup, plan: Plan, seed: u64) -> Wire<Enroll> {
     setup.wire(START, |config| Enroll::new(START, config, plan, Seeded::new(seed)).unwrap())
 }
@@ -24,12 +24,12 @@ pub fn trio() -> Create {
     cluster("trio", 3, 1)
 }
 
-/// Her token.
+/// Alice's token.
 pub fn alice() -> Token {
     token("alice", 0, &["h:1"])
 }
 
-/// Alice creates the trio, and is patient.
+/// The plan of Alice, who creates the trio and waits for ever.
 pub fn alice_s_plan() -> Plan {
     Plan {
         first_pause: Duration::from_millis(100),
@@ -39,7 +39,7 @@ pub fn alice_s_plan() -> Plan {
     }
 }
 
-/// Goes on to the next deadline.
+/// Advances to the next deadline.
 pub fn tick(wire: &mut Wire<Enroll>, backend: &mut dyn Backend) -> TimerKind {
     let (at, kind) = wire.next_timeout().expect("nothing is due");
     wire.advance(at);
@@ -47,7 +47,7 @@ pub fn tick(wire: &mut Wire<Enroll>, backend: &mut dyn Backend) -> TimerKind {
     kind
 }
 
-/// The requests the registry has been told since the last look.
+/// The requests to the registry since the last look.
 pub fn asked(wire: &mut Wire<Enroll>) -> Vec<Request> {
     let seen = wire.server_saw.drain(..).filter_map(|seen| match seen {
         Ok(Seen::Request(_, request)) => Some(request),
@@ -57,7 +57,7 @@ pub fn asked(wire: &mut Wire<Enroll>) -> Vec<Request> {
     seen.collect()
 }
 
-/// The members asked for since the last look, by bits.
+/// The members in each GetCluster since the last look, as bits.
 pub fn polls(wire: &mut Wire<Enroll>) -> Vec<u64> {
     let which = asked(wire).into_iter().filter_map(|request| match request {
         Request::GetCluster(get) => Some(get.which.unwrap().bits()),
@@ -71,7 +71,7 @@ pub fn joined(wire: &Wire<Enroll>) -> &Roster {
     wire.client.roster().expect("not joined")
 }
 
-/// A cluster with Alice in it, and what she saw of that.
+/// Makes a cluster with only Alice in it, and checks what she saw.
 pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, TestRegistry) {
     let mut registry = setup.registry();
     let mut wire = enroll(setup, plan, 1);
@@ -92,14 +92,14 @@ pub fn alice_alone(setup: &Setup, plan: Plan) -> (Wire<Enroll>, TestRegistry) {
     (wire, registry)
 }
 
-/// Somebody else joins the trio; the token as it is served.
+/// Enrolls another member of the trio, and gives its token as served.
 pub fn enroll_member(registry: &mut TestRegistry, name: &str, n: usize) -> Token {
     let token = token(name, n, &["h:9"]);
     let id = registry.enroll_member(token.clone(), &trio());
     served(&token, id)
 }
 
-/// A registry that a test makes up: it may answer a request in its own way.
+/// A registry of a test. It may change the reply to a request.
 pub struct Odd<F: FnMut(&Request, Reply) -> Reply>(pub TestRegistry, pub F);
 
 impl<F: FnMut(&Request, Reply) -> Reply> Backend for Odd<F> {

@@ -1,8 +1,8 @@
-//! Both ends of a connection wired in memory, in virtual time: no sockets, no threads, no sleeps.
+//! Both ends of a connection in memory, in virtual time: no sockets, no threads, no sleeps.
 //!
-//! [`Wire`] joins any client [`Machine`] to a registry's session and records what each side saw, in
-//! order. [`Pair`] is the usual case: one `Session<Client>`, one `Session<Server>` and a
-//! [`TestRegistry`] (a registry) behind it.
+//! [`Wire`] connects any client [`Machine`] to a registry's session, and records the events of each
+//! side in order. [`Pair`] is the usual case: a `Session<Client>`, a `Session<Server>` and a
+//! [`TestRegistry`].
 
 pub mod enrollment;
 mod test_registry;
@@ -34,11 +34,11 @@ pub const DIALECTS: [Dialect; 2] = [Dialect::Prefixed, Dialect::Chained];
 const CLIENT_SEED: u64 = 0xC11E;
 const SERVER_SEED: u64 = 0x5E4E;
 
-/// A client machine whose events can be recorded and compared.
+/// A client machine with events that can be recorded and compared.
 pub trait Side: Machine<Event: Debug + PartialEq, Error: Clone + Debug + PartialEq> {}
 impl<M: Machine<Event: Debug + PartialEq, Error: Clone + Debug + PartialEq>> Side for M {}
 
-/// What a registry's session told: a request with its index in the session.
+/// An event of a registry's session: a request, with its index in the session.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::large_enum_variant, reason = "a few of them, in tests")]
 pub enum Seen {
@@ -46,11 +46,11 @@ pub enum Seen {
     Request(u64, Request),
 }
 
-/// How a pair is set up.
+/// The setup of a pair.
 #[derive(Clone)]
 pub struct Setup {
     pub dialect: Dialect,
-    /// Bytes carried at once; the most there are by default.
+    /// The number of bytes carried at once; all by default.
     pub chunk: usize,
     pub client: Limits,
     pub server: Limits,
@@ -58,7 +58,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The usual limits, and all bytes carried at once.
+    /// Makes the usual setup, with all bytes carried at once.
     pub fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
@@ -69,19 +69,19 @@ impl Setup {
         }
     }
 
-    /// What a client of the registry is made with.
+    /// The settings of a client for the registry.
     pub fn client_config(&self) -> ClientConfig {
         let config = ClientConfig::new(&credential(self.dialect));
         assert_eq!(config.dialect, self.dialect);
         ClientConfig { limits: self.client.clone(), ..config }
     }
 
-    /// The registry behind the session, empty.
+    /// Makes the empty registry behind the session.
     pub fn registry(&self) -> TestRegistry {
         TestRegistry::new(self.dialect, self.registry_limits)
     }
 
-    /// A wire whose client is made by `client`.
+    /// Makes a wire with a client by `client`.
     pub fn wire<M: Side>(&self, now: Instant, client: impl FnOnce(ClientConfig) -> M) -> Wire<M> {
         let credential = credential(self.dialect);
         let config = ServerConfig {
@@ -117,7 +117,7 @@ impl Setup {
         self.pair_at(self.registry())
     }
 
-    /// A new connection to a registry that has seen others.
+    /// Makes a new connection to a registry with a past.
     pub fn pair_at(&self, registry: TestRegistry) -> Pair {
         let now = Instant::from_micros(1_000_000);
         let client =
@@ -125,12 +125,12 @@ impl Setup {
         Pair { wire: self.wire(now, client), registry }
     }
 
-    /// A pair whose handshake is done; what has been seen of it is checked and forgotten.
+    /// Makes a pair after its handshake, which is checked and forgotten.
     pub fn open(&self) -> Pair {
         self.open_at(self.registry())
     }
 
-    /// The same with a registry that has seen others.
+    /// The same, with a registry with a past.
     pub fn open_at(&self, registry: TestRegistry) -> Pair {
         let mut pair = self.pair_at(registry);
         pair.settle();
@@ -139,44 +139,44 @@ impl Setup {
     }
 }
 
-/// What a client sees when the handshake is done.
+/// The event of a client after the handshake.
 pub fn connected(dialect: Dialect) -> ClientEvent {
     ClientEvent::Connected { dialect, version: credential(dialect).version }
 }
 
-/// What a client sees of a reply.
+/// The event of a client for a reply.
 pub fn replied(request: RequestId, reply: Reply) -> Result<ClientEvent, Error> {
     Ok(ClientEvent::Reply { request, reply })
 }
 
-/// What a client sees of a refusal.
+/// The event of a client for a refusal.
 pub fn refused(request: Option<RequestId>, refusal: Refusal) -> Result<ClientEvent, Error> {
     Ok(ClientEvent::Refused { request, reason: refusal.into() })
 }
 
-/// A client machine and a registry's session with the bytes between them.
+/// A client machine, a registry's session, and the bytes between them.
 pub struct Wire<M: Side> {
     pub now: Instant,
     pub client: M,
     pub server: Session<Server>,
     pub state: ClientState,
-    /// What each side has told since it was last looked at; a failure once.
+    /// The events of each side since the last look. A failure is here once.
     pub client_saw: Vec<Result<M::Event, M::Error>>,
     pub server_saw: Vec<Result<Seen, Error>>,
     client_failed: Option<M::Error>,
     server_failed: Option<Error>,
     /// The Hello, if it is not opened at once.
     pub sealed: Option<SealedHello>,
-    /// Requests that are not answered at once.
+    /// The requests that are not answered at once.
     pub pending: VecDeque<(RequestId, Request)>,
-    /// All bytes carried to the server and to the client.
+    /// All bytes carried to the server.
     pub up: Vec<u8>,
     pub down: Vec<u8>,
     pub chunk: usize,
     /// Whether Hellos are opened and requests answered as soon as they come.
     pub opens: bool,
     pub answers: bool,
-    /// Whether the network carries nothing in a direction, an end of stream included.
+    /// Whether the network carries nothing in a direction, not even an end of stream.
     pub hold_up: bool,
     pub hold_down: bool,
     /// Whether a direction has been closed.
@@ -185,8 +185,7 @@ pub struct Wire<M: Side> {
 }
 
 impl<M: Side> Wire<M> {
-    /// Lets both sides tell all they have to tell. A failure is recorded once and must stay the
-    /// same.
+    /// Polls the events of both sides. A failure is recorded once and must stay the same.
     pub fn poll(&mut self, backend: &mut dyn Backend) -> bool {
         let before = (self.client_saw.len(), self.server_saw.len());
         while let Some(event) =
@@ -231,7 +230,7 @@ impl<M: Side> Wire<M> {
         self.server.open_hello(self.now, opened)
     }
 
-    /// Answers the oldest request that is not answered.
+    /// Answers the oldest open request.
     pub fn answer(&mut self, backend: &mut dyn Backend) {
         let (id, request) = self.pending.pop_front().expect("nothing to answer");
         let reply = backend.answer(&mut self.state, request);
@@ -248,7 +247,7 @@ impl<M: Side> Wire<M> {
         carry(&mut self.server, &mut self.client, self.now, n, &mut self.down)
     }
 
-    /// Closes what is done, as an adapter does: the other side sees the end of the stream.
+    /// Closes finished sides, as an adapter does. The other side gets an end of stream.
     pub fn close(&mut self) -> bool {
         let up = self.client.is_finished() && !self.closed_up && !self.hold_up;
         let down = self.server.is_finished() && !self.closed_down && !self.hold_down;
@@ -261,19 +260,19 @@ impl<M: Side> Wire<M> {
         up || down
     }
 
-    /// The client closes its half.
+    /// Closes the client's half.
     pub fn close_up(&mut self) {
         self.closed_up = true;
         self.server.receive_eof(self.now);
     }
 
-    /// The registry closes its half.
+    /// Closes the registry's half.
     pub fn close_down(&mut self) {
         self.closed_down = true;
         self.client.receive_eof(self.now);
     }
 
-    /// Carries and polls until nothing moves any more. Time stands still.
+    /// Carries and polls until nothing moves. Time stands still.
     pub fn settle(&mut self, backend: &mut dyn Backend) {
         loop {
             let mut moved = self.poll(backend);
@@ -288,20 +287,20 @@ impl<M: Side> Wire<M> {
         }
     }
 
-    /// The deadline that comes first on either side.
+    /// The next deadline of either side.
     pub fn next_timeout(&self) -> Option<(Instant, TimerKind)> {
         let both = [self.client.poll_timeout(), self.server.poll_timeout()];
         both.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// It is this late on both sides.
+    /// Advances the time on both sides.
     pub fn advance(&mut self, to: Instant) {
         self.now = to;
         self.client.handle_timeout(to);
         self.server.handle_timeout(to);
     }
 
-    /// Checks all that both sides have told since the last look, and forgets it.
+    /// Checks and forgets the events of both sides since the last look.
     #[track_caller]
     pub fn expect(
         &mut self,
@@ -315,8 +314,8 @@ impl<M: Side> Wire<M> {
     }
 }
 
-/// Carries up to `n` bytes from one side to the other, if it takes them; to one that has closed
-/// they are lost.
+/// Carries up to `n` bytes from one side to the other, if it takes them. Bytes to a closed side are
+/// lost.
 fn carry(
     from: &mut impl Machine,
     to: &mut impl Machine,
@@ -344,7 +343,7 @@ fn carry(
     }
 }
 
-/// Polls once; a failure goes to `saw`, and from then on it must stay the same.
+/// Polls once. A failure goes to `saw`, and must stay the same from then on.
 fn step<M>(
     machine: &mut M,
     saw: &mut Vec<Result<impl Sized, M::Error>>,
@@ -368,7 +367,7 @@ where
     }
 }
 
-/// One client's session and a registry's, with the registry behind it.
+/// A client's session and a registry's session, with the registry behind it.
 pub struct Pair {
     pub wire: Wire<Session<Client>>,
     pub registry: TestRegistry,
@@ -389,35 +388,35 @@ impl DerefMut for Pair {
 }
 
 impl Pair {
-    /// Carries, polls and answers until nothing moves any more.
+    /// Carries, polls and answers until nothing moves.
     pub fn settle(&mut self) {
         self.wire.settle(&mut self.registry);
     }
 
-    /// Lets both directions go on, and settles.
+    /// Opens both directions, and settles.
     pub fn release(&mut self) {
         self.wire.hold_up = false;
         self.wire.hold_down = false;
         self.settle();
     }
 
-    /// Lets both sides tell all they have to tell, and answers. Returns whether there was anything.
+    /// Polls both sides, and answers. Gives whether there was an event.
     pub fn poll(&mut self) -> bool {
         self.wire.poll(&mut self.registry)
     }
 
-    /// Answers the oldest request that is not answered.
+    /// Answers the oldest open request.
     pub fn answer(&mut self) {
         self.wire.answer(&mut self.registry);
     }
 
-    /// Gives the client's command for a request.
+    /// Calls the client's command for a request.
     pub fn ask(&mut self, request: Request) -> Result<RequestId, CommandError> {
         let now = self.now;
         command(&mut self.client, now, request)
     }
 
-    /// Asks one thing, and sees it arrive and answered; returns the answer.
+    /// Sends one request, checks its way, and gives the answer.
     #[track_caller]
     pub fn exchange(&mut self, request: Request) -> Reply {
         let id = self.ask(request.clone()).unwrap();
@@ -432,7 +431,7 @@ impl Pair {
         reply
     }
 
-    /// Presents a member; its ID is the answer.
+    /// Registers a member, and gives its ID.
     #[track_caller]
     pub fn register(&mut self, token: Token) -> NodeId {
         match self.exchange(Request::Member(token)) {
@@ -441,7 +440,7 @@ impl Pair {
         }
     }
 
-    /// Creates a cluster; its ID is the answer.
+    /// Creates a cluster, and gives its ID.
     #[track_caller]
     pub fn create(&mut self, create: &Create) -> NodeId {
         match self.exchange(Request::Create(create.clone())) {
@@ -450,7 +449,7 @@ impl Pair {
         }
     }
 
-    /// Goes to the next deadline, whichever side's it is, and sees what comes of it.
+    /// Advances to the next deadline of either side, and settles.
     #[track_caller]
     pub fn tick(&mut self) -> TimerKind {
         let (at, kind) = self.next_timeout().expect("nothing is due");
@@ -459,8 +458,7 @@ impl Pair {
         kind
     }
 
-    /// Sends the server a message that no client session would send, as a client would that has
-    /// sent all of `up`.
+    /// Sends the server a message that no client session would send, after all bytes of `up`.
     pub fn inject(&mut self, message: &[u8]) {
         let mut draws = Seeded::new(SERVER_SEED);
         let (mut iv, mut key) = ([0; 16], [0; 32]);
@@ -485,7 +483,7 @@ impl Pair {
         self.up.extend(wire);
     }
 
-    /// The session is over on both sides and all is written.
+    /// Checks that the session is over on both sides and all is written.
     #[track_caller]
     pub fn assert_over(&self) {
         assert_eq!((self.client.state(), self.server.state()), (State::Closed, State::Closed));
@@ -511,7 +509,7 @@ pub fn command(
     }
 }
 
-/// All that can be seen of a session from outside, for what must change nothing.
+/// All that is visible of a session from outside, for commands that must change nothing.
 pub fn view<R: Role>(session: &Session<R>) -> impl Debug + PartialEq + use<R> {
     (
         session.output().to_vec(),
@@ -523,7 +521,7 @@ pub fn view<R: Role>(session: &Session<R>) -> impl Debug + PartialEq + use<R> {
     )
 }
 
-/// This much later.
+/// The time after a duration.
 pub fn after(now: Instant, time: Duration) -> Instant {
     now.saturating_add(time)
 }

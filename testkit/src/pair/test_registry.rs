@@ -1,4 +1,4 @@
-//! What stands behind a server's session: a registry with its keys, and what members bring to it.
+//! The registry behind a server's session, and the values that members bring to it.
 
 use xlreg::credential::Credential;
 use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, NodeId, Token, Version};
@@ -9,16 +9,16 @@ use xlreg::session::Dialect;
 use super::DIALECTS;
 use crate::{KEYS, Seeded, identity};
 
-/// Seed of the registry's IDs.
+/// The seed of the registry's IDs.
 const REGISTRY_SEED: u64 = 0x4E61;
 
-/// What answers the requests of a server session.
+/// The backend of a server session: it answers the requests.
 pub trait Backend {
-    /// The reply to a request of this client.
+    /// Answers a request of this client.
     fn answer(&mut self, state: &mut ClientState, request: Request) -> Reply;
 }
 
-/// A registry, its generator, and every change it has made.
+/// A registry, its generator, and all its changes.
 #[derive(Clone)]
 pub struct TestRegistry {
     pub rules: Registry,
@@ -27,7 +27,7 @@ pub struct TestRegistry {
 }
 
 impl TestRegistry {
-    /// An empty registry that speaks this dialect.
+    /// Makes an empty registry for this dialect.
     pub fn new(dialect: Dialect, limits: RegistryLimits) -> Self {
         Self {
             rules: Registry::new(credential(dialect), limits),
@@ -36,12 +36,12 @@ impl TestRegistry {
         }
     }
 
-    /// A registry with room enough, for what has nothing to do with dialects.
+    /// Makes a registry for tests that do not depend on the dialect.
     pub fn usual() -> Self {
         Self::new(DIALECTS[0], RegistryLimits::default())
     }
 
-    /// A member that is known and in the cluster, without any session; answers with its ID.
+    /// Enrolls a member without a session, and gives its ID.
     pub fn enroll_member(&mut self, token: Token, cluster: &Create) -> NodeId {
         let mut state = ClientState::new();
         let join = Request::Join(cluster.name.clone().into());
@@ -61,12 +61,12 @@ impl Backend for TestRegistry {
     }
 }
 
-/// The registry's keys: the last of the captures, so that members can have the others.
+/// The registry's keys: the last ones of the captures, so that members can have the others.
 pub fn registry_identity() -> Identity {
     identity("xlReg", KEYS.comms.len() - 1)
 }
 
-/// A registry that speaks this dialect, by its version.
+/// The credential of a registry for this dialect, by its version.
 pub fn credential(dialect: Dialect) -> Credential {
     let keys = registry_identity();
     Credential {
@@ -82,23 +82,23 @@ pub fn credential(dialect: Dialect) -> Credential {
     }
 }
 
-/// The signed token of a new member with the `n`-th keys and these ends.
+/// Makes the signed token of a new member with the `n`-th keys and these end points.
 pub fn token(name: &str, n: usize, end_points: &[&str]) -> Token {
     let end_points = end_points.iter().map(|end| end.parse().unwrap()).collect();
     identity(name, n).token(MemberAttrs::NONE, end_points, &mut Seeded::new(1)).unwrap()
 }
 
-/// The token as a cluster serves it to others.
+/// The token as a cluster serves it.
 pub fn served(token: &Token, id: NodeId) -> Token {
     Token { id: Some(id), signature: None, ..token.clone() }
 }
 
-/// The proposal of a cluster.
+/// Makes a Create.
 pub fn cluster(name: &str, max_size: u32, end_point_count: u32) -> Create {
     Create { name: name.parse().unwrap(), max_size, attrs: ClusterAttrs::NONE, end_point_count }
 }
 
-/// The properties a cluster of this proposal has.
+/// The properties of a cluster from this Create.
 pub fn info(id: NodeId, create: &Create) -> ClusterInfo {
     ClusterInfo {
         id,
@@ -128,7 +128,7 @@ pub fn duo() -> (TestRegistry, [NodeId; 2], NodeId) {
     (registry, [alice, bob], trio)
 }
 
-/// A state who has said who it is.
+/// The state of a client after its registration.
 pub fn visit(registry: &mut TestRegistry, token: Token) -> ClientState {
     let mut state = ClientState::new();
     let reply = registry.answer(&mut state, Request::Member(token));

@@ -1,4 +1,4 @@
-//! CBC as the books have it, block by block: not the code that is tested with it.
+//! CBC by the book, block by block. It is independent of the code under test.
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};

@@ -1,5 +1,5 @@
-//! Records and messages made of nothing but AES, blocks and protobuf fields, so that tests can send
-//! and see what the library itself never would.
+//! Records and messages made of AES, blocks and protobuf fields, so that tests can send and read
+//! bytes that the library would never make.
 
 pub mod cbc;
 mod msg;

@@ -1,4 +1,4 @@
-//! Messages as the fields they are written with, right or wrong.
+//! Messages as lists of fields, right or wrong.
 
 use xlreg::identity::Token;
 use xlreg::message::{Op, Refusal};
@@ -12,27 +12,27 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-/// A protobuf message as the fields it is written with, right or wrong.
+/// A protobuf message as a list of fields, right or wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Msg(pub Vec<(u32, Value)>);
 
 impl Msg {
-    /// Without any field.
+    /// Makes a message without fields.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With this operation.
+    /// Makes a message with this operation.
     pub fn op(op: Op) -> Self {
         Self::new().varint(1, op.tag() as u64)
     }
 
-    /// An Error with the text of this refusal.
+    /// Makes an Error with the text of this refusal.
     pub fn error(refusal: Refusal) -> Self {
         Self::op(Op::Error).bytes(23, refusal.as_str())
     }
 
-    /// A token's fields, the signature included if it has one.
+    /// Makes the fields of a token, with its signature if it has one.
     pub fn token(token: &Token) -> Self {
         let mut msg = Self::new().bytes(1, token.name.as_str()).varint(2, token.attrs.bits());
         if let Some(id) = token.id {
@@ -48,28 +48,28 @@ impl Msg {
         }
     }
 
-    /// With one field more.
+    /// Adds a field.
     pub fn field(mut self, number: u32, value: Value) -> Self {
         self.0.push((number, value));
         self
     }
 
-    /// With a number more.
+    /// Adds a number.
     pub fn varint(self, number: u32, value: u64) -> Self {
         self.field(number, Value::Varint(value))
     }
 
-    /// With bytes or a text more.
+    /// Adds bytes or a text.
     pub fn bytes(self, number: u32, value: impl AsRef<[u8]>) -> Self {
         self.field(number, Value::Bytes(value.as_ref().into()))
     }
 
-    /// With a message inside more.
+    /// Adds a message.
     pub fn msg(self, number: u32, value: &Self) -> Self {
         self.bytes(number, value.encode())
     }
 
-    /// Without this field.
+    /// Removes this field.
     pub fn without(mut self, number: u32) -> Self {
         let before = self.0.len();
         self.0.retain(|(n, _)| *n != number);
@@ -77,26 +77,26 @@ impl Msg {
         self
     }
 
-    /// With the first field of this number replaced.
+    /// Replaces the first field with this number.
     pub fn set(mut self, number: u32, value: impl AsRef<[u8]>) -> Self {
         let found = self.0.iter_mut().find(|(n, _)| *n == number);
         found.expect("the field was there").1 = Value::Bytes(value.as_ref().into());
         self
     }
 
-    /// With field 11 or 21, a token, changed.
+    /// Changes field 11 or 21, which is a token.
     pub fn with_token(self, number: u32, change: impl Fn(Self) -> Self) -> Self {
         let token = self.get(number).clone();
         let Value::Bytes(bytes) = token else { panic!("no token") };
         self.set(number, change(Self::decode(&bytes)).encode())
     }
 
-    /// The first field of this number; panics where there is none.
+    /// The first field with this number. Panics without one.
     pub fn get(&self, number: u32) -> &Value {
         &self.0.iter().find(|(n, _)| *n == number).expect("the field is there").1
     }
 
-    /// The message as bytes, in the order of its fields.
+    /// Encodes the message in the order of its fields.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (number, value) in &self.0 {
@@ -111,12 +111,12 @@ impl Msg {
         out
     }
 
-    /// Reads well-formed bytes; panics at others.
+    /// Decodes well-formed bytes. Panics for others.
     pub fn decode(bytes: &[u8]) -> Self {
         Self::try_decode(bytes).expect("a message")
     }
 
-    /// Reads well-formed bytes.
+    /// Decodes well-formed bytes; `None` for others.
     pub fn try_decode(mut bytes: &[u8]) -> Option<Self> {
         let mut msg = Self::new();
         while !bytes.is_empty() {
@@ -127,7 +127,7 @@ impl Msg {
     }
 }
 
-/// Takes a field off the front. Groups, field 0 and what is cut short are none.
+/// Takes the first field off; `None` for a group, field 0 and cut fields.
 fn next_field(bytes: &mut &[u8]) -> Option<(u32, Value)> {
     let key = next_varint(bytes)?;
     let value = match key & 7 {

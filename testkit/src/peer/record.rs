@@ -1,4 +1,4 @@
-//! The records of one connection, made of nothing but AES and blocks.
+//! The records of one connection, made of AES and blocks.
 
 use rand_core::Rng;
 use xlreg::identity::Version;
@@ -7,13 +7,13 @@ use xlreg::session::Dialect;
 use super::cbc::{decrypt, encrypt};
 use crate::Seeded;
 
-/// A message with the padding it should have.
+/// Adds the right padding to a message.
 pub fn pad(message: &[u8]) -> Vec<u8> {
     let n = 16 - message.len() % 16;
     [message, &vec![n as u8; n]].concat()
 }
 
-/// What is before the padding, if it is one.
+/// Removes the padding; `None` if there is none.
 pub fn unpad(blocks: &[u8]) -> Option<&[u8]> {
     let n = usize::from(*blocks.last()?);
     let at = blocks.len().checked_sub(n)?;
@@ -21,7 +21,7 @@ pub fn unpad(blocks: &[u8]) -> Option<&[u8]> {
         .then(|| &blocks[..at])
 }
 
-/// The plaintext of a Hello; also its ciphertext, for a registry whose key does nothing.
+/// The plaintext of a Hello. It is also its ciphertext for a registry with a key that does nothing.
 pub fn hello(dialect: Dialect) -> &'static [u8] {
     match dialect {
         Dialect::Prefixed => &[0x33; 44],
@@ -34,7 +34,7 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     *bytes.first_chunk().expect("as many bytes")
 }
 
-/// What a registry draws for a session.
+/// The draws of a registry for a session.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     pub key2: [u8; 32],
@@ -48,7 +48,7 @@ impl Default for Secrets {
     }
 }
 
-/// The records of one connection, seen from the raw side.
+/// The records of one connection, from the peer's side.
 pub struct Peer {
     dialect: Dialect,
     pub key2: [u8; 32],
@@ -62,7 +62,7 @@ impl Peer {
         Self { dialect, key2, sending: iv2, receiving: iv2, ivs: Seeded::new(77) }
     }
 
-    /// A raw client that sent `hello` (the plaintext) and got `reply` (the wire).
+    /// Makes a client that sent `hello` (the plaintext) and got `reply` (the wire).
     pub fn of_reply(dialect: Dialect, hello: &[u8], reply: &[u8]) -> Self {
         match dialect {
             Dialect::Prefixed => {
@@ -78,12 +78,12 @@ impl Peer {
         }
     }
 
-    /// A raw registry that answers `hello` (the plaintext), and the wire of its HelloReply.
+    /// Makes a registry that answers `hello` (the plaintext). Also gives the HelloReply (the wire).
     pub fn answering(dialect: Dialect, hello: &[u8], version: Version) -> (Self, Vec<u8>) {
         Self::answering_with(dialect, hello, version, &Secrets::default())
     }
 
-    /// The same with these draws.
+    /// The same, with these draws.
     pub fn answering_with(
         dialect: Dialect,
         hello: &[u8],
@@ -105,8 +105,7 @@ impl Peer {
         (Self::new(dialect, key2, iv2), reply)
     }
 
-    /// A record of these blocks as they are, padded or not. The last is filled up with zeros: no
-    /// padding, no end.
+    /// Makes a record of these blocks, padded or not. The last block is filled up with zeros.
     pub fn seal_blocks(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut blocks = bytes.to_vec();
         blocks.resize(bytes.len().next_multiple_of(16), 0);
@@ -122,17 +121,17 @@ impl Peer {
         record
     }
 
-    /// A record of this message, padded as it should be.
+    /// Makes a record of this message, with the right padding.
     pub fn seal(&mut self, message: &[u8]) -> Vec<u8> {
         self.seal_blocks(&pad(message))
     }
 
-    /// The message of exactly one record.
+    /// Reads the message of exactly one record.
     pub fn open(&mut self, record: &[u8]) -> Vec<u8> {
         unpad(&self.open_blocks(record)).expect("a padded record").into()
     }
 
-    /// Whole blocks, one at least, as they decrypt, with the padding if there is any.
+    /// Decrypts whole blocks, at least one, with any padding.
     pub fn open_blocks(&mut self, record: &[u8]) -> Vec<u8> {
         let (iv, sealed) = match self.dialect {
             Dialect::Prefixed => record.split_first_chunk().expect("an IV"),
@@ -145,7 +144,7 @@ impl Peer {
     }
 }
 
-/// Decrypts and takes the padding off; panics where there is none.
+/// Decrypts, and removes the padding. Panics without one.
 fn opened(key: &[u8; 32], iv: &[u8; 16], sealed: &[u8]) -> Vec<u8> {
     unpad(&decrypt(key, iv, sealed)).expect("a padded message").into()
 }

@@ -1,4 +1,4 @@
-//! Generators whose draws are known, so that a test is the same every time.
+//! Generators with known draws, so that a test is the same every time.
 
 #[cfg(feature = "std")]
 mod script;
@@ -20,7 +20,8 @@ pub fn number(variable: &str) -> Option<u64> {
 
 #[cfg(feature = "std")]
 impl Seeded {
-    /// The seed in `XLREG_SEED`, or this one; printed, so that a failure can be had again.
+    /// Makes a generator with the seed in `XLREG_SEED`, or this one. The seed is printed, so that a
+    /// failure can be repeated.
     pub fn announced(default: u64) -> Self {
         let seed = number("XLREG_SEED").unwrap_or(default);
         println!("seed {seed} (XLREG_SEED)");

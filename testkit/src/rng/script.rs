@@ -5,11 +5,11 @@ use std::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
 
-/// Hands out given bytes and nothing else: a test that draws more, or in another order, fails.
+/// Gives these bytes and nothing else. A test that draws more, or in another order, fails.
 pub struct Script(VecDeque<u8>);
 
 impl Script {
-    /// Hands out these bytes, in order.
+    /// Makes a generator of these bytes.
     pub fn new(bytes: impl IntoIterator<Item = u8>) -> Self {
         Self(bytes.into_iter().collect())
     }

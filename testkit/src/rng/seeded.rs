@@ -1,11 +1,10 @@
-//! The generator of every test: also those of `cli`, the measurements and the WebAssembly probe
-//! include this file.
+//! The generator of all tests, benches and the WebAssembly probe.
 
 use core::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
 
-/// A seeded generator (SplitMix64): the same seed, the same test.
+/// A seeded generator (SplitMix64): the same seed gives the same test.
 #[derive(Clone)]
 pub struct Seeded(pub u64);
 

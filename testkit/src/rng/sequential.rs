@@ -1,17 +1,17 @@
-//! A generator whose draws can be told in advance.
+//! A generator with draws that are known in advance.
 
 use std::convert::Infallible;
 
 use rand_core::{TryCryptoRng, TryRng};
 use xlreg::identity::NodeId;
 
-/// Draws the same byte over and over, and the next one at the next draw: the IDs it makes can be
-/// told in advance, and come again.
+/// Draws the same byte again and again, and the next byte at the next draw. So its IDs are known in
+/// advance, and come again.
 #[derive(Clone)]
 pub struct SequentialRng(pub u8);
 
 impl SequentialRng {
-    /// The ID made of this byte.
+    /// The ID of this byte.
     pub fn id(byte: u8) -> NodeId {
         NodeId::from_bytes(&[byte; 32]).expect("32 bytes")
     }

@@ -1,4 +1,4 @@
-//! Seeds that are made of the captures, in the form of each body's scripts.
+//! Seeds made of the captures, in the form of each target's scripts.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::captures::{self, Capture, Captured, KeyPairs, Step};
 use crate::keys::forms::{self, OpenSshFile};
 use crate::peer::{Msg, Value, pad};
 
-/// Those of each target that has some.
+/// The seeds of each target that has some.
 pub(super) fn all() -> Vec<(&'static str, Seeds)> {
     let captures = captures::all();
     let of_each = |seeds: fn(&Capture, &mut Seeds)| {
@@ -43,8 +43,8 @@ fn messages(capture: &Capture) -> BTreeMap<String, &Step> {
         .collect()
 }
 
-/// Each message under the usual limits, and under each that it may go beyond; and what no capture
-/// has.
+/// Each message under the usual limits, and under each limit that it may exceed; and messages that
+/// no capture has.
 fn codec(capture: &Capture, seeds: &mut Seeds) {
     for (name, step) in messages(capture) {
         let small: &[u8] = if tokens(&step.plain).is_empty() { &[] } else { &[1, 2, 4, 16] };
@@ -133,7 +133,7 @@ fn regcred(capture: &Capture, seeds: &mut Seeds) {
     add("ends", &[end, "[::1]:0", "registry.example.org:1"]);
     add("most-ends", &[&[end][..], &["a:1"; 7]].concat());
     add("too-many-ends", &[&[end][..], &["a:1"; 8]].concat());
-    // Of a length that its body pads to the most there may be.
+    // The length is one that its body pads to the largest length.
     let longer = text.len().next_multiple_of(16) - text.len();
     add("even", &[&[&" ".repeat(longer), end].concat()]);
 }
@@ -211,12 +211,12 @@ fn key_pairs(capture: &Capture, seeds: &mut Seeds) {
     add("openssh", &[&[5], &openssh]);
     add("numbers-openssh", &[&[6], &scripted, b"a comment"]);
     add("numbers-pkcs8", &[&[4], &scripted]);
-    // n = 61 * 53: small, but they fit together.
+    // n = 61 * 53: small numbers that fit together.
     let tiny = [&[0x0c, 0xa1][..], &[17], &[0x01, 0x9d], &[61], &[53], &[53], &[49], &[38]];
     add("tiny", &[&[3], &tiny.map(sized).concat()]);
 }
 
-/// What an RSAPrivateKey consists of, its version left out.
+/// The numbers of an RSAPrivateKey without its version.
 fn numbers(der: &[u8]) -> Vec<&[u8]> {
     let mut rest = &der[4 + 3..];
     let mut numbers = Vec::new();
@@ -235,7 +235,7 @@ fn numbers(der: &[u8]) -> Vec<&[u8]> {
     numbers
 }
 
-/// What each client said, each answered and each answer read.
+/// The messages of each client, each with its answer.
 fn server_session(capture: &Capture, seeds: &mut Seeds) {
     for Captured { identity, steps, .. } in &capture.sessions {
         let mut script = Vec::from([u8::from(capture.dialect == Dialect::Chained)]);

@@ -1,12 +1,12 @@
-//! Seeds made by hand, in the form of each body's scripts: whole conversations, and what can
-//! disturb them.
+//! Seeds made by hand, in the form of each target's scripts: whole conversations, and disturbances
+//! of them.
 
 use super::{Seeds, sized};
 use crate::captures::{self, Captured};
 
 const DIALECTS: [(&str, u8); 2] = [("prefixed", 0), ("chained", 1)];
 
-/// Those of each target that has some.
+/// The seeds of each target that has some.
 pub(super) fn all() -> Vec<(&'static str, Seeds)> {
     vec![
         ("chunking", chunking()),
@@ -35,7 +35,7 @@ const BYE: &[u8] = &[7];
 /// A member's whole enrollment.
 const ENROLLMENT: [&[u8]; 7] = [REGCRED, MEMBER, CREATE, JOIN, GET, GET_FIRST, BYE];
 
-/// What each dialect's client asks and its registry answers, as captured.
+/// The requests of each dialect's client and the answers of its registry, as captured.
 fn captured(mut each: impl FnMut(&str, u8, &Captured)) {
     for (capture, (name, dialect)) in captures::all().into_iter().zip(DIALECTS) {
         for session in &capture.sessions {
@@ -44,7 +44,7 @@ fn captured(mut each: impl FnMut(&str, u8, &Captured)) {
     }
 }
 
-/// The request that stands for a captured one.
+/// The script for a captured request.
 fn like(kind: &str) -> &'static [u8] {
     match kind {
         "Member" => MEMBER,
@@ -123,7 +123,7 @@ fn chunking() -> Seeds {
         add("server-noise", eof, &none, &[requests[0].clone(), vec![2], sized(&[7; 33])]);
         add("server-few-bytes", late_eof, &none, &[requests[0].clone(), vec![2], sized(&[7; 3])]);
         add("server-odd", odd, &none, &[vec![60, 44], requests[0].clone()]);
-        // As large as a record may be, and larger before that shows.
+        // Records of the largest size, and larger ones.
         let large = |op, n: u16| {
             let field =
                 [&[8, op, 0x1a, (n & 0x7f) as u8 | 0x80, (n >> 7) as u8], &vec![8; n.into()][..]];
