@@ -1,5 +1,6 @@
-//! regCred text (docs/protocol.md section 7): what is written reads back the same, what may vary is
-//! accepted, and everything else is an error that names the line and what was expected there.
+//! regCred text (docs/protocol.md section 7): the text that is written reads back as the same
+//! value, permitted variants are accepted, and everything else is an error that names the line and
+//! the expected text.
 
 use std::sync::LazyLock;
 
@@ -19,7 +20,7 @@ static CREDENTIAL: LazyLock<Credential> = LazyLock::new(|| Credential {
     ..credential_of(Dialect::Prefixed)
 });
 
-/// What each line of the text starts with.
+/// The start of each line of the text.
 const LABELS: [&str; 10] = [
     "regCred {",
     "Name: ",
@@ -42,7 +43,7 @@ fn parse(lines: &[String]) -> Result<Credential, CredentialError> {
     lines.iter().map(|line| format!("{line}\r\n")).collect::<String>().parse()
 }
 
-/// The text is refused at this line for this reason, and says both.
+/// Checks that the text is refused at this line for this reason, and that the error says both.
 fn refused(lines: &[String], line: usize, problem: Problem) {
     let error = parse(lines).unwrap_err();
     assert_eq!(error, CredentialError { line, problem });
@@ -50,7 +51,7 @@ fn refused(lines: &[String], line: usize, problem: Problem) {
     assert!(said.starts_with(&format!("regCred line {line}: expected ")), "{said}");
 }
 
-/// How a line of the written text is quoted in an error.
+/// The quote of a written line in an error.
 fn quoted(line: &str) -> String {
     line.trim().chars().take(40).collect()
 }
@@ -74,7 +75,7 @@ fn a_line_that_is_missing_is_named() {
     for (at, label) in LABELS.into_iter().enumerate() {
         let mut without = lines();
         without.remove(at);
-        // Without the brace of the end points, what comes next is taken for another of them.
+        // Without the brace after the end points, the next line is taken for one of them.
         let expected = if at == 7 { "TcpEndPoint: " } else { label };
         match without.get(at) {
             Some(next) => {
@@ -99,7 +100,7 @@ fn lines_that_change_places_are_named() {
     for at in 0..LABELS.len() - 1 {
         let mut swapped = lines();
         swapped.swap(at, at + 1);
-        // With its brace before them there are no end points.
+        // With the brace before them there are no end points.
         let expected = LABELS[at];
         refused(
             &swapped,
@@ -120,7 +121,7 @@ fn lines_that_change_places_are_named() {
                 let expected = "the end of the text";
                 refused(&doubled, 11, Problem::Unexpected { expected, found: "}".into() });
             }
-            // Another of the same where the next is due.
+            // The same line again where the next one is expected.
             _ => {
                 let expected = LABELS[at + 1];
                 let found = quoted(&doubled[at]);
@@ -165,7 +166,7 @@ fn a_damaged_value_says_what_was_expected() {
         damaged[at] = line.into();
         refused(&damaged, at + 1, problem);
     }
-    // A label that is not quite itself.
+    // Labels that are nearly right.
     for (at, label) in LABELS.iter().enumerate() {
         let lower = lines()[at].replace(label, &label.to_lowercase());
         for line in
@@ -182,7 +183,7 @@ fn a_damaged_value_says_what_was_expected() {
     }
 }
 
-/// What an error quotes of a text can be shown on one line of a terminal.
+/// A quote in an error fits one line of a terminal.
 #[test]
 fn a_quoted_line_is_short_and_printable() {
     let mut damaged = lines();
@@ -221,7 +222,7 @@ fn what_may_vary_is_accepted() {
     }
 }
 
-/// The line of an error is that of the text, blank lines counted.
+/// The line number of an error counts blank lines too.
 #[test]
 fn blank_lines_count() {
     let mut spaced: Vec<String> =
@@ -311,7 +312,7 @@ proptest! {
         prop_assert_eq!(text.replace("\r\n", "\n").parse::<Credential>(), Ok(credential));
     }
 
-    /// Any text at all, and any damage to a good one: an answer, and a line that is there.
+    /// Any text, and any damage to a good one: there is an answer, with a line that exists.
     #[test]
     fn no_text_makes_it_panic(
         at in 0usize..2000,

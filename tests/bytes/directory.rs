@@ -1,5 +1,5 @@
-//! Who somebody is never changes in silence: what a directory does when something in it is missing,
-//! is another's, is half made or locked.
+//! The identity in a directory never changes in silence: parts that are missing, from another
+//! identity, unfinished or locked.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,14 +17,14 @@ fn node(n: u8) -> Identity {
     Identity { id, ..identity(&format!("node{n}"), usize::from(n)) }
 }
 
-/// A directory that is whole.
+/// Makes a directory that is whole.
 fn whole(n: u8) -> TempDir {
     let temp = tempdir().unwrap();
     node(n).save(temp.path()).unwrap();
     temp
 }
 
-/// A directory as versions before the manifest left it.
+/// Makes a directory of a version before the manifest.
 fn unmarked(n: u8) -> TempDir {
     let temp = whole(n);
     fs::remove_file(temp.path().join("manifest")).unwrap();
@@ -38,7 +38,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     named.filter(|(name, _)| name != ".lock").collect()
 }
 
-/// Every way to get at an identity, some of which would make a new one.
+/// All ways to open an identity. Some of them would make a new one.
 fn attempts(dir: &Path) -> Vec<Result<Identity, DirectoryError>> {
     let other = || "other".parse().unwrap();
     let load = Identity::load(dir);
@@ -65,7 +65,7 @@ fn named(error: &DirectoryError) -> String {
     path.file_name().unwrap().to_str().unwrap().into()
 }
 
-/// Nobody gets an identity there, each is told the same file, and nothing is written.
+/// Checks that nobody gets an identity, each way names the same file, and nothing is written.
 fn refused(dir: &Path, file: &str, what: &str) {
     let before = files(dir);
     for attempt in attempts(dir) {
@@ -77,7 +77,7 @@ fn refused(dir: &Path, file: &str, what: &str) {
 
 #[test]
 fn what_is_missing_of_a_whole_directory_is_not_made_anew() {
-    // Each set of parts, down to the manifest alone.
+    // Each subset of the parts, down to the manifest alone.
     for lost in 1..1_u32 << PARTS.len() {
         let temp = whole(1);
         let lost: Vec<_> = (0..PARTS.len()).filter(|n| lost >> n & 1 == 1).collect();
@@ -98,7 +98,7 @@ fn what_is_another_s_in_a_whole_directory_is_not_taken() {
             panic!("{part}")
         };
         assert_ne!(kept, found);
-        // What it was, put back, is good again.
+        // With the old content the directory is good again.
         fs::copy(whole(1).path().join(part), temp.path().join(part)).unwrap();
         assert_eq!(Identity::load(temp.path()).unwrap().id, node(1).id);
     }
@@ -137,7 +137,7 @@ fn what_is_damaged_is_not_made_anew() {
 
 #[test]
 fn a_part_of_an_unmarked_directory_is_no_new_one() {
-    // An ID may be missing: a node has none at first.
+    // An ID may be missing, because a new node has none.
     for lost in 1..(1_u32 << 3) - 1 {
         let temp = unmarked(1);
         let lost: Vec<_> = (0..3).filter(|n| lost >> n & 1 == 1).collect();
@@ -168,14 +168,14 @@ fn an_unmarked_directory_that_is_whole_is_marked_when_it_is_opened() {
 #[test]
 fn a_save_over_another_that_fails_in_between_is_noticed() {
     for temp in [whole(1), unmarked(1)] {
-        // The second key can't be written: its other name, whichever is its turn, is taken.
+        // The second key cannot be written, because every other name for it is taken.
         let names = (0..5000).map(|n| format!("sig_key.pem.{}-{n}.tmp", std::process::id()));
         let taken: Vec<_> = names.map(|name| temp.path().join(name)).collect();
         taken.iter().for_each(|path| fs::create_dir(path).unwrap());
         assert!(node(2).save(temp.path()).is_err());
         taken.iter().for_each(|path| fs::remove_dir(path).unwrap());
         refused(temp.path(), "comms_key.pem", "half saved");
-        // To save it whole is to say that it is meant.
+        // Saving the identity replaces all parts on purpose.
         node(2).save(temp.path()).unwrap();
         assert_eq!(Identity::load(temp.path()).unwrap().id, node(2).id);
     }
@@ -220,7 +220,7 @@ fn a_name_that_is_being_changed_is_the_old_one_or_the_new_one() {
         fs::write(temp.path().join("name"), format!("{name}\n")).unwrap();
         let loaded = DirectoryLock::try_now(temp.path()).unwrap().load().unwrap();
         assert_eq!(loaded.name.as_str(), name);
-        // It is settled by that.
+        // After that the directory is settled.
         assert!(!fs::read_to_string(&manifest).unwrap().contains("before"));
         assert_eq!(Identity::load(temp.path()).unwrap().name.as_str(), name);
     }

@@ -1,5 +1,4 @@
-//! Byte for byte the deployed wire: every captured session, both roles (docs/protocol.md section
-//! 8).
+//! The deployed wire byte for byte: all captured sessions, both roles (docs/protocol.md section 8).
 
 use serde_json::Value;
 use xlreg::credential::Credential;
@@ -200,8 +199,8 @@ fn each_session(test: impl Fn(&'static dyn Provider, &Capture, &Captured)) {
     }
 }
 
-/// The members' own signatures are the captured ones: same key, same bytes, whatever the blinding
-/// draws.
+/// The members' own signatures are the captured ones: the same key gives the same bytes, with any
+/// blinding.
 #[test]
 fn signatures_are_the_captured_ones() {
     each_session(|provider, capture, session| {
@@ -246,8 +245,8 @@ fn client_accepts_either_placement_of_its_salt() {
     assert_eq!(accept(&plain), Err(xlreg::session::Error::Handshake));
 }
 
-/// The two captured credentials read and write back: what we write differs only in the blank lines
-/// that deployed servers leave after each key (PROTOCOL 7).
+/// The two captured credentials are read and written. The written text differs only by the blank
+/// lines of deployed servers after each key (PROTOCOL 7).
 #[test]
 fn regcred_round_trips() {
     for capture in captures::all() {

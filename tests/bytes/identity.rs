@@ -1,5 +1,5 @@
-//! Who a node is: the bounds of every identity type, key pairs in all their forms, identities kept
-//! in a directory, and nothing secret in any `Debug` text.
+//! The identity of a node: the bounds of every type, key pairs in all their forms, identities in a
+//! directory, and no secrets in `Debug` texts.
 
 use std::fmt::Debug;
 use std::fs;
@@ -47,7 +47,7 @@ fn a_node_id_has_20_or_32_bytes() {
     let random = |seed| NodeId::random(&mut Seeded::new(seed));
     assert_eq!((random(1).as_bytes().len(), random(1)), (32, random(1)));
     assert_ne!(random(1), random(2));
-    // 40 bytes of text that are not 40 characters.
+    // A text of 40 bytes and fewer characters.
     assert_eq!("\u{e9}".repeat(20).parse::<NodeId>(), Err(NodeIdError::NotHex));
 }
 
@@ -94,7 +94,7 @@ fn an_end_point_is_a_host_and_a_port() {
         ("h:65535", "h", 65535),
         ("a-b.c_d.example:80", "a-b.c_d.example", 80),
         ("4.example:1", "4.example", 1),
-        // A whole name, below no domain of the searcher.
+        // A whole name: resolvers append no domain.
         ("registry.example.:1", "registry.example.", 1),
         ("[::1]:4000", "::1", 4000),
         ("[2001:db8::7.8.9.1]:1", "2001:db8::7.8.9.1", 1),
@@ -158,7 +158,7 @@ fn an_end_point_has_a_label_a_host_and_a_whole_of_bounded_length() {
     assert_eq!(long_label.parse::<EndPoint>(), Err(EndPointError::Host));
     let too_long = longest.replacen('a', "aa", 1);
     assert_eq!(too_long.parse::<EndPoint>(), Err(EndPointError::TooLong { bytes: 260 }));
-    // 254 bytes of host, though with its port not too long.
+    // The host has 254 bytes. With its port the text is not too long.
     let host_too_long = format!("{label}.{label}.{label}.{}:1", &label[..62]);
     assert_eq!(host_too_long.parse::<EndPoint>(), Err(EndPointError::Host));
 }
@@ -270,8 +270,8 @@ fn what_is_no_private_key_is_refused() {
     ] {
         assert_eq!(SigKeyPair::from_pem(text).err(), Some(error));
     }
-    // The parts of a key must fit together. Damage that is not seen must not matter either: a wrong
-    // CRT part would give signatures from which anyone could compute the key.
+    // The parts of a key must fit together. Damage that is not noticed must be harmless: with a
+    // wrong CRT part anyone could compute the key from a signature.
     let signature = key.sign(b"message", &mut Seeded::new(1)).unwrap();
     for at in (0..der.len()).step_by(3) {
         let mut damaged = der.to_vec();
@@ -399,7 +399,7 @@ fn an_identity_is_saved_and_loaded_privately_and_leaves_nothing_behind() {
         assert_eq!(mode(dir.join("sig_key.pem")), 0o600);
         assert_eq!(mode(dir.clone()), 0o700);
     }
-    // Saving another over it replaces it whole; without an ID no ID is left.
+    // Another identity replaces the whole directory. Without an ID no ID is left.
     let other = identity("other", 2);
     other.save(&dir).unwrap();
     assert_same(&Identity::load(&dir).unwrap(), &other);
@@ -419,14 +419,14 @@ fn what_is_missing_or_damaged_in_a_directory_is_named() {
     for name in ["comms_key.pem", "sig_key.pem", "name", "id"] {
         let missing = file(name);
         fs::remove_file(&missing).unwrap();
-        // Generating a new one over what is left would lose it.
+        // A new identity over the rest would lose it.
         for error in [
             Identity::load(root.path()).unwrap_err(),
             Identity::load_or_generate(root.path(), saved.name.clone(), &mut Seeded::new(1))
                 .unwrap_err(),
         ] {
             let text = error.to_string();
-            // What can be told is told: it is all there is to restore.
+            // The error has the lost line, which is enough to restore it.
             let named = match error {
                 DirectoryError::Incomplete { path } => name.ends_with(".pem") && path == missing,
                 DirectoryError::Lost { path, line } => {
@@ -508,7 +508,7 @@ fn debug_text_of_keys_and_identities_has_nothing_private() {
     for pem in [node.comms.to_pem().unwrap(), node.sig.to_pem().unwrap()] {
         secrets.extend(pem.expose().lines().skip(7).map(String::from));
     }
-    // The check itself sees what it should.
+    // The check finds a secret if there is one.
     let leak = without_blanks(&format!("{:?}", comms.expose()));
     assert!(secrets.iter().any(|secret| leak.contains(secret)));
     says_nothing(&node.comms, &secrets);

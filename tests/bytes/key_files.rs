@@ -1,5 +1,5 @@
-//! Private keys as people have them: real files of OpenSSL and OpenSSH (`testkit/vectors/keys/make`),
-//! in every form that is read; and what is given instead, each named for what it is.
+//! Private-key files: real files of OpenSSL and OpenSSH (`testkit/vectors/keys/make`) in every form
+//! that is read, and other files, each with an error that names its content.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use xlreg::identity::{
 use xlreg_testkit::keys::forms::{NULL, OpenSshFile, RSA, der_numbers, pem, pkcs8, string, tlv};
 use xlreg_testkit::{KEYS, Seeded, captures, identity, run_tool};
 
-/// The forms of one key that can be used.
+/// The usable forms of one key.
 const FORMS: [&str; 4] = ["rsa.pkcs8", "rsa.pkcs1", "rsa.openssh", "rsa.text"];
 
-/// The files that hold no key that can be used, and what they are.
+/// The files without a usable key, and their content.
 const UNUSABLE: [(&str, KeyPairError); 22] = [
     ("encrypted.pkcs8", KeyPairError::Encrypted),
     ("encrypted.pkcs1", KeyPairError::Encrypted),
@@ -26,7 +26,7 @@ const UNUSABLE: [(&str, KeyPairError); 22] = [
     ("ec.openssh", KeyPairError::NotRsa(KeyAlgorithm::Ec)),
     ("ed25519.pkcs8", KeyPairError::NotRsa(KeyAlgorithm::Ed25519)),
     ("ed25519.openssh", KeyPairError::NotRsa(KeyAlgorithm::Ed25519)),
-    // No passphrase would help.
+    // A passphrase would not help.
     ("ed25519.encrypted", KeyPairError::NotRsa(KeyAlgorithm::Ed25519)),
     ("ed448.pkcs8", KeyPairError::NotRsa(KeyAlgorithm::Ed448)),
     ("x25519.pkcs8", KeyPairError::NotRsa(KeyAlgorithm::X25519)),
@@ -50,7 +50,7 @@ fn file(name: &str) -> String {
     fs::read_to_string(folder.join(name)).unwrap()
 }
 
-/// What is wrong with a text, whichever use it is for.
+/// The error of a text, which is the same for both uses.
 fn error(text: impl AsRef<[u8]>) -> Option<KeyPairError> {
     let sig = SigKeyPair::from_pem(&text).err();
     assert_eq!(CommsKeyPair::from_pem(&text).err(), sig);
@@ -67,7 +67,7 @@ fn assert_usable(text: impl AsRef<[u8]>, public: &PublicKey) {
     assert_eq!(key.public_key(), public);
     let signature = key.sign(b"message", &mut Seeded::new(1)).unwrap();
     assert_eq!(RustCrypto.verify(public.components(), b"message", &signature), Ok(()));
-    // It is written as it always was, whatever it was read from.
+    // A key is always written in the same form, whatever form it was read from.
     let again = SigKeyPair::from_pem(key.to_pem().unwrap().expose()).unwrap();
     assert!(again.to_pkcs8_der().unwrap().expose() == key.to_pkcs8_der().unwrap().expose());
 }
@@ -92,13 +92,13 @@ fn a_key_is_read_from_every_form_and_is_the_same() {
         }
         // Comments in Latin-1.
         assert_usable([b"# cl\xe9\n", text.as_bytes()].concat(), &public());
-        // What goes with it is no second key.
+        // Other blocks beside the key are not a second key.
         for beside in ["rsa.certificate", "rsa.public.spki"] {
             assert_usable(text.clone() + &file(beside), &public());
             assert_usable(file(beside) + &text, &public());
         }
     }
-    // One line of base64, as in an environment's variable or a JSON file.
+    // One line of base64, as in an environment variable or a JSON file.
     let lines: Vec<_> = FORMS[0..3].iter().map(|form| file(form)).collect();
     for text in lines {
         let (begin, rest) = text.split_once('\n').unwrap();
@@ -145,7 +145,7 @@ fn what_can_not_be_used_is_named_for_what_it_is() {
     }
 }
 
-/// Each says what to do, on one line that fits a terminal.
+/// Each error says what to do, on one line that fits a terminal.
 #[test]
 fn what_is_wrong_is_said_in_a_line() {
     use KeyPairError::*;
@@ -193,7 +193,7 @@ fn a_text_that_is_cut_or_damaged_is_never_half_read() {
             };
             assert_eq!(error(&text[..len]), Some(expected), "{form}: {len} bytes");
         }
-        // Without its start.
+        // The start is missing.
         for at in 1..end {
             assert!(error(&text[at..]).is_some(), "{form}: from byte {at}");
         }
@@ -219,7 +219,7 @@ fn a_text_that_is_cut_or_damaged_is_never_half_read() {
     }
 }
 
-/// What is between BEGIN and END.
+/// The lines between BEGIN and END.
 fn der(name: &str) -> Vec<u8> {
     let text = file(name);
     let lines = text.lines().skip_while(|line| !line.starts_with("-----BEGIN")).skip(1);
@@ -227,8 +227,7 @@ fn der(name: &str) -> Vec<u8> {
     Base64::decode_vec(&lines.collect::<String>()).unwrap()
 }
 
-/// Every number of a key, damaged in every place: nothing is passed over because it could be
-/// computed.
+/// Damages every number of a key in every place. No number is ignored because it could be computed.
 #[test]
 fn numbers_that_do_not_fit_together_are_refused() {
     let pkcs1 = der("rsa.pkcs1");
@@ -254,7 +253,7 @@ fn numbers_that_do_not_fit_together_are_refused() {
             accepted.push(at);
         }
     }
-    // The comment is nobody's business.
+    // The comment does not matter.
     let comment = openssh.windows(9).rposition(|bytes| bytes == b"a comment").unwrap();
     assert_eq!(accepted, (comment..comment + 9).collect::<Vec<_>>());
 }
@@ -271,7 +270,7 @@ fn openssh() -> OpenSshFile<'static> {
         rest = tail;
         number.strip_prefix(&[0]).unwrap_or(number)
     });
-    // Of two comments, one leaves something to be filled up.
+    // One of two comments makes padding necessary.
     let files = [&b""[..], b"x"].map(|comment| OpenSshFile::new(numbers, comment));
     files.into_iter().find(|file| !file.padding.is_empty()).unwrap()
 }
@@ -338,7 +337,7 @@ fn what_pkcs8_says_of_a_key_is_heeded() {
         let text = pem("PRIVATE KEY", der);
         let error = error(&text);
         assert_eq!(SigKeyPair::from_pkcs8_der(der).err(), error);
-        // Who provides the RSA is no less strict.
+        // No RSA provider is less strict.
         use xlreg::crypto::Provider;
         assert_eq!(RustCrypto.signer(der).is_err(), error.is_some());
         error
@@ -346,7 +345,7 @@ fn what_pkcs8_says_of_a_key_is_heeded() {
     let encoding = Some(KeyPairError::Encoding(KeyForm::Pkcs8));
     assert_eq!(read(&pkcs8(0, RSA, NULL, &key, b"")), None);
     assert_eq!(pkcs8(0, RSA, NULL, &key, b""), der("rsa.pkcs8"));
-    // For one padding alone, with parameters and without.
+    // For one padding only, with parameters and without.
     for parameters in [b"", NULL] {
         for (last, algorithm) in [(7, KeyAlgorithm::RsaOaep), (10, KeyAlgorithm::RsaPss)] {
             let oid = [&RSA[..8], &[last]].concat();
@@ -361,7 +360,7 @@ fn what_pkcs8_says_of_a_key_is_heeded() {
     assert_eq!(read(&pkcs8(0, RSA, NULL, &key[1..], b"")), encoding);
     assert_eq!(read(&pkcs8(2, RSA, NULL, &key, b"")), encoding);
     assert_eq!(read(&[&der("rsa.pkcs8")[..], &[0]].concat()), encoding);
-    // Attributes, as Windows writes them: a set of something.
+    // Attributes, as Windows writes them: a set.
     assert_eq!(read(&pkcs8(0, RSA, NULL, &key, &tlv(0xa0, &tlv(0x30, &tlv(6, RSA))))), None);
     // With the public half beside it: of this key, or of another.
     let half = |key: &PublicKey| {
@@ -383,14 +382,14 @@ fn what_pkcs8_says_of_a_key_is_heeded() {
     }
 }
 
-/// A pair of primes that fit, but not each other: the crate `rsa` takes none, and it is not called
-/// damaged.
+/// Primes that fit together, but have very different sizes. The crate `rsa` accepts none, and the
+/// error does not call the key damaged.
 #[test]
 fn primes_of_different_size_are_named() {
     assert_eq!(error(file("unbalanced")), Some(KeyPairError::Unbalanced));
 }
 
-// What the tools of this machine make.
+// Files from the tools of this machine.
 
 #[test]
 fn what_openssl_makes_today_is_read() {
@@ -426,7 +425,7 @@ fn what_ssh_keygen_makes_today_is_read() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
     let fresh = || {
-        // All lengths of padding: a comment of each length.
+        // All lengths of padding, by a comment of each length.
         for len in 0..8 {
             let comment = &"'comment"[..=len];
             run_tool(
@@ -460,7 +459,7 @@ fn seen(path: &Path) -> (Vec<u8>, u64, u32) {
     (fs::read(path).unwrap(), metadata.ino(), metadata.mode())
 }
 
-/// What is in a directory, but for the lock.
+/// The files of a directory, without the lock.
 #[cfg(unix)]
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
@@ -470,7 +469,7 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// A directory that somebody put together: two keys and a name.
+/// A directory made by a person: two keys and a name.
 fn give(dir: &Path, text: &str) {
     fs::create_dir(dir).unwrap();
     fs::write(dir.join("comms_key.pem"), text).unwrap();
@@ -483,7 +482,7 @@ fn dressed(form: &str) -> String {
     format!("# mine\r\n{}", file(form).replace('\n', "\r\n"))
 }
 
-/// A key that somebody put there stays as it was put there, whatever else is saved.
+/// A key file of a person stays as it is, whatever else is saved.
 #[cfg(unix)]
 #[test]
 fn a_key_file_in_another_form_is_left_as_it_was_given() {
@@ -506,7 +505,7 @@ fn a_key_file_in_another_form_is_left_as_it_was_given() {
         assert!(unchanged(), "{form}");
         assert_eq!(names(dir), ["comms_key.pem", "manifest", "name", "sig_key.pem"]);
         assert_eq!(Identity::load(dir).unwrap().name, node.name);
-        // A manifest knows the key and not the text: the same key in another form is the same.
+        // A manifest has the key and not the text, so the same key in another form is the same.
         fs::remove_file(&keys[1]).unwrap();
         fs::write(&keys[1], file("rsa.pkcs1")).unwrap();
         assert_eq!(Identity::load(dir).unwrap().sig.public_key(), &public());
@@ -515,8 +514,8 @@ fn a_key_file_in_another_form_is_left_as_it_was_given() {
     }
 }
 
-/// Neither a key nor what somebody took for one is written over or removed, also where the making
-/// was cut short.
+/// A person's key, or a file that a person took for one, is never overwritten or removed, even if
+/// the making was interrupted.
 #[cfg(unix)]
 #[test]
 fn what_somebody_put_there_is_not_replaced_by_another_key() {
@@ -539,7 +538,7 @@ fn what_somebody_put_there_is_not_replaced_by_another_key() {
     }
 }
 
-/// Of a given key and one that can't be used nothing comes: no manifest, no name, no other key.
+/// With one given key and one unusable one nothing is made: no manifest, no name, no other key.
 #[cfg(unix)]
 #[test]
 fn nothing_is_half_accepted() {

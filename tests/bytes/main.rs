@@ -1,5 +1,4 @@
-//! What is on the wire and on disk, byte for byte: captures, texts, keys, identities and what keeps
-//! them.
+//! The bytes on the wire and on disk: captures, texts, keys, identities and their directories.
 
 mod credential;
 mod directory;

@@ -1,5 +1,5 @@
-//! Providers of RSA are interchangeable: one suite over each. (`golden.rs` runs the captures over
-//! each as well.)
+//! RSA providers are interchangeable: one suite runs over each. (`golden.rs` runs the captures over
+//! each too.)
 
 use rand_core::{CryptoRng, Rng};
 use xlreg::crypto::{
@@ -109,8 +109,7 @@ fn every_provider_verifies_the_same_signatures() {
     }
 }
 
-/// A signature of which every provider must think the same, with the widest exponents that a key
-/// may have.
+/// Signatures on which all providers must agree, with the widest exponents that a key may have.
 #[test]
 fn unusual_keys_that_are_accepted_are_judged_alike() {
     let known = KEYS.sig[0].public_key().components().modulus.to_vec();
@@ -158,7 +157,7 @@ fn a_generated_key_works_and_others_are_refused() {
     }
 }
 
-/// Does one thing wrong.
+/// A provider with one fault.
 struct Broken(&'static str);
 
 impl Broken {

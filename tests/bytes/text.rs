@@ -1,6 +1,5 @@
-//! Values and their texts go both ways: what `Display` writes, `FromStr` reads as the same value,
-//! and what is read of any text is written so that it reads the same. So it is for bytes and
-//! numbers.
+//! Values and their texts: `FromStr` reads the text that `Display` writes as the same value, and
+//! any accepted text is written so that it reads the same. The same holds for bytes and numbers.
 
 use std::fmt::{Debug, Display};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -21,7 +20,7 @@ fn round<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(value: &T) {
     assert_eq!(text.parse::<T>().as_ref().ok(), Some(value), "{text:?}");
 }
 
-/// A text that reads at all reads as a value that goes round.
+/// A text that is accepted gives a value that survives writing and reading.
 fn read<T: Display + FromStr<Err: Debug> + PartialEq + Debug>(text: &str) {
     if let Ok(value) = text.parse::<T>() {
         round(&value);
@@ -97,7 +96,7 @@ proptest! {
         prop_assert_eq!(String::from(made), text);
     }
 
-    /// What a listener says it listens at is an end point, whatever kind of address it is.
+    /// The address of a listener is an end point, for every kind of address.
     #[test]
     fn an_address_is_an_end_point(address: SocketAddr) {
         let end = EndPoint::from(address);
@@ -160,7 +159,7 @@ fn flags_have_names() {
         ]
     );
     assert_eq!(ClusterAttrs::from_bits(3).to_string(), "ephemeral|deleted");
-    // Any order, twice, as numbers: what is meant is plain.
+    // In any order, twice, as numbers: the meaning is clear.
     for text in ["solo|admin", "0x6", "0x2|solo|admin|admin", "0x0006"] {
         assert_eq!(text.parse(), Ok(MemberAttrs::from_bits(6)), "{text}");
     }
@@ -176,7 +175,7 @@ fn what_is_not_a_value_says_what_one_is() {
     let text = Fingerprint::from([0xff; 32]).to_string();
     assert_eq!(text, "SHA256://////////////////////////////////////////8");
     let shorter = &text[..49];
-    // The last character holds four bits: of those that end like it, one is right.
+    // The last character has four bits, so only one of those with the same bits is right.
     let other_end = format!("{shorter}9");
     for text in [
         "",
@@ -200,7 +199,7 @@ fn what_is_not_a_value_says_what_one_is() {
     assert_eq!(Name::try_from(String::new()), Err(NameError::Empty));
     assert_eq!(EndPoint::try_from(String::from("x:")), Err(EndPointError::Port));
     assert_eq!(NodeId::try_from(&[0; 21][..]), Err(NodeIdError::Length { bytes: 21 }));
-    // The zone is this host's own name for a network: no other can use it.
+    // The zone is a name of this host for a network, which no other host can use.
     let zoned = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 7, 1, 2);
     assert_eq!(EndPoint::from(SocketAddr::from(zoned)).as_str(), "[::1]:7");
 }

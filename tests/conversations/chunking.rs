@@ -1,5 +1,5 @@
-//! How the input is cut makes no difference: every captured stream in any pieces gives the same
-//! events and the same output, and no strict prefix of a record ever completes it (docs/protocol.md
+//! The division of the input makes no difference: every captured stream in any pieces gives the
+//! same events and the same output, and no strict prefix of a record completes it (docs/protocol.md
 //! section 4.1).
 
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use xlreg_testkit::pair::command;
 use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, Scenario, Value, drain, feed, pad};
 use xlreg_testkit::{Script, Seeded};
 
-/// How many bytes the next piece of input has.
+/// The length of the next piece of input.
 type Cut<'a> = &'a mut dyn FnMut() -> usize;
 
 fn whole() -> impl FnMut() -> usize {
@@ -30,7 +30,7 @@ fn stream(session: &Captured, from_client: bool) -> Vec<u8> {
     steps.flat_map(|step| step.wire.clone()).collect()
 }
 
-/// Room for a whole captured session in flight.
+/// Limits with room for a whole captured session in flight.
 fn roomy(limits: Limits) -> Limits {
     Limits { in_flight: 100, ..limits }
 }
@@ -56,7 +56,7 @@ fn run<M: Machine<Error = Error>>(
     output
 }
 
-/// Some answer, where it does not matter which.
+/// Any answer, for tests in which it does not matter.
 fn any_reply(request: &Request) -> Reply {
     let id = NodeId::from_bytes(&[7; 20]).unwrap();
     let attrs = ClusterAttrs::NONE;
@@ -73,8 +73,8 @@ fn any_reply(request: &Request) -> Reply {
     }
 }
 
-/// A registry's session fed the client's captured bytes; it answers request *i* with reply *i*, or
-/// with any.
+/// Feeds a registry's session the client's captured bytes. It answers request *i* with reply *i*,
+/// or with any reply.
 fn run_server(
     capture: &Capture,
     session: &Captured,
@@ -103,7 +103,7 @@ fn run_server(
     (requests, output)
 }
 
-/// A client's session fed the registry's captured bytes; it makes all its requests at once.
+/// Feeds a client's session the registry's captured bytes. It sends all its requests at once.
 fn run_client(
     capture: &Capture,
     session: &Captured,
@@ -136,8 +136,8 @@ fn run_client(
     (replies, output)
 }
 
-/// Runs both roles of a captured session with input cut like this, and compares with `requests` and
-/// `replies`.
+/// Runs both roles of a captured session with the input divided like this, and compares with
+/// `requests` and `replies`.
 fn same(
     capture: &Capture,
     session: &Captured,
@@ -150,7 +150,7 @@ fn same(
     assert_eq!((&got.0, got.1), (replies, stream(session, true)));
 }
 
-/// What a captured session says, by feeding it whole.
+/// The requests and replies of a captured session, found by feeding it whole.
 fn reference(capture: &Capture, session: &Captured) -> (Vec<Request>, Vec<Reply>) {
     let (requests, _) = run_server(capture, session, &[], &mut whole());
     let (replies, _) = run_client(capture, session, &requests, &mut whole());
@@ -177,7 +177,7 @@ fn captured_streams_give_the_same_in_random_pieces() {
             let known = reference(&capture, session);
             for seed in 0..8 {
                 let mut rng = Seeded::new(seed);
-                // Small pieces, pieces around a block and pieces around a record, in different
+                // Small pieces, pieces of about a block and pieces of about a record, in different
                 // mixes.
                 let most = [3, 17, 40, 300, 2000][seed as usize % 5];
                 same(&capture, session, &known, &mut || rng.next_u32() as usize % most + 1);
@@ -269,8 +269,8 @@ fn two_records_in_one_piece_are_two_events_and_half_a_record_is_none() {
     }
 }
 
-/// The shapes that come nearest to padding: an empty message, messages of one block and about, and
-/// a `bytes` field of every length whose content is the very padding that its record has.
+/// The shapes that are most like padding: an empty message, messages of about one block, and a
+/// `bytes` field of every length with the padding of its record as its content.
 #[test]
 fn padding_inside_a_field_is_no_padding() {
     for dialect in DIALECTS {
@@ -278,7 +278,7 @@ fn padding_inside_a_field_is_no_padding() {
             for fill in 1..=16 {
                 let msg = Msg::op(Op::RegCredRequest).bytes(3, vec![fill; len]);
                 exactly_one_request(dialect, &msg);
-                // The same with a field before, so that every boundary falls on every residue.
+                // The same after another field, so that every boundary has every residue.
                 let msg = Msg::op(Op::RegCredRequest).bytes(3, [fill; 2]).bytes(22, vec![16; len]);
                 exactly_one_request(dialect, &msg);
             }
@@ -286,8 +286,8 @@ fn padding_inside_a_field_is_no_padding() {
     }
 }
 
-/// Sends a RegCredRequest byte by byte, the first bytes of a Bye right behind its last byte, and
-/// then the rest.
+/// Sends a RegCredRequest byte by byte, with the first bytes of a Bye right after its last byte,
+/// and then the rest.
 fn exactly_one_request(dialect: Dialect, msg: &Msg) {
     let (mut server, mut peer) = Scenario::server(dialect).open();
     let record = peer.seal(&msg.encode());
@@ -342,7 +342,7 @@ fn exactly_one_reply(dialect: Dialect, msg: &Msg, proper: bool) -> Result<(), Er
 #[derive(Clone, Debug)]
 enum Piece {
     Field(u32, Value),
-    /// A field that makes the message so long that it ends this far into a block.
+    /// A field with a length that ends the message this far into a block.
     AlignTo(usize, u8),
 }
 
@@ -358,8 +358,8 @@ fn pad_like_u64() -> impl Strategy<Value = u64> {
     ]
 }
 
-/// Numbers that no message of the schema uses, those of two-byte keys included. Not 2: a sender
-/// that repeats that retired field could be mistaken (PROTOCOL 4.1).
+/// Field numbers outside the schema, including those with two-byte keys. Not 2: a sender that
+/// repeats that retired field could be misread (PROTOCOL 4.1).
 fn unknown_number() -> impl Strategy<Value = u32> {
     prop_oneof![Just(7u32), Just(12), Just(18), Just(19), 24u32..40, 250u32..270, Just(0x1fff_ffff)]
 }
@@ -382,7 +382,7 @@ fn piece() -> impl Strategy<Value = Piece> {
     ]
 }
 
-/// A message of these pieces with `core`, the fields that give it a meaning, after the first `at`
+/// A message of these pieces, with `core`, the fields that give it a meaning, after the first `at`
 /// of them.
 fn assemble(core: &Msg, pieces: Vec<Piece>, at: usize) -> Msg {
     let at = at.min(pieces.len());
@@ -443,8 +443,7 @@ proptest! {
         prop_assert_eq!(exactly_one_reply(DIALECTS[chained], &msg, proper), Ok(()));
     }
 
-    /// The rule needs no protobuf that we understand: a block of nothing but padding is an empty
-    /// message.
+    /// The rule needs no known fields: a block of only padding is an empty message.
     #[test]
     fn what_follows_the_end_of_a_record_is_the_next_record(
         count in 1usize..6,

@@ -1,5 +1,5 @@
-//! The tests' model of a deployed server dies of each thing that PROTOCOL section 6 names, in both
-//! dialects, and of hand-made bytes.
+//! The model of a deployed server dies of every cause in PROTOCOL section 6, in both dialects and
+//! by hand-made bytes.
 
 use xlreg::session::Dialect;
 use xlreg_testkit::captures::hex;
@@ -25,7 +25,7 @@ fn bye() -> Msg {
     op(11)
 }
 
-/// What a session says before, what it then sends, and what the server dies of.
+/// The messages of a session, the last bytes, and the cause of death.
 struct Fatal {
     before: Vec<Msg>,
     sends: Sends,
@@ -35,9 +35,9 @@ struct Fatal {
 enum Sends {
     Message(Msg),
     Bytes(Vec<u8>),
-    /// So many bytes of a record with this message.
+    /// The first bytes of a record with this message.
     Cut(Msg, usize),
-    /// Blocks that decipher to these.
+    /// Blocks that decrypt to these bytes.
     Blocks(Vec<u8>),
 }
 
@@ -49,7 +49,7 @@ fn dies_of(before: &[Msg], sends: Sends, cause: Cause) -> Fatal {
     Fatal { before: before.into(), sends, cause }
 }
 
-/// Keys that are none of RSA: EC P-256, Ed25519, DSA.
+/// Keys that are not RSA: EC P-256, Ed25519, DSA.
 fn other_keys() -> [Vec<u8>; 3] {
     let p256 = hex("3059301306072a8648ce3d020106082a8648ce3d03010703420004");
     let ed25519 = hex("302a300506032b6570032100");
@@ -82,7 +82,7 @@ fn joins() -> Vec<Fatal> {
         dies(&[member()], join().bytes(14, "nope"), unknown("nope")),
         dies(&made, join().bytes(14, "nope"), unknown("nope")),
         dies(&[member()], join().bytes(13, [8; 20]), no_id.clone()),
-        // The ID wins.
+        // The ID counts.
         dies(&made, join().bytes(13, [8; 20]).bytes(14, "c"), no_id),
         dies(&made, join().bytes(13, [8; 32]), Cause::JoinOfUnknownId(vec![8; 32])),
         dies(&made, join().bytes(13, [8; 3]), Cause::JoinOfBadId { bytes: 3 }),
@@ -91,7 +91,7 @@ fn joins() -> Vec<Fatal> {
         dies(&made, join().bytes(14, ""), Cause::JoinOfEmptyName),
         dies(&[member()], join(), Cause::JoinOfNothing),
     ];
-    // A JoinReply is taken for a Join.
+    // A JoinReply counts as a Join.
     all.push(dies(&made, op(8).bytes(14, "nope"), unknown("nope")));
     all.push(dies(&[member()], op(8), Cause::JoinOfNothing));
     all
@@ -109,7 +109,7 @@ fn bytes() -> Vec<Fatal> {
         dies_of(&said_bye, Sends::Bytes(vec![7; 48]), Cause::AfterBye),
         dies(&said_bye, bye(), Cause::AfterBye),
         dies(&said_bye, member(), Cause::AfterBye),
-        // Without padding: what ends an unlucky one only.
+        // Without padding: only an unlucky server dies.
         dies_of(&[], Sends::Blocks(vec![0; 32]), Cause::NoPadding),
         dies_of(&[], Sends::Blocks([vec![3; 30], vec![2, 3]].concat()), Cause::NoPadding),
     ];
@@ -120,7 +120,7 @@ fn bytes() -> Vec<Fatal> {
         }
     }
     all.push(dies_of(&[], Sends::Cut(member(), 160), Cause::NoPadding));
-    // Padded, and a field that is longer than what there is.
+    // Padded, with a field that is longer than the rest.
     let cut = [&[0x5a, 40][..], &[1; 30]].concat();
     all.push(dies_of(&[], Sends::Blocks(cut), Cause::NoMessage));
     for field in [4, 5] {
@@ -154,7 +154,7 @@ fn it_dies_of_each_of_these() {
             };
             assert_eq!(told, Told::Died(fatal.cause.clone()), "{dialect}");
             assert_eq!((server.is_dead(), &server.deaths[..]), (true, &[fatal.cause][..]));
-            // With it everything.
+            // With everything.
             assert!(server.clusters.is_empty() && server.accept().is_none());
             assert_eq!(bystander.say(&mut server, &bye()), Told::Closed(None));
             server.restart();
@@ -167,7 +167,7 @@ fn it_dies_of_each_of_these() {
 fn a_join_of_the_session_s_cluster_needs_one_that_it_made() {
     for dialect in DIALECTS {
         let mut server = server(dialect);
-        // The first makes it, the second finds it.
+        // The first Create makes the cluster, and the second one finds it.
         Visit::that_said(&mut server, &[member(), create(), join(), bye()]);
         let mut visit = Visit::that_said(&mut server, &[member(), create()]);
         assert_eq!(visit.say(&mut server, &join()), Told::Died(Cause::JoinOfNothing));
@@ -213,7 +213,7 @@ fn descriptors_are_never_given_back() {
 
 #[test]
 fn random_blocks_end_it_now_and_then() {
-    // 300 times 32 bytes that decipher to noise: few look padded, and of those few are a message.
+    // 300 times 32 bytes that decrypt to noise: few look padded, and few of those are a message.
     for dialect in DIALECTS {
         let mut noise = Seeded::new(3);
         let mut tries = 0;
@@ -236,7 +236,7 @@ fn random_blocks_end_it_now_and_then() {
 
 #[test]
 fn a_padded_message_is_what_it_takes() {
-    // The tables above die of their contents and not of how they are sealed.
+    // The deaths above have their cause in the content, not in the encryption.
     let mut server = server(Dialect::Prefixed);
     let mut visit = Visit::new(&mut server);
     let record = visit.peer.seal_blocks(&pad(&member().encode()));

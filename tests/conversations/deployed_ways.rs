@@ -1,5 +1,5 @@
-//! What the tests' model of a deployed server does and lives on: all that PROTOCOL section 6 says
-//! of it, and the captures.
+//! The behaviour of the model of a deployed server that does not end it: everything in PROTOCOL
+//! section 6, and the captures.
 
 use std::collections::VecDeque;
 
@@ -38,7 +38,7 @@ fn named(name: &str, n: usize) -> Msg {
     op(3).msg(11, &Msg::token(&pair::token(name, n, &["h:1"])))
 }
 
-/// Closed with these words.
+/// Closed with this refusal.
 fn refused(words: &str) -> Told {
     Told::Closed(Some(op(13).bytes(23, words)))
 }
@@ -89,13 +89,13 @@ fn it_refuses_these_and_lives() {
         (vec![], get(&[1; 20], 1), WRONG_STATE),
         (vec![], bye(), WRONG_STATE),
         (known.clone(), member(), WRONG_STATE),
-        // Not before a Join of this session, whatever it asks for.
+        // Not before a Join of this session, for any cluster.
         (known.clone(), get(&[1; 20], 0), WRONG_STATE),
         (known, op(9).bytes(14, "c").varint(20, 0), WRONG_STATE),
         (made.clone(), get(&[1; 20], 1), WRONG_STATE),
         (made.clone(), create(), WRONG_STATE),
         (made, member(), WRONG_STATE),
-        // A second Join, also of what is not there.
+        // A second Join, even of an unknown cluster.
         (joined.clone(), join("c"), WRONG_STATE),
         (joined.clone(), join("nope"), WRONG_STATE),
         (joined.clone(), op(7), WRONG_STATE),
@@ -115,7 +115,7 @@ fn it_refuses_these_and_lives() {
             let mut server = server(dialect);
             let mut visit = Visit::that_said(&mut server, before);
             assert_eq!(visit.say(&mut server, message), refused(words), "{message:?}");
-            // After any Error it closes, and whatever comes then is not read.
+            // After any Error it closes, and reads nothing more.
             assert_eq!(visit.say(&mut server, &op(1)), Told::Closed(None));
             assert_eq!(visit.send(&mut server, &[7; 5]), Told::Closed(None));
             Visit::that_said(&mut server, &[named("bob", 2), create(), join("c"), bye()]);
@@ -135,7 +135,7 @@ fn it_takes_these() {
             Visit::that_said(&mut server(dialect), &[member(), create.clone(), op(7)]);
         }
         Visit::that_said(&mut server(dialect), &[without_ends.clone(), create(), join("c")]);
-        // Even ones are taken for their odd neighbours.
+        // Even Ops count as their odd neighbours.
         let evenly = |msg: Msg, op| msg.without(1).varint(1, op);
         let odd = [evenly(member(), 4), evenly(create(), 6), evenly(join("c"), 8), op(12)];
         Visit::that_said(&mut server(dialect), &odd);
@@ -162,7 +162,7 @@ fn create_answers_what_exists() {
             assert_eq!(field(&told, 15), Value::Varint(made));
             let id = bytes(&told, 13);
             assert_eq!(id.len(), 20);
-            // The attrs are echoed, whatever is kept; the rest is what was there.
+            // The attrs are echoed but not kept. The rest is that of the cluster.
             let again = create(7, 5).without(17).varint(17, 2);
             let mut visit = Visit::that_said(&mut server, &[member()]);
             let told = visit.say(&mut server, &again);
@@ -181,7 +181,7 @@ fn a_name_is_taken_and_a_node_is_not() {
         let mut server = server(dialect);
         Visit::that_said(&mut server, &[named("bob", 2), create(), join("c"), bye()]);
         for n in [2, 3] {
-            // The same node as well as another.
+            // The same node as well as another one.
             let mut visit = Visit::that_said(&mut server, &[named("bob", n), create()]);
             let told = visit.say(&mut server, &join("c"));
             assert_eq!(told, refused("cluster member name already in use"));
@@ -205,7 +205,7 @@ fn members_are_told_by_id_and_which() {
         }
         let id = server.clusters[0].id.clone();
         let other = create().set(14, "other");
-        // Whoever has joined any cluster is told of every one.
+        // After a Join of any cluster a client may ask for every one.
         let mut visit = Visit::that_said(&mut server, &[member(), other, op(7)]);
         let told = visit.say(&mut server, &get(&id, 0b101));
         assert_eq!(
@@ -255,8 +255,7 @@ fn two_records_in_one_segment_are_one() {
         assert_eq!(visit.send(&mut server, &two.concat()), Told::Closed(None));
         assert_eq!(server.deaths, []);
     }
-    // Where padding reads as fields they merge, and the second Op counts: eight bytes, and as many
-    // times 8.
+    // Padding that reads as fields is merged, and the second Op counts: eight bytes of 8.
     let mut server = server(Dialect::Chained);
     let mut visit = Visit::that_said(&mut server, &[member(), create(), join("c")]);
     let first = op(9).bytes(23, [7; 3]);
@@ -267,12 +266,12 @@ fn two_records_in_one_segment_are_one() {
 
 #[test]
 fn hellos_that_do_not_open_are_closed_without_a_word() {
-    // A chained one to a prefixed server is taken for one, and its client can not read the answer.
+    // A chained Hello to a prefixed server is accepted, and its client cannot read the answer.
     let mut server = server(Dialect::Prefixed);
     let mut connection = server.accept().unwrap();
     let told = connection.segment(&mut server, hello(Dialect::Chained));
     assert!(matches!(told, Outcome::Reply(reply) if reply.len() == 64));
-    // One that is too short, and one that is not sealed to its key.
+    // A Hello that is too short, and one that is not sealed to the server's key.
     let mut connection = server.accept().unwrap();
     assert_eq!(connection.segment(&mut server, &[0x33; 43]), Outcome::Close(vec![]));
     let mut server = DeployedServer::new(server.ways.clone(), pair::registry_identity().comms);
@@ -307,7 +306,7 @@ fn it_is_restarted_when_a_test_wants_it() {
             let last = visit.say(&mut server, &create());
             assert_eq!(matches!(last, Told::Closed(Some(_))), told, "{last:?}");
             assert!(server.clusters.is_empty() && !server.is_dead());
-            // Not known any more, so not even read.
+            // It is not known any more, so it is not read.
             assert_eq!(visit.say(&mut server, &join("c")), Told::Closed(None));
             // Once.
             Visit::that_said(&mut server, &[member(), create(), join("c"), bye()]);
@@ -316,7 +315,7 @@ fn it_is_restarted_when_a_test_wants_it() {
     }
 }
 
-/// What the real server drew for a session.
+/// The draws of the real server for a session.
 fn drawn(capture: &Capture, session: &Captured) -> Secrets {
     let draws = &session.server_draws;
     let (key2, salt2, iv2) = match capture.dialect {
@@ -358,7 +357,7 @@ fn captured_sessions_are_served() {
                         let reply = Msg::decode(&peer.open(&reply));
                         let captured = Msg::decode(&answered.plain);
                         assert_eq!(reply.get(1), captured.get(1), "{}", answered.kind);
-                        // Other members had joined by then; all else is the same.
+                        // Other members had joined by then. All else is the same.
                         if answered.kind != "ClusterMembers" {
                             assert_eq!(reply, captured, "{}", answered.kind);
                         }

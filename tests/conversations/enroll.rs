@@ -1,4 +1,4 @@
-//! A member's enrollment ([`Enroll`]) against registries of several tempers, in virtual time.
+//! A member's enrollment ([`Enroll`]) against different registries, in virtual time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -80,7 +80,7 @@ fn pauses_double_up_to_the_longest_and_start_anew_with_news() {
             wire.settle(&mut registry);
             assert_eq!(polls(wire).len(), 1);
         };
-        // Bob comes at the end of the first longest pause.
+        // Bob joins at the end of the first longest pause.
         for millis in [100, 200, 400, 500, 100, 200, 400, 500, 500, 500] {
             pause(&mut wire, millis);
         }
@@ -160,7 +160,7 @@ fn a_registry_that_is_silent_is_given_up_by_the_session() {
     }
 }
 
-/// How Alice's enrollment ends where the answer to one operation is another than usual.
+/// The end of Alice's enrollment if one operation gets another answer than usual.
 fn end_at(setup: &Setup, op: Op, answer: impl Fn(Reply) -> Reply) -> (EnrollError, Wire<Enroll>) {
     let mut wire = enrollment(setup, alice_s_plan(), op, answer);
     let Some(Err(error)) = wire.client_saw.pop() else { panic!("no error: {:?}", wire.client_saw) };
@@ -168,7 +168,7 @@ fn end_at(setup: &Setup, op: Op, answer: impl Fn(Reply) -> Reply) -> (EnrollErro
     (error, wire)
 }
 
-/// Alice's enrollment, at a registry that gives another answer to one operation.
+/// Alice's enrollment at a registry that gives another answer to one operation.
 fn enrollment(setup: &Setup, plan: Plan, op: Op, answer: impl Fn(Reply) -> Reply) -> Wire<Enroll> {
     let other = |request: &Request, usual| match request.op() == op {
         true => answer(usual),
@@ -242,8 +242,8 @@ fn an_answer_about_another_node_or_cluster_is_not_taken() {
     }
 }
 
-// Without a MAC a key in the reply can be changed on the way. Of its own entry a member knows
-// better.
+// Records have no MAC, so a key in the reply can be changed on the way. A member knows its own
+// entry.
 #[test]
 fn other_keys_in_ones_own_place_are_not_taken() {
     for dialect in DIALECTS {
@@ -370,7 +370,7 @@ fn all_together(setup: &Setup, seed: u64) -> Vec<Roster> {
         })
         .collect();
     while !wires.iter().all(|wire| wire.client.is_finished() && wire.server.is_finished()) {
-        // A while of one thing here and another there, in any pieces.
+        // One of them runs for a while, with the input in any pieces.
         for _ in 0..draw(200) {
             let wire = &mut wires[draw(3)];
             match draw(4) {
@@ -383,7 +383,7 @@ fn all_together(setup: &Setup, seed: u64) -> Vec<Roster> {
         if draw(3) > 0 {
             continue;
         }
-        // Time passes when there is nothing else to do.
+        // Time passes if nothing else can be done.
         wires.iter_mut().for_each(|wire| wire.settle(&mut registry));
         let due = wires.iter().filter_map(|wire| wire.next_timeout()).min_by_key(|(at, _)| *at);
         if let Some((at, kind)) = due {

@@ -1,5 +1,5 @@
-//! Members that come back with other end points, and copies of one member, seen by the others and
-//! by itself.
+//! Members that come back with other end points, and copies of one member, as the others and the
+//! member itself see them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn come_back(registry: &mut TestRegistry, id: NodeId, name: &str, n: usize, end:
     served(&token, id)
 }
 
-// A member that waited kept what it had got early, though it had changed.
+// A waiting member kept its first entries, although they had changed.
 #[test]
 fn the_last_look_is_at_all_members_and_tells_who_has_changed() {
     for dialect in DIALECTS {
@@ -64,7 +64,7 @@ fn a_look_that_was_whole_is_the_last() {
     }
 }
 
-// Two hosts with copies of one directory both succeeded, and the cluster had one member for two.
+// Two hosts with copies of one directory both succeeded, and the cluster had one member for both.
 #[test]
 fn a_copy_that_says_other_things_is_noticed_at_the_next_look() {
     for dialect in DIALECTS {
@@ -78,7 +78,7 @@ fn a_copy_that_says_other_things_is_noticed_at_the_next_look() {
             assert!(cloned.to_string().contains(&format!("as {name} at {end}")), "{cloned}");
             assert_eq!(wire.client_saw, [Err(cloned)]);
             assert!(wire.client.is_finished());
-            // A copy that says the same cannot be told apart.
+            // A copy with an equal token cannot be told apart.
             let (mut wire, mut registry) = alice_alone(&setup, alice_s_plan());
             come_back(&mut registry, joined(&wire).id, "alice", 0, "h:1");
             tick(&mut wire, &mut registry);
@@ -117,7 +117,7 @@ fn a_copy_is_noticed_in_the_last_look() {
     assert_eq!(wire.client_saw.last(), Some(&Err(EnrollError::Cloned { name, end_points })));
 }
 
-/// One of the members in [`restarts`], and how often it was started.
+/// One of the members in [`restarts`], and the number of its starts.
 struct Member {
     wire: Wire<Enroll>,
     name: &'static str,
@@ -131,9 +131,9 @@ fn start(setup: &Setup, name: &'static str, n: usize, starts: usize, id: Option<
     Member { wire: enroll(setup, plan, n as u64), name, n, starts }
 }
 
-/// Three members' enrollments, each of which is started again now and then with other end points,
-/// in an order drawn from `seed`. Gives the rosters of those who finished after the last change,
-/// and what the registry has at the end.
+/// Enrolls three members, which are sometimes restarted with other end points, in an order drawn
+/// from `seed`. Gives the rosters of the members that finished after the last change, and the
+/// registry's members at the end.
 fn restarts(
     setup: &Setup,
     seed: u64,
@@ -161,7 +161,7 @@ fn restarts(
         let place = draw(3);
         let member = &mut members[place];
         if draw(3) == 0 && member.starts < 3 {
-            // Its process is gone; the ID was kept when it was told.
+            // The process is gone. The ID was kept when it came.
             let id = member.wire.client_saw.iter().find_map(|event| match event {
                 Ok(EnrollEvent::Registered { id, .. }) => Some(*id),
                 _ => None,
@@ -211,7 +211,7 @@ fn members_that_finish_after_the_last_change_agree() {
             let end_points = |roster: &BTreeMap<MemberIndex, Token>| -> Vec<_> {
                 roster.values().map(|token| token.end_points.clone()).collect()
             };
-            // Whoever finished with the ends that all have now, agrees in everything.
+            // Rosters that were finished with the present end points agree in everything.
             for roster in rosters.iter().filter(|roster| end_points(roster) == end_points(&truth)) {
                 assert_eq!(*roster, truth, "seed {seed}");
             }
@@ -248,12 +248,12 @@ fn pauses_are_shortened_by_up_to_a_quarter_and_differ_from_member_to_member() {
         }
         assert!(jittered.iter().zip(&full).any(|(pause, full)| *pause < *full * 9 / 10));
     }
-    // Every member has its own, by its key.
+    // Every member has its own jitter, by its key.
     let of = |n| Plan::join(token("x", n, &["h:1"]), trio().name.into()).jitter;
     assert!(of(0).is_some() && of(0) != of(1));
 }
 
-/// The session's draws are fixed, so that jitter must not come from its generator.
+/// The session's draws are fixed, so the jitter must not come from its generator.
 #[test]
 fn jitter_draws_nothing() {
     let sent = |jitter| {
@@ -270,7 +270,7 @@ fn jitter_draws_nothing() {
 #[test]
 fn a_registry_that_is_too_old_or_unknown_is_not_sent_what_may_end_it() {
     let setup = Setup::new(DIALECTS[1]);
-    // Keys over 2048 bits make records that the network cuts; here end points do.
+    // Keys over 2048 bits make records that the network cuts. Here end points do.
     let end_points: Vec<_> =
         (0..8).map(|n| format!("a-host-with-a-rather-long-name-{n}.example:4000")).collect();
     let end_points: Vec<&str> = end_points.iter().map(String::as_str).collect();

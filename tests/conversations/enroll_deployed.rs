@@ -1,4 +1,4 @@
-//! A member's enrollment ([`Enroll`](xlreg::enroll::Enroll)) against the ways of deployed servers.
+//! A member's enrollment ([`Enroll`](xlreg::enroll::Enroll)) against the rules of deployed servers.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use xlreg_testkit::pair::enrollment::{
 };
 use xlreg_testkit::pair::{Backend, DIALECTS, Setup, TestRegistry, Wire, after, at};
 
-/// What a deployed server insists on: GetCluster only after Join, one Create and only before Join.
+/// The rules of deployed servers: GetCluster only after Join, one Create and only before Join.
 #[derive(Default)]
 struct Deployed {
     registry: Option<TestRegistry>,
@@ -27,7 +27,7 @@ impl Backend for Deployed {
             Op::Member => self.ops.is_empty(),
             Op::Create => had(Op::Member) && !had(Op::Create) && !had(Op::Join),
             Op::Join => had(Op::Member) && !had(Op::Join),
-            // Refused, and survived.
+            // The request is refused, and the server goes on.
             Op::GetCluster if !had(Op::Join) => {
                 self.ops.push(op);
                 return Reply::Error(Refusal::WrongState.into());
@@ -37,7 +37,7 @@ impl Backend for Deployed {
             _ => false,
         };
         assert!(allowed, "{op} after {:?}", self.ops);
-        // And it looks clusters up by ID only, save for a Join.
+        // It finds clusters only by ID, except for a Join.
         if let Request::GetCluster(get) = &request {
             assert!(get.cluster.id.is_some() && get.which.is_some());
         }
@@ -59,7 +59,7 @@ fn a_deployed_server_is_satisfied() {
         while !wire.client.is_finished() {
             wire.settle(&mut server);
             if !wire.pending.is_empty() {
-                // Whatever one read returns is one record there, so there must not be two.
+                // The server takes the bytes of one read for one record, so there must not be two.
                 assert_eq!(wire.pending.len(), 1);
                 wire.answer(&mut server);
                 assert_eq!(wire.client.output(), [0u8; 0], "nothing before the reply");
@@ -73,7 +73,7 @@ fn a_deployed_server_is_satisfied() {
         }
         assert_eq!(wire.client_saw.last(), Some(&Ok(EnrollEvent::Done)));
         assert!(joined(&wire).is_complete());
-        // A look, one without news, one with the last member, and one at all of them.
+        // The first look, one without news, one with the last member, and one at all of them.
         let looks = [Op::GetCluster; 4];
         let ops = [&[Op::Member, Op::Create, Op::Join][..], &looks, &[Op::Bye]].concat();
         assert_eq!(server.ops, ops);
@@ -106,7 +106,7 @@ fn a_deployed_server_is_asked_before_it_would_be_ended() {
                 assert!(wire.client.is_finished() && wire.client.roster().is_none());
             }
         }
-        // Whoever means it.
+        // With `may_end_server` it is sent.
         let plan = Plan { may_end_server: true, ..Plan::join(alice(), id.into()) };
         let mut wire = enroll(&setup, plan, 1);
         wire.settle(&mut setup.registry());
@@ -118,7 +118,7 @@ fn a_deployed_server_is_asked_before_it_would_be_ended() {
 #[test]
 fn members_that_were_not_asked_for_are_an_error() {
     for dialect in DIALECTS {
-        // A server that answers every GetCluster with all there are.
+        // A server that answers every GetCluster with all members.
         let setup = Setup::new(dialect);
         let (mut wire, mut registry) = alice_alone(&setup, alice_s_plan());
         enroll_member(&mut registry, "bob", 1);
@@ -131,7 +131,7 @@ fn members_that_were_not_asked_for_are_an_error() {
             _ => usual,
         };
         let mut odd = Odd(registry, everyone);
-        // Bob is news. Then only Carol is asked for, and whether Alice is still Alice.
+        // Bob is new. Then the enrollment asks only for Carol, and for Alice's own entry.
         tick(&mut wire, &mut odd);
         tick(&mut wire, &mut odd);
         let told = wire.client_saw.iter().filter(|e| matches!(e, Ok(EnrollEvent::Member { .. })));
@@ -140,7 +140,7 @@ fn members_that_were_not_asked_for_are_an_error() {
     }
 }
 
-/// Alice's enrollment up to her Bye, which is not answered.
+/// Runs Alice's enrollment up to her Bye, which gets no answer.
 fn said_bye(setup: &Setup) -> Wire<Enroll> {
     let plan = Plan { give_up_after: Some(Duration::from_secs(20)), ..alice_s_plan() };
     let (mut wire, mut registry) = alice_alone(setup, plan);
@@ -159,7 +159,7 @@ fn said_bye(setup: &Setup) -> Wire<Enroll> {
     wire
 }
 
-/// A backend that is never asked.
+/// A backend that must not be asked.
 struct Nobody;
 
 impl Backend for Nobody {
@@ -182,11 +182,11 @@ fn a_registry_that_closes_without_an_ack_takes_nothing_away() {
 #[test]
 fn a_registry_that_does_not_ack_in_time_takes_nothing_away() {
     for dialect in DIALECTS {
-        // The plan's time is over before the session's patience.
+        // The plan's time is over before the session's deadline.
         let mut wire = said_bye(&Setup::new(dialect));
         assert_eq!(tick(&mut wire, &mut Nobody), TimerKind::GiveUp);
         assert_eq!(wire.client_saw, [Ok(EnrollEvent::Done)]);
-        // And the other way round.
+        // The session's deadline comes before the end of the plan's time.
         let mut setup = Setup::new(dialect);
         setup.client.idle_time = Duration::from_secs(2);
         let mut wire = said_bye(&setup);

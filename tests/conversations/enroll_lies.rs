@@ -1,5 +1,5 @@
-//! What a registry says of a cluster and cannot be true: a member's enrollment ends with the error
-//! that names it.
+//! Contradictions of a registry about a cluster: a member's enrollment ends with the error that
+//! names them.
 
 use xlreg::enroll::{EnrollError, EnrollEvent, Look, Plan, RegistryKind};
 use xlreg::identity::{Name, NodeId, Token};
@@ -21,8 +21,8 @@ fn list(cluster: NodeId, entries: Entries) -> MemberList {
     MemberList::new(cluster, which, entries.into_iter().map(|(_, token)| token).collect()).unwrap()
 }
 
-/// How the enrollment of Alice ends, who joins after Bob, where the answer to the `nth` GetCluster
-/// is changed; and what she is told after she has joined. Carol joins after the second look.
+/// Runs Alice's enrollment with a changed answer to the `nth` GetCluster. Bob has joined before,
+/// and Carol joins after the second look. Gives the end and the events after the join.
 fn told(
     kind: RegistryKind,
     nth: usize,
@@ -86,7 +86,8 @@ fn dave() -> Token {
     Token { id: Some(id(9)), ..token("dave", 3, &["h:3"]) }
 }
 
-/// The looks: 1 finds Bob and Alice, 2 nobody new, 3 Carol, 4 is the last, at all of them.
+/// The looks: 1 finds Bob and Alice, 2 has no news, 3 finds Carol, and 4 is the last one, at all of
+/// them.
 const FIRST: usize = 1;
 const NOTHING_NEW: usize = 2;
 const CAROL: usize = 3;
@@ -120,7 +121,7 @@ fn a_name_stands_once() {
                 EnrollError::NameTwice { name: name("alice"), first: at(1), second: at(index) };
             let end = outcome_of(kind, nth, |entries| with(entries, index, impostor.clone()));
             match nth {
-                // Who is Carol's successor there is another lie, and is told first or later.
+                // The member after Carol is another lie, which is reported first or later.
                 LAST => assert!(matches!(
                     end,
                     Some(EnrollError::NameTwice { .. } | EnrollError::Replaced { .. })
@@ -141,7 +142,7 @@ fn an_id_stands_once_with_a_registry_of_ours_and_is_told_of_a_deployed_one() {
     let (_, end) = told(RegistryKind::Xlreg, FIRST, again);
     let Some(EnrollError::IdTwice { first, second, id }) = end else { panic!("{end:?}") };
     assert_eq!((first, second), (at(0), at(2)));
-    // In a look at Carol's place alone, too: Bob's is known.
+    // The same in a look at Carol's place only: Bob's place is known.
     let bob = token("bob", 1, &["h:9"]);
     let robert = Token { name: name("robert"), id: Some(id), ..bob };
     let end = outcome_of(RegistryKind::Xlreg, CAROL, |entries| with(entries, 2, robert.clone()));
@@ -153,7 +154,7 @@ fn an_id_stands_once_with_a_registry_of_ours_and_is_told_of_a_deployed_one() {
         events.contains(&EnrollEvent::ListedTwice { id, first: at(0), second: at(2) }),
         "{events:?}"
     );
-    // Then the test's registry says Carol again.
+    // Then the registry lists Carol again.
     assert!(matches!(end, Some(EnrollError::Replaced { index, .. }) if index == at(2)), "{end:?}");
 }
 
@@ -177,7 +178,7 @@ fn nobody_vanishes_or_is_replaced() {
             let end = outcome_of(kind, LAST, |entries| with(entries, index, change.clone()));
             assert_eq!(end, Some(EnrollError::Replaced { index: at(index), name: name(was), by }));
         }
-        // With the ID that is known, but other keys.
+        // The known ID with other keys.
         let other_key = |entries: Entries| {
             let bob = entries[0].1.clone();
             with(entries, 0, Token { sig_key: dave().sig_key, ..bob })
@@ -193,7 +194,7 @@ fn nobody_vanishes_or_is_replaced() {
 #[test]
 fn who_was_not_asked_for_is_not_taken() {
     for kind in KINDS {
-        // Alice is 1 and Bob 0: after the first look nobody asks for Bob.
+        // Alice is 1 and Bob is 0: after the first look nobody asks for Bob.
         let end = outcome_of(kind, NOTHING_NEW, |entries| with(entries, 0, dave()));
         assert_eq!(end, Some(EnrollError::NotAskedFor { index: at(0) }));
     }
@@ -201,7 +202,7 @@ fn who_was_not_asked_for_is_not_taken() {
         let beyond = |entries| with(entries, 3, dave());
         let (events, end) = told(RegistryKind::Xlreg, nth, beyond);
         assert_eq!(end, Some(EnrollError::BeyondSize { index: at(3), size: 3 }), "{events:?}");
-        // Deployed clusters overflow: told once, and the enrollment goes on.
+        // Deployed clusters overflow. That is reported once, and the enrollment goes on.
         let (events, end) = told(RegistryKind::Unknown, nth, beyond);
         assert_eq!(end, None);
         let told = EnrollEvent::ListedBeyond { index: at(3), token: served(&dave(), id(9)) };
@@ -225,7 +226,7 @@ fn a_registry_of_ours_leaves_no_gap_and_lets_nobody_in_with_too_few_ends() {
     let end = outcome_of(RegistryKind::Xlreg, CAROL, |entries| with(entries, 2, mute.clone()));
     let expected = EnrollError::TooFewEnds { index: at(2), name: name("dave"), got: 0, needed: 1 };
     assert_eq!(end, Some(expected));
-    // A deployed server lets a member join without any.
+    // A deployed server lets a member without end points join.
     let (events, _) = told(RegistryKind::Unknown, CAROL, |entries| with(entries, 2, mute.clone()));
     assert!(
         events
@@ -290,7 +291,7 @@ fn the_answer_to_the_question_is_looked_at_too() {
     assert_eq!(other, EnrollError::WrongCluster { asked: id(8), got: id(7) });
 }
 
-/// Who asks without an enrollment, as `members` does, has the same check.
+/// A caller without an enrollment, such as `members`, has the same check.
 #[test]
 fn a_look_from_outside_is_checked_alike() {
     let look = Look { registry: RegistryKind::Xlreg, ..Look::new(id(7), MemberSet::ALL) };

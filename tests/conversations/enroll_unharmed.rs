@@ -1,5 +1,5 @@
-//! An enrollment never ends a deployed server (the tests' model of one), whenever that is
-//! restarted; what is retried ends well.
+//! An enrollment never ends a deployed server (the model of one), even if that is restarted at any
+//! time, and its retries succeed.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,7 +18,7 @@ use xlreg_testkit::pair::{DIALECTS, cluster, credential, registry_identity, toke
 use xlreg_testkit::scenario::NoRsa;
 use xlreg_testkit::{Seeded, to_the_end};
 
-/// A server, a network that carries segments of so many bytes, and the time.
+/// A server, a network with segments of a given size, and the time.
 struct World {
     server: DeployedServer,
     segment: usize,
@@ -46,7 +46,7 @@ fn ops(world: &Shared) -> Vec<u64> {
     world.borrow().server.ops()
 }
 
-/// A client's connection: what it writes at once arrives in as few segments as the network allows.
+/// A client's connection. Each write arrives in as few segments as the network allows.
 struct Line {
     world: Shared,
     connection: Option<Connection>,
@@ -90,7 +90,7 @@ impl World {
         self.now = self.now.saturating_add(time);
     }
 
-    /// Bob comes to where Alice is waiting.
+    /// Bob joins the cluster in which Alice waits.
     fn seat_bob(&mut self) {
         let [cluster] = &mut self.server.clusters[..] else { return };
         if cluster.members.iter().all(|member| member.name != b"bob") {
@@ -115,7 +115,7 @@ impl Timer for Watch {
 
 type Told = (Vec<EnrollEvent>, Result<(), EnrollError>);
 
-/// One enrollment from beginning to end.
+/// Runs one enrollment from beginning to end.
 fn enroll(world: &Shared, dialect: Dialect, plan: &Plan) -> Told {
     let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&credential(dialect)) };
     let now = world.borrow().now;
@@ -138,7 +138,7 @@ fn create_and_join() -> Plan {
     Plan { jitter: None, ..Plan::create_and_join(alice(), cluster("duo", 2, 1)) }
 }
 
-/// Which cluster to join: by name and by ID, one that is there and one that is not.
+/// The cluster to join: by name and by ID, one that exists and one that does not.
 fn joins(there: &[u8]) -> [Plan; 4] {
     let there = NodeId::from_bytes(there).unwrap();
     let name = |name: &str| ClusterRef { id: None, name: Some(name.parse().unwrap()) };
@@ -147,7 +147,7 @@ fn joins(there: &[u8]) -> [Plan; 4] {
         .map(|cluster| Plan::join(alice(), cluster))
 }
 
-/// A cluster with Bob in it, made without a session of Alice's; its ID.
+/// Makes a cluster with Bob in it, without a session of Alice's, and gives its ID.
 fn with_cluster(world: &Shared) -> Vec<u8> {
     let mut world = world.borrow_mut();
     let id = world.server.create(b"duo", 2, 1);
@@ -155,7 +155,7 @@ fn with_cluster(world: &Shared) -> Vec<u8> {
     id
 }
 
-/// That the server is gone, as a client sees it.
+/// The error of a client whose server is gone.
 fn is_lost(error: &EnrollError) -> bool {
     matches!(error, EnrollError::Session(Error::Eof(EofAt::Handshake | EofAt::Reply)))
 }
@@ -188,7 +188,7 @@ fn restarted_at_every_step_it_is_created_anew() {
             for fault in [Fault::RestartAfter(n), Fault::RestartBefore(n)] {
                 let world = with_fault(dialect, fault);
                 let told = enroll(&world, dialect, &create_and_join());
-                // Only that Bye is not answered takes nothing away.
+                // Only a missing answer to Bye is harmless.
                 let at_bye = n == all || fault == Fault::RestartAfter(all - 1);
                 assert_eq!(is_done(&told), at_bye, "{fault:?}: {told:?}");
                 if let Err(error) = &told.1 {
@@ -246,7 +246,7 @@ fn who_only_joins_is_told_and_joins_nothing() {
             let plan = &joins(&with_cluster(&world))[nth];
             let (_, result) = enroll(&world, dialect, plan);
             assert_eq!(result, Err(EnrollError::Deployed));
-            // The question, and that is all; no Join.
+            // Only the question is sent, and no Join.
             assert_eq!((ops(&world), deaths(&world)), (vec![3, 9], vec![]));
             assert_eq!(world.borrow().server.clusters[0].members.len(), 1);
         }
@@ -263,7 +263,7 @@ fn restarted_at_every_step_who_only_joins_still_joins_nothing() {
                     let plan = &joins(&with_cluster(&world))[nth];
                     world.borrow_mut().server.ways.fault = Some(fault);
                     let (_, result) = enroll(&world, dialect, plan);
-                    // The third answers the question; to be closed instead says the same.
+                    // The third answer is that to the question. A closed connection means the same.
                     match result.unwrap_err() {
                         EnrollError::Deployed => assert!(n >= 2, "{fault:?}"),
                         error => assert!(n < 3 && is_lost(&error), "{fault:?}: {error}"),
@@ -305,15 +305,14 @@ fn a_member_that_a_network_would_cut_is_not_sent() {
     let plan = Plan::create_and_join(token("alice", 0, &end_points), cluster("duo", 2, 1));
     for dialect in DIALECTS {
         let world = world(dialect);
-        // Some tunnels leave less room than an Ethernet frame, and a Member within the bound still
+        // Some tunnels leave less room than an Ethernet frame, and a Member within the limit still
         // fits.
         world.borrow_mut().segment = Enroll::SEGMENT;
         let (_, result) = enroll(&world, dialect, &plan);
         assert!(matches!(result, Err(EnrollError::LargeMember { .. })), "{result:?}");
         assert_eq!((ops(&world), deaths(&world)), (vec![], vec![]));
         assert!(is_done(&enroll(&world, dialect, &create_and_join())));
-        // Who means it: the first of the two segments is not whole blocks, or blocks without an
-        // end.
+        // With `may_end_server` the first of the two segments is not whole blocks, or has no end.
         world.borrow_mut().segment = 1203;
         let plan = Plan { may_end_server: true, ..plan.clone() };
         enroll(&world, dialect, &plan).1.unwrap_err();
@@ -323,7 +322,7 @@ fn a_member_that_a_network_would_cut_is_not_sent() {
 
 #[test]
 fn a_chained_server_dies_of_a_prefixed_hello() {
-    // What picks the dialect by the version keeps from it.
+    // The choice of the dialect by the version prevents it.
     let config = ClientConfig::new(&credential(Dialect::Chained));
     assert_eq!(config.dialect, Dialect::Chained);
     let mut server = DeployedServer::new(

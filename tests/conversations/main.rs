@@ -1,5 +1,5 @@
-//! Both sides talk to each other, in virtual time: what goes well, what is refused, how it ends, and
-//! in whatever pieces the bytes come.
+//! Both sides talk to each other in virtual time: success, refusals and endings, with the bytes in
+//! any pieces.
 
 mod chunking;
 mod deployed_deaths;

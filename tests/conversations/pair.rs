@@ -1,5 +1,5 @@
-//! A client's session and a registry's, wired together: what goes well, in whatever pieces the
-//! bytes come.
+//! A client's session and a registry's, connected: the conversations that succeed, with the bytes
+//! in any pieces.
 
 use xlreg::message::{ClusterRef, GetCluster, MemberList, MemberSet, Refusal, Reply, Request};
 use xlreg::registry::ClientState;
@@ -9,7 +9,7 @@ use xlreg_testkit::pair::{
     served, token,
 };
 
-/// A member's whole enrollment, and the answers it should get from a registry that has nothing yet.
+/// A member's whole enrollment, and the replies of a new registry.
 fn enrollment() -> Vec<Request> {
     let create = cluster("trio", 3, 1);
     let get = GetCluster { cluster: ClusterRef::CURRENT, which: Some(MemberSet::first(3)) };
@@ -24,7 +24,7 @@ fn enrollment() -> Vec<Request> {
 }
 
 fn answers(dialect: Dialect) -> Vec<Reply> {
-    // What a registry of its own says to the same requests, without any session.
+    // The replies of a separate registry to the same requests, without sessions.
     let mut registry = Setup::new(dialect).registry();
     let mut state = ClientState::new();
     let replies: Vec<_> = enrollment()
@@ -96,7 +96,7 @@ fn the_bytes_do_not_depend_on_how_they_are_cut() {
     }
 }
 
-/// A cluster of 64 members, none of whom has come by a session.
+/// Makes a cluster of 64 members without sessions.
 fn full_house(dialect: Dialect) -> TestRegistry {
     let create = cluster("house", 64, 2);
     let mut registry = Setup::new(dialect).registry();
@@ -140,7 +140,7 @@ fn a_bad_message_is_answered_after_the_good_ones_before_it() {
         let member = token("alice", 0, &[]);
         let identify = pair.ask(Request::Member(member.clone())).unwrap();
         pair.settle();
-        // No operation at all: no client session sends that.
+        // A message without an operation. No client session sends one.
         pair.inject(&[]);
         pair.settle();
         let good = [Request::RegCred, Request::Member(member)];
@@ -161,7 +161,7 @@ fn a_bad_message_is_answered_after_the_good_ones_before_it() {
     }
 }
 
-/// A pair whose registry lets two requests wait, with three requests on their way.
+/// A pair with a registry that lets two requests wait, and with three requests on their way.
 fn three_asked(dialect: Dialect, limits: Limits) -> (Pair, Vec<xlreg::session::RequestId>) {
     let mut pair = Setup { server: limits, ..Setup::new(dialect) }.open();
     let ids = (0..3).map(|_| pair.ask(Request::RegCred).unwrap()).collect();
@@ -252,7 +252,7 @@ fn time_that_goes_back_changes_nothing() {
             [replied(id, Reply::RegCred(credential(dialect)))],
             [Ok(Seen::Request(1, Request::RegCred))],
         );
-        // The reply came at the latest time heard of, not at the epoch.
+        // The reply counts from the latest time known, not from the epoch.
         assert_eq!(pair.server.poll_timeout().unwrap().0, late);
         assert_eq!(pair.exchange(Request::Bye), Reply::Ack);
     }

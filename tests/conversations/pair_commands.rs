@@ -1,4 +1,4 @@
-//! Commands at the wrong time: each says why, changes nothing that can be seen, and the session
+//! Commands at the wrong time: each returns an error, changes nothing visible, and the session
 //! still works.
 
 use xlreg::message::{ClusterRef, GetCluster, Op, Reason, Refusal, Reply, Request};
@@ -21,7 +21,7 @@ fn requests() -> [Request; 6] {
     ]
 }
 
-/// None of these commands of a client works now, and none changes anything.
+/// Checks that none of these commands of a client works now, and none changes anything.
 #[track_caller]
 fn client_declines(pair: &mut Pair, why: impl Fn(Op) -> Option<CommandError>) {
     for request in requests() {
@@ -33,7 +33,7 @@ fn client_declines(pair: &mut Pair, why: impl Fn(Op) -> Option<CommandError>) {
     }
 }
 
-/// The rest of an enrollment works as if nothing had happened; an ID counts the requests made.
+/// Checks that the rest of an enrollment works. IDs count the requests.
 #[track_caller]
 fn works_on(mut pair: Pair, from: usize) {
     let mut registry = pair.registry.clone();
@@ -81,7 +81,7 @@ fn a_client_that_has_said_who_it_is_does_not_say_it_again() {
     for dialect in DIALECTS {
         let mut pair = Setup::new(dialect).open();
         let twice = |op| (op == Op::Member).then_some(CommandError::WrongState(op));
-        // What counts is that Member has been sent, not that it has been answered.
+        // The phase changes when Member is sent, not when it is answered.
         pair.wire.hold_up = true;
         let [_, member, ..] = requests();
         let id = pair.ask(member.clone()).unwrap();
@@ -133,7 +133,7 @@ fn a_client_at_the_limit_in_flight_declines_until_a_reply_comes() {
     }
 }
 
-/// This command of a server is declined and changes nothing.
+/// Checks that this command of a server is refused and changes nothing.
 #[track_caller]
 fn server_declines(
     pair: &mut Pair,
@@ -146,7 +146,7 @@ fn server_declines(
     assert_eq!((view(&pair.client), view(&pair.server)), (client, server));
 }
 
-/// A Hello that could be answered, of another session.
+/// A Hello of another session that could be answered.
 fn opened(pair: &Pair) -> OpenedHello {
     let mut other = Setup::new(pair.server.dialect().unwrap_or(DIALECTS[0])).pair();
     other.wire.opens = false;

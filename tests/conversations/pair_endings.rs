@@ -1,5 +1,5 @@
-//! How a session ends before its time: deadlines and ends of stream at each point of the
-//! conversation, on each side, and Hellos that do not open.
+//! Early ends of a session: deadlines and ends of stream at each point of the conversation, on each
+//! side, and Hellos that do not open.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use xlreg_testkit::{KEYS, Seeded};
 const HELLO: Duration = Duration::from_secs(7);
 const IDLE: Duration = Duration::from_secs(20);
 
-/// The side that is watched is impatient, the other is not.
+/// The watched side has short deadlines, and the other side has long ones.
 fn impatient(server: bool, dialect: Dialect) -> Setup {
     let setup = Setup::new(dialect);
     let (hello_time, idle_time) = (HELLO, IDLE);
@@ -31,8 +31,8 @@ fn impatient(server: bool, dialect: Dialect) -> Setup {
     }
 }
 
-/// Everything stands still until `time` after `since`, and a microsecond before that nothing
-/// happens.
+/// Checks that everything stands still until `time` after `since`, and that nothing happens a
+/// microsecond before.
 #[track_caller]
 fn runs_out(pair: &mut Pair, kind: TimerKind, since: Instant, time: Duration) {
     let due = after(since, time);
@@ -243,7 +243,7 @@ fn the_patience_of_a_client_starts_anew_with_each_reply() {
         pair.expect([replied(ids[0], cred.clone())], [seen(0), seen(1)]);
         runs_out(&mut pair, TimerKind::Idle, first, IDLE);
         pair.answer();
-        // What has arrived goes before a deadline that has passed.
+        // Bytes that have arrived go before a deadline that has passed.
         pair.wire.carry_down(usize::MAX);
         pair.settle();
         pair.expect([replied(ids[1], cred)], []);
@@ -312,7 +312,7 @@ fn an_end_of_stream_between_records_or_inside_one_is_told_apart() {
 #[test]
 fn replies_that_are_owed_come_out_after_an_end_of_stream() {
     for dialect in DIALECTS {
-        // Whether the requests have been told already when the stream ends makes no difference.
+        // It makes no difference whether the requests were polled before the stream ends.
         for told in [false, true] {
             let mut pair = Setup::new(dialect).open();
             pair.wire.answers = false;
@@ -426,7 +426,7 @@ fn replies_before_the_end_of_stream_are_told_first() {
     }
 }
 
-/// What the server says to these bytes as a Hello, and that it says nothing to the client.
+/// The server's error for these bytes as a Hello. The client gets nothing.
 #[track_caller]
 fn does_not_open(pair: &mut Pair, hello: &[u8]) {
     let now = pair.now;
@@ -526,7 +526,7 @@ fn a_handshake_at_the_last_moment_still_counts() {
     for dialect in DIALECTS {
         let mut pair = impatient(true, dialect).pair();
         let (due, _) = pair.server.poll_timeout().unwrap();
-        // The Hello and its deadline come together: what has arrived goes first.
+        // The Hello and its deadline come together. The Hello goes first.
         pair.wire.now = due;
         pair.wire.carry_up(usize::MAX);
         pair.wire.advance(due);

@@ -1,5 +1,5 @@
-//! Every refusal of PROTOCOL 6 that a client can provoke: the client sees it, the session is over
-//! on both sides, and the registry is as it was.
+//! Every refusal of PROTOCOL 6 that a client can cause: the client sees it, the session is over on
+//! both sides, and the registry is unchanged.
 
 use xlreg::identity::{EndPointError, KeyError, NameError, NodeId, NodeIdError, Token};
 use xlreg::message::{ClusterRef, Field, GetCluster, MessageError, Op, Refusal, Reply, Request};
@@ -11,8 +11,7 @@ use xlreg_testkit::scenario::{self, Msg};
 
 const END_POINTS: [&str; 2] = ["h:1", "h:2"];
 
-/// After `before` has gone well at a registry made ready by `ready`, `last` is refused by the
-/// registry.
+/// Checks that a registry prepared by `ready` refuses `last` after the requests in `before`.
 #[track_caller]
 fn registry_refuses(
     setup: impl Fn(Setup) -> Setup,
@@ -56,7 +55,7 @@ fn join(name: &str) -> Request {
     Request::Join(ClusterRef::from(name.parse::<xlreg::identity::Name>().unwrap()))
 }
 
-/// Bob, of other keys, is in the cluster already.
+/// Bob, with other keys, is in the cluster.
 fn bob_is_there(size: u32, end_points: u32) -> impl Fn(&mut TestRegistry) {
     move |registry| {
         registry.enroll_member(token("bob", 1, &END_POINTS), &cluster("trio", size, end_points));
@@ -108,7 +107,7 @@ fn an_unknown_cluster_id_is_refused_even_beside_a_known_name() {
         let both = ClusterRef { id: Some(id), name: Some("trio".parse().unwrap()) };
         let asked = pair.ask(Request::Join(both)).unwrap();
         pair.settle();
-        // The name beside an ID is not even looked at.
+        // The name beside an ID is not examined.
         let seen = Ok(Seen::Request(1, Request::Join(id.into())));
         pair.expect([refused(Some(asked), Refusal::NoClusterWithId)], [seen]);
         pair.assert_over();
@@ -208,7 +207,7 @@ fn one_request_too_many_is_refused() {
         let server = Limits { requests: 2, ..Limits::server() };
         let mut pair = Setup { server, ..Setup::new(dialect) }.open();
         pair.exchange(Request::RegCred);
-        // The last that is allowed and the first that is not, in one flight.
+        // The last request that is allowed and the first that is not, in one flight.
         let second = pair.ask(member()).unwrap();
         let third = pair.ask(create(3, 1)).unwrap();
         pair.settle();
@@ -226,8 +225,8 @@ fn one_request_too_many_is_refused() {
     }
 }
 
-/// After `before`, a message that no client session sends is refused by the registry's session for
-/// `error`.
+/// Checks that the registry's session refuses, with `error`, a message that no client session
+/// sends, after the requests in `before`.
 #[track_caller]
 fn session_refuses(before: &[Request], message: &Msg, refusal: Refusal, error: &Error) {
     for dialect in DIALECTS {
@@ -261,8 +260,7 @@ fn a_second_member_is_refused() {
     session_refuses(&[member()], &scenario::member(), Refusal::WrongState, &wrong);
 }
 
-/// The rest of what can be told; `bad_input.rs` and `bad_tokens.rs` go through all that leads
-/// there.
+/// The other errors. `bad_input.rs` and `bad_tokens.rs` have all their causes.
 #[test]
 fn every_other_refusal_reaches_the_client() {
     let ec =

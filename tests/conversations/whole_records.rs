@@ -1,5 +1,5 @@
-//! A client's records go out whole and one at a time: a deployed server ends by one that is cut, or
-//! by what follows it.
+//! A client's records go out whole and one at a time, because a deployed server ends by a cut
+//! record, or by two in one read.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use xlreg_testkit::Seeded;
 use xlreg_testkit::pair::enrollment::{START, alice_s_plan, asked, enroll, trio};
 use xlreg_testkit::pair::{DIALECTS, Pair, Seen, Setup, after, token};
 
-/// A session that has said Member, and three requests that wait to be written.
+/// A session that has sent Member, with three requests that wait to be written.
 fn pipelined(setup: &Setup) -> (Pair, Vec<Request>) {
     let mut pair = setup.open();
     pair.register(token("alice", 0, &["h:1"]));
@@ -34,7 +34,7 @@ fn output_is_one_record_at_a_time() {
         for request in requests {
             let record = pair.client.output().to_vec();
             assert!(record.len() % 16 == 0 && !record.is_empty());
-            // What is left of it, however it is written.
+            // The rest of it, with any division of the writes.
             for n in 0..record.len() {
                 assert_eq!(pair.client.output(), &record[n..]);
                 pair.client.consume_output(1);
@@ -55,7 +55,7 @@ fn output_is_one_record_at_a_time() {
 #[test]
 fn who_abandons_a_session_finishes_the_record_that_was_begun_and_no_other() {
     for dialect in DIALECTS {
-        // Nothing of it is written, a part, all.
+        // None, a part or all of it is written.
         let len = pipelined(&Setup::new(dialect)).0.client.output().len();
         for written in [0, 1, 16, len - 1, len, len + 1] {
             let (mut pair, _) = pipelined(&Setup::new(dialect));
@@ -97,7 +97,7 @@ fn a_session_that_fails_finishes_the_record_that_was_begun() {
         pair.client.handle_timeout(at);
         assert_eq!(pair.client.poll_event(), Err(Error::Timeout(TimerKind::Idle)));
         assert_eq!(pair.client.output(), rest);
-        // Not for ever, where nobody takes it.
+        // It does not wait for ever if nobody takes it.
         let (at, kind) = pair.client.poll_timeout().unwrap();
         assert_eq!(kind, TimerKind::Drain);
         pair.client.handle_timeout(at);
@@ -113,7 +113,7 @@ fn an_enrollment_whose_time_runs_out_finishes_the_record_that_was_begun() {
             let plan = xlreg::enroll::Plan { give_up_after, ..alice_s_plan() };
             let setup = Setup::new(dialect);
             let (mut wire, mut registry) = (enroll(&setup, plan, 1), setup.registry());
-            // The Hello goes out, and a part of the Member.
+            // The Hello is written, and a part of the Member.
             wire.carry_up(usize::MAX);
             wire.poll(&mut registry);
             wire.carry_down(usize::MAX);
@@ -137,7 +137,7 @@ fn an_enrollment_whose_time_runs_out_finishes_the_record_that_was_begun() {
     }
 }
 
-/// A stream that takes all it is offered and keeps each write apart. Its peer says nothing.
+/// A stream that accepts everything and keeps each write apart. Its peer sends nothing.
 #[derive(Default)]
 struct Writes(Vec<Vec<u8>>);
 
@@ -164,7 +164,7 @@ impl Timer for Still {
     fn sleep(&mut self, _: Duration) {}
 }
 
-/// The records that wait, by themselves.
+/// The waiting records, one by one.
 fn records(mut client: Session<Client>) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     while !client.output().is_empty() {
@@ -226,7 +226,7 @@ mod on_tokio {
     }
 }
 
-/// The same of tokio: what one poll of the stream is offered.
+/// The same for tokio: the bytes that one poll of the stream gets.
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn the_tokio_adapter_offers_each_record_in_one_write() {
