@@ -1,5 +1,5 @@
-//! The adapters for what has no operating system: a whole enrollment over streams that take a few
-//! bytes at a time, whose calls fail, are interrupted or never return; on clocks made of a counter.
+//! The adapters without an operating system: a whole enrollment over streams that move a few bytes
+//! at a time, and whose calls fail, are interrupted or never return, with clocks made of a counter.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -24,7 +24,7 @@ use xlreg_testkit::pair::{
 };
 use xlreg_testkit::{Seeded, to_the_end};
 
-/// Time that passes only where somebody sleeps.
+/// A clock that moves only while somebody sleeps.
 #[derive(Clone, Default)]
 struct Counter(Rc<Cell<Duration>>);
 
@@ -38,7 +38,7 @@ impl Timer for Counter {
     }
 }
 
-/// A sleep takes a poll more than a stream that is merely slow, so what is ready in time wins.
+/// A sleep takes one poll more than a slow stream, so a stream that is ready in time wins.
 impl AsyncTimer for Counter {
     fn now(&self) -> Instant {
         Timer::now(self)
@@ -64,19 +64,19 @@ async fn yield_once() {
     .await;
 }
 
-/// What a call of the line does beside moving bytes.
+/// The behaviour of a call of the line, besides moving bytes.
 #[derive(Clone, Copy, PartialEq)]
 enum Manner {
     Plain,
-    /// Every other call fails with this before it does anything.
+    /// Every second call fails with this error before it does anything.
     Stutters(ErrorKind),
-    /// Once the registry has answered this, every call fails so.
+    /// After this answer of the registry every call fails with this error.
     Breaks(Op, ErrorKind),
-    /// The registry never says anything.
+    /// The registry never answers.
     Silent,
 }
 
-/// A stream with a registry at its other end, where Bob joins Alice between her second look and her
+/// A stream with a registry at its other end. Bob joins Alice between her second look and her
 /// third.
 #[derive(Clone)]
 struct Line(Rc<RefCell<Far>>);
@@ -86,7 +86,7 @@ struct Far {
     state: ClientState,
     registry: TestRegistry,
     looks: u32,
-    /// Bytes that a call moves at most.
+    /// The largest number of bytes in one call.
     chunk: usize,
     manner: Manner,
     stuttered: bool,
@@ -204,7 +204,7 @@ impl WriteReady for Line {
     }
 }
 
-/// The line for async code: every call waits for one poll first.
+/// The async line: every call waits for one poll first.
 struct Slow(Line);
 
 impl ErrorType for Slow {
@@ -235,7 +235,7 @@ impl ::embedded_io_async::Write for Slow {
 
 type Told = (Vec<EnrollEvent>, Result<(), DriveError<EnrollError, ErrorKind>>);
 
-/// Alice makes a cluster of two, and waits for Bob.
+/// Alice creates a cluster of two, and waits for Bob.
 fn enrollment(dialect: Dialect) -> Enroll {
     let alice = token("alice", 0, &["h:1"]);
     let plan = Plan::create_and_join(alice, cluster("duo", 2, 1));
@@ -260,7 +260,7 @@ fn drive_async(dialect: Dialect, line: Line, clock: Counter, drops: bool) -> Tol
     }
 }
 
-/// An executor of one task; or one that drops it after the third poll.
+/// An executor of one task. It can drop the task after the third poll.
 fn wait<T>(future: impl Future<Output = T>, drops: bool) -> Option<T> {
     let mut future = pin!(future);
     for _ in 0..if drops { 3 } else { 100_000 } {

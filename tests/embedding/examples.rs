@@ -1,4 +1,4 @@
-//! The examples work: each registry forms a cluster of tokio clients, over real TCP.
+//! The examples: each registry forms a cluster of tokio clients, over real TCP.
 
 #![cfg(all(unix, feature = "tokio"))]
 
@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The built example beside this test's own binary. `cargo test` builds both; with `--test
-/// examples` alone it does not.
+/// Finds the built example beside this test's binary. `cargo test` builds both, but `--test
+/// examples` alone does not.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let target = test.parent().and_then(Path::parent).unwrap();
@@ -61,7 +61,7 @@ fn a_custom_event_loop_forms_a_cluster() {
     forms_a_cluster("registry_mio");
 }
 
-/// A reader should see the event loop, not scroll through it.
+/// The event loop of an example fits one screen.
 #[test]
 fn examples_are_short() {
     for name in ["registry_threads", "registry_mio", "client_tokio"] {
@@ -73,8 +73,7 @@ fn examples_are_short() {
     }
 }
 
-/// What the front page shows is all that there is to it: nothing is defined where a reader does not
-/// see it.
+/// The front page shows the whole example: nothing is defined where a reader does not see it.
 #[test]
 fn the_front_page_hides_nothing() {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));

@@ -1,4 +1,4 @@
-//! The library in programs: the adapters, fairness between connections, the examples.
+//! The library inside programs: adapters, fairness between connections, examples.
 
 mod embedded;
 mod examples;

@@ -55,15 +55,15 @@ fn server_session(clock: &Clock) -> Session<Server> {
     Session::<Server>::new(clock.now(), config, Seeded::new(4))
 }
 
-/// Polls a future once and drops it. Without tokio's budget of operations between two yields: there
-/// is no yield here.
+/// Polls a future once and drops it, without tokio's budget of operations between two yields,
+/// because there is no yield here.
 async fn once<F: Future>(future: F) -> Poll<F::Output> {
     let mut future = pin!(unconstrained(future));
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
-/// Every future of both sides is polled once and dropped, over a pipe of `width` bytes, so that it
-/// is dropped at every await there is. What the client is told must not depend on it.
+/// Polls every future of both sides once and drops it, over a pipe of `width` bytes. So each is
+/// dropped at every await. The client's events must not depend on it.
 #[tokio::test(start_paused = true)]
 async fn a_future_dropped_at_any_await_loses_nothing() {
     let mut told = Vec::new();
@@ -106,7 +106,7 @@ async fn a_future_dropped_at_any_await_loses_nothing() {
     assert!(told.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
-/// A registry for the tests: opens on a blocking thread, decides under a lock.
+/// A registry for tests: it opens Hellos on a blocking thread, and decides under a lock.
 struct Rules(Mutex<(Registry, Seeded)>);
 
 impl Rules {
@@ -164,12 +164,12 @@ async fn a_client_that_says_nothing_is_dropped_at_the_deadline() {
     let started = tokio::time::Instant::now();
     let ended = serve(far, config, &Rules::new(), Seeded::new(1), pending()).await;
     assert!(matches!(ended, Err(DriveError::Machine(Error::Timeout(TimerKind::Hello)))));
-    // Virtual time: exact up to the runtime's millisecond.
+    // Virtual time is exact up to the runtime's millisecond.
     let took = started.elapsed();
     assert!(took >= patience && took < patience + Duration::from_millis(2), "{took:?}");
 }
 
-/// Admission control: who is not let in learns nothing, and the connection is over.
+/// A client that is not let in gets no answer, and the connection is over.
 struct Closed;
 
 impl Handler for Closed {
@@ -182,7 +182,7 @@ impl Handler for Closed {
     }
 }
 
-/// One that never gets round to it.
+/// A handler that never answers.
 struct Stuck;
 
 impl Handler for Stuck {

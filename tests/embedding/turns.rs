@@ -1,5 +1,5 @@
-//! A connection that always finds something to do lets others have their turn. Counted in polls and
-//! requests, not in time.
+//! A connection that is always ready yields to others. The tests count polls and requests, not
+//! time.
 
 #![cfg(feature = "tokio")]
 
@@ -25,12 +25,12 @@ use xlreg_testkit::{KEYS, Seeded, identity};
 
 use crate::on_tokio::credential;
 
-/// What docs/bounds.md promises.
+/// The figures in docs/bounds.md.
 const EVENTS: usize = 8;
 const BYTES: usize = 64 * 1024;
 const TRANSFERS: usize = 64;
 
-/// A registry that is always ready to answer, and counts what it is asked.
+/// A registry that is always ready to answer, and counts the requests.
 struct Ready {
     registry: std::sync::Mutex<(Registry, Seeded)>,
     asked: Arc<AtomicUsize>,
@@ -81,7 +81,7 @@ async fn joined<T: AsyncRead + AsyncWrite + Unpin>(
     client
 }
 
-/// So many requests, as bytes.
+/// The bytes of a number of requests.
 fn requests(
     client: &mut Driver<Session<Client>, impl AsyncRead + AsyncWrite + Unpin>,
     n: usize,
@@ -99,8 +99,8 @@ fn requests(
     bytes
 }
 
-/// With all of its requests there and all of its replies taken, a connection answers eight of them
-/// in each poll, though nothing of tokio's own holds it back.
+/// If all of its requests are there and all of its replies are taken, a connection answers eight
+/// requests in each poll, even without tokio's own limit.
 #[tokio::test]
 async fn a_connection_that_pipelines_answers_a_few_requests_a_poll() {
     const REQUESTS: usize = 1000;
@@ -130,8 +130,8 @@ async fn a_connection_that_pipelines_answers_a_few_requests_a_poll() {
     assert!(polls <= 2 * REQUESTS / EVENTS, "{polls} polls: it does not do less either");
 }
 
-/// Beside spinners that have everything ready, somebody's request waits for one turn of each, and
-/// not for all they have.
+/// Beside busy connections, a request of another client waits for one turn of each, and not for all
+/// of their work.
 #[tokio::test]
 async fn a_bystander_waits_for_one_turn_of_each_spinner() {
     const SPINNERS: usize = 5;
@@ -150,7 +150,7 @@ async fn a_bystander_waits_for_one_turn_of_each_spinner() {
         let bytes = requests(&mut spinner, REQUESTS);
         spinners.push((spinner.into_parts().1, bytes));
     }
-    // All at once: nothing else runs between here and the bystander's first await.
+    // All at once: nothing else runs between here and the first await of the other client.
     for (stream, bytes) in &mut spinners {
         let mut write = pin!(unconstrained(stream.write_all(bytes)));
         poll_fn(|cx| Poll::Ready(write.as_mut().poll(cx).is_ready())).await.then_some(()).unwrap();
@@ -171,8 +171,8 @@ async fn a_bystander_waits_for_one_turn_of_each_spinner() {
     }
 }
 
-/// Always ready: gives one byte at a time for ever, and takes so many at a time. Counts calls and
-/// bytes.
+/// A stream that is always ready. It gives one byte at a time for ever, and takes a number of bytes
+/// at a time. It counts calls and bytes.
 struct Willing {
     takes: usize,
     calls: Arc<AtomicUsize>,
@@ -219,7 +219,7 @@ impl AsyncWrite for Willing {
     }
 }
 
-/// Has nothing to tell: so much to write, and room to read without end.
+/// A machine without events, with output to write and room to read without end.
 struct Silent {
     output: Vec<u8>,
 }
@@ -261,8 +261,8 @@ impl Machine for Silent {
     }
 }
 
-/// Whether its peer reads or writes, a byte or a lot at a time: a poll ends after so many calls and
-/// so many bytes. Each future is dropped after its one poll, which must not begin the turn anew for
+/// For a peer that reads or writes, one byte or many at a time, a poll ends after a number of calls
+/// and bytes. Each future is dropped after its one poll, and that must not start the turn again for
 /// ever.
 #[tokio::test]
 async fn a_peer_whose_stream_is_always_ready_is_left_after_a_while() {
@@ -283,7 +283,7 @@ async fn a_peer_whose_stream_is_always_ready_is_left_after_a_while() {
     }
 }
 
-/// The last output of a session that is over is written in turns as well.
+/// The last output of a finished session is written in turns too.
 #[tokio::test]
 async fn the_rest_is_written_in_turns() {
     let (calls, bytes) = (Arc::<AtomicUsize>::default(), Arc::default());

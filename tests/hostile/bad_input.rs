@@ -1,6 +1,6 @@
-//! Bad input: each is named by one precise error to our caller, answered to the peer as
-//! docs/protocol.md says (an Error record, or silence), and ends the session; nothing panics, and
-//! nothing is heeded afterwards.
+//! Bad input: each kind has one precise error for our caller, gives the peer the answer in
+//! docs/protocol.md (an Error record, or silence), and ends the session. Nothing panics, and later
+//! input is ignored.
 
 use xlreg::identity::NodeIdError;
 use xlreg::message::{
@@ -126,7 +126,7 @@ fn whatever_follows_a_bye_is_ignored() {
     }
 }
 
-// What a request may not be.
+// Illegal requests.
 
 #[test]
 fn a_request_at_the_wrong_time_is_refused() {
@@ -208,7 +208,7 @@ fn a_required_field_that_is_missing_is_named_and_refused() {
         server_refuses(&message, &bad(MessageError::Missing(field)), told);
     }
     for dialect in DIALECTS {
-        // What is optional may be missing.
+        // Optional fields may be missing.
         let specs = |token: Msg| token.without(6);
         for message in
             [create().without(16), member().with_token(11, specs), Msg::op(Op::GetCluster)]
@@ -254,15 +254,15 @@ fn a_required_field_that_is_missing_in_a_reply_is_named() {
     client_refuses(Op::RegCredRequest, &reply.encode(), &bad(MessageError::Missing(TokenId)));
 }
 
-/// PROTOCOL 5, tag 2: the ends are among what the registry's own token must have; a regCred has one
-/// or more (PROTOCOL 7).
+/// PROTOCOL 5, tag 2: the registry's own token must have end points. A regCred has one or more
+/// (PROTOCOL 7).
 #[test]
 fn a_registry_without_ends_is_no_registry() {
     let reply = reg_cred_reply().with_token(11, |token| token.without(6)).encode();
     client_refuses(Op::RegCredRequest, &reply, &bad(MessageError::Missing(Field::TokenMyEnds)));
 }
 
-// What a reply may not be.
+// Illegal replies.
 
 #[test]
 fn a_reply_of_another_kind_or_unasked_is_unexpected() {
@@ -346,7 +346,7 @@ fn the_registrys_own_credential_goes_over_the_wire_whole() {
             Value::Bytes(bytes) => Msg::decode(bytes),
             other => panic!("{other:?}"),
         };
-        // 1.9.24.0, the first number lowest.
+        // 1.9.24.0, with the first number in the lowest byte.
         assert_eq!(
             (told[0].get(1), told[0].get(6)),
             (&Value::Varint(2), &Value::Varint(0x0018_0901))
@@ -364,7 +364,7 @@ fn the_registrys_own_credential_goes_over_the_wire_whole() {
     }
 }
 
-// Bytes that are no message: silence, and one error that says no more.
+// Bytes that are not a message: silence, and one error without details.
 
 #[test]
 fn bytes_that_are_no_message_are_met_with_silence() {
@@ -400,7 +400,7 @@ fn bytes_that_are_no_message_are_met_with_silence() {
     ];
     table.extend([3, 4, 6, 7].map(|wire_type| ("a group or no wire type", group(wire_type))));
     for (what, bytes) in table {
-        // Behind a field that is right, so that it is not the start that gives it away.
+        // After a legal field, so that the start does not show the fault.
         let message = if bytes[0] == 8 {
             bytes
         } else {
@@ -429,14 +429,14 @@ fn unknown_fields_are_skipped() {
     }
 }
 
-/// A record under another key, or none at all, decrypts to noise. (A flipped bit may well decode:
-/// CBC has no MAC. See `bad_records.rs`.)
+/// A record under another key, or without a key, decrypts to noise. (A flipped bit may decode,
+/// because CBC has no MAC. See `bad_records.rs`.)
 #[test]
 fn a_record_under_another_key_is_met_with_silence() {
     for dialect in DIALECTS {
         for fill in 0..=255 {
             let (mut server, mut peer) = Scenario::server(dialect).open();
-            // Enough of it that a length the noise happens to declare does not just wait.
+            // Enough of it, so that the session does not wait for a length that the noise declares.
             feed(&mut server, &vec![fill; Limits::server().record + 32]);
             let error = server.poll_event().expect_err("noise is no request");
             let known = matches!(error, Error::BadRecord | Error::BadMessage(MessageError::NoOp));

@@ -1,5 +1,5 @@
-//! What is longer or more than the limits allow is refused by name, on the declared size, before it
-//! is held.
+//! Input above the limits is refused by the name of its field, on the declared size, before it is
+//! stored.
 
 use xlreg::identity::{EndPointError, NameError};
 use xlreg::message::{Field, MessageError, Op, Refusal, Request};
@@ -62,7 +62,7 @@ fn ends_must_be_within_their_limits_and_rules() {
     let told = Some(Refusal::BadEnd);
     let many = bad(MessageError::TooMany { field: Field::TokenMyEnds, limit: 8 });
     server_refuses(&with_ends(&["h:1"; 9]), &many, told);
-    // Protobuf merges a repeated message, so its ends add up.
+    // Protobuf merges a repeated message, so its end points add up.
     let again =
         member().msg(11, &["h:1"; 7].iter().fold(Msg::new(), |token, end| token.bytes(6, end)));
     server_refuses(&again.encode(), &many, told);
@@ -82,7 +82,7 @@ fn ends_must_be_within_their_limits_and_rules() {
 fn more_tokens_than_a_cluster_can_have_are_refused() {
     let error = bad(MessageError::TooMany { field: Field::Tokens, limit: 64 });
     client_refuses(Op::GetCluster, &members(u64::MAX, &vec![served(1); 65]).encode(), &error);
-    // Counted before anything is looked at: these are no tokens at all.
+    // They are counted before anything is checked: these are not tokens.
     client_refuses(Op::GetCluster, &members(0, &vec![Msg::new(); 100_000]).encode(), &error);
     let tokens: Vec<Msg> = (1..=64).map(served).collect();
     let (mut client, mut peer) = Scenario::client(Dialect::Chained).asking(Op::GetCluster);
@@ -90,7 +90,7 @@ fn more_tokens_than_a_cluster_can_have_are_refused() {
     assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
 }
 
-/// The start of a record, in whole blocks, whose second field has this number and makes the message
+/// The start of a record, in whole blocks. Its second field has this number and makes the message
 /// this long.
 fn declares(number: u32, total: u64) -> Vec<u8> {
     let head =
@@ -107,7 +107,7 @@ fn a_length_over_the_limit_is_refused_as_soon_as_it_is_read() {
     let limits = (Limits::server().record as u64, Limits::client().record as u64);
     for number in [14, 11, 21, 7, 0x1fff_ffff] {
         for dialect in DIALECTS {
-            // What fits exactly is waited for; one byte more is refused.
+            // A message that just fits is waited for, and one byte more is refused.
             for (over, refused) in
                 [(0, false), (1, true), (1 << 30, true), (u64::MAX - limits.1, true)]
             {
@@ -131,7 +131,7 @@ fn a_length_over_the_limit_is_refused_as_soon_as_it_is_read() {
 fn a_message_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
     let limit = Limits::server().record;
     for dialect in DIALECTS {
-        // Key and length of the field take four bytes, and the one before it two.
+        // Key and length of the field take four bytes, and the field before takes two.
         for (len, fits) in [(limit - 6, true), (limit - 5, false)] {
             let message = Msg::op(Op::RegCredRequest).bytes(300, vec![1; len]).encode();
             assert_eq!(message.len() <= limit, fits);
@@ -142,7 +142,7 @@ fn a_message_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
                 true => assert_eq!(next_request(&mut server).1, Request::RegCred),
                 false => is_over(&mut server, &mut peer, &Error::BadRecord, None),
             }
-            // Many small fields come to the same as a large one.
+            // Many small fields count like one large field.
             let mut small = Msg::op(Op::RegCredRequest).encode();
             small.extend([7 << 3, 0].repeat((limit - 2) / 2 + usize::from(!fits)));
             let (mut server, mut peer) = Scenario::server(dialect).open();

@@ -1,10 +1,9 @@
 //! Every captured record and handshake message, damaged in every byte and cut at every byte: never
-//! a panic, one error for our caller, and nothing for the peer but silence or an Error record.
+//! a panic, one error for our caller, and only silence or an Error record for the peer.
 //!
-//! Records have no MAC: CBC turns one flipped byte into a garbled block and one flipped byte in the
-//! next, and where both lie inside the value of a `bytes` field, or in the IV of a prefixed record,
-//! the message still decodes. So a flip may give an event; the wire as it is deployed allows no
-//! more than that.
+//! Records have no MAC. With CBC one flipped byte garbles a block and flips a byte in the next one.
+//! If both are inside the value of a `bytes` field, or in the IV of a prefixed record, the message
+//! still decodes. So a flip may give an event. The deployed wire allows no better.
 
 use xlreg::credential::Credential;
 use xlreg::identity::{ClusterAttrs, NodeId};
@@ -19,7 +18,7 @@ use xlreg_testkit::scenario::{
 };
 use xlreg_testkit::{KEYS, Script, Seeded};
 
-/// What a flip turns a byte into: each bit and many mixes get their turn.
+/// The values that a flip gives a byte: each bit, and many mixes.
 fn flip(at: usize) -> u8 {
     match at % 3 {
         0 => 1 << (at / 3 % 8),
@@ -34,7 +33,7 @@ fn damaged(wire: &[u8], at: usize) -> Vec<u8> {
     bytes
 }
 
-/// The steps of one side, the handshake's left out, with their places.
+/// The steps of one side without the handshake, with their places.
 fn records(session: &Captured, from_client: bool) -> impl Iterator<Item = (usize, &Step)> {
     let steps = session.steps.iter().enumerate().skip(2);
     steps.filter(move |(_, step)| step.from_client == from_client)
@@ -51,8 +50,8 @@ fn each_byte(from_client: bool, mut test: impl FnMut(&Capture, &Captured, usize,
     }
 }
 
-/// The records that must come before step `at` for it to be understood. A chained record needs all
-/// before it; a prefixed one only the first, by which a client registers.
+/// The records that must come before step `at`. A chained record needs all records before it. A
+/// prefixed record needs only the first, which registers the client.
 fn before<'a>(capture: &Capture, session: &'a Captured, at: usize) -> Vec<&'a Step> {
     let from_client = session.steps[at].from_client;
     let steps = records(session, from_client).take_while(|(place, _)| *place < at);
@@ -74,8 +73,8 @@ fn answer(request: &Request) -> Reply {
     }
 }
 
-/// A registry's session about to get step `at`, all before it answered, and the raw client's view
-/// of it. The Hello is not under RSA, which would be too slow for a session per flip.
+/// A registry's session that waits for step `at`, after it has answered all before, and the raw
+/// client. The Hello has no RSA, which would be too slow for a session per flip.
 fn server_at(capture: &Capture, session: &Captured, at: usize) -> (Session<Server>, Peer) {
     let hello = &session.steps[0].plain;
     let (version, limits) = (session.server_version, Limits::server());
@@ -98,7 +97,7 @@ fn op(step: &Step) -> Op {
     Op::from_tag(step.plain[1].into()).unwrap()
 }
 
-/// A client's session about to get step `at`, which it has asked for.
+/// A client's session that waits for step `at`, after it has sent the request.
 fn client_at(capture: &Capture, session: &Captured, at: usize) -> Session<Client> {
     let mut client = connecting(capture, session);
     assert_eq!(drain(&mut client), session.steps[0].plain);
@@ -119,7 +118,7 @@ fn client_at(capture: &Capture, session: &Captured, at: usize) -> Session<Client
     client
 }
 
-/// A client's session that waits for its HelloReply; its Hello is not under RSA.
+/// A client's session that waits for its HelloReply. Its Hello has no RSA.
 fn connecting(capture: &Capture, session: &Captured) -> Session<Client> {
     let credential: Credential = capture.regcred.parse().unwrap();
     let config = ClientConfig {
@@ -131,8 +130,7 @@ fn connecting(capture: &Capture, session: &Captured) -> Session<Client> {
     Session::<Client>::new(NOW, config, Script::new(session.client_draws.clone())).unwrap()
 }
 
-/// Polls until there is nothing more, which must be soon, and says how it ended and how many events
-/// there were.
+/// Polls until there is nothing more, which must be soon. Gives the end and the number of events.
 fn exhaust<M: Machine>(machine: &mut M) -> (usize, Option<M::Error>) {
     for events in 0..100 {
         match machine.poll_event() {
@@ -144,18 +142,17 @@ fn exhaust<M: Machine>(machine: &mut M) -> (usize, Option<M::Error>) {
     panic!("no end of events");
 }
 
-/// How damaged records ended.
+/// The ends of damaged records.
 #[derive(Debug, Default)]
 struct Tally {
     errors: usize,
     events: usize,
-    /// A length that has grown: the record is not complete.
+    /// A length has grown, and the record is not complete.
     waiting: usize,
 }
 
 impl Tally {
-    /// Feeds a damaged record, sees what comes of it, and what comes of the end of the input if it
-    /// is waited for.
+    /// Feeds a damaged record and notes its end. If the session waits, the input ends.
     fn feed<M: Machine<Error = Error>>(&mut self, machine: &mut M, wire: &[u8]) -> Option<Error> {
         feed(machine, wire);
         let (events, error) = exhaust(machine);
@@ -177,7 +174,7 @@ impl Tally {
         error
     }
 
-    /// All three ways were met, else the flips do not do what they should.
+    /// All three ends occurred, because otherwise the flips would not do what they should.
     fn check(&self) {
         println!("{self:?}");
         assert!(self.errors > 0 && self.events > 0 && self.waiting > 0, "{self:?}");
@@ -212,7 +209,7 @@ fn a_damaged_reply_is_an_error_or_another_reply() {
     tally.check();
 }
 
-/// RSA-OAEP knows: no damaged Hello opens, and the client is told nothing.
+/// RSA-OAEP notices damage: no damaged Hello opens, and the client gets no answer.
 #[test]
 fn a_damaged_hello_fails_the_handshake_silently() {
     for capture in captures::all() {
@@ -229,7 +226,7 @@ fn a_damaged_hello_fails_the_handshake_silently() {
     }
 }
 
-/// A Hello that opens to something else than one of the two lengths is no Hello.
+/// A plaintext with another length than the two legal ones is not a Hello.
 #[test]
 fn a_hello_of_another_length_fails_the_handshake_silently() {
     for len in (0..=86).filter(|len| ![44, 60].contains(len)) {
@@ -243,13 +240,13 @@ fn a_hello_of_another_length_fails_the_handshake_silently() {
     }
 }
 
-/// A HelloReply is under CBC alone. What shows a flip is the padding and, chained, the echoed
-/// salt1; the key, the other salt and the version carry no proof.
+/// A HelloReply is only encrypted with CBC. The padding and, in the chained dialect, the echoed
+/// salt1 show a flip. The key, the other salt and the version have no proof.
 #[test]
 fn a_damaged_hello_reply_fails_the_handshake_where_it_can_be_seen() {
     for capture in captures::all() {
-        // From where on a flip reaches the padding or salt1, in the block itself or as the block
-        // before it.
+        // From here on a flip changes the padding or salt1, in the block itself or through the
+        // block before it.
         let (shown, rest) = match capture.dialect {
             Dialect::Prefixed => (44..64, 0..44),
             Dialect::Chained => (40..80, 0..40),
@@ -277,7 +274,7 @@ fn a_damaged_hello_reply_fails_the_handshake_where_it_can_be_seen() {
     }
 }
 
-/// Cut anywhere and closed: the machine waits, and then names the place where the end has come.
+/// After a cut and an end of input, the machine has waited, and then names the place of the end.
 fn check_eof<M: Machine<Error = Error>>(mut machine: M, wire: &[u8], at: EofAt) {
     feed(&mut machine, wire);
     assert_eq!(exhaust(&mut machine), (0, None), "{} bytes are not enough", wire.len());

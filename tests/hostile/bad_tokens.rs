@@ -1,5 +1,5 @@
-//! Keys that are no keys and signatures that are not the member's: each is refused by name, by the
-//! type itself and over the wire (docs/protocol.md section 6).
+//! Illegal keys and foreign signatures: each is refused by name, by the type itself and over the
+//! wire (docs/protocol.md section 6).
 
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{BadSignature, KeyError, MemberAttrs, NodeId, PublicKey, Token};
@@ -47,7 +47,7 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     spki(RSA, NULL, &rsa_key(modulus, exponent))
 }
 
-/// An odd number of exactly so many bits.
+/// An odd number with exactly this many bits.
 fn odd(bits: usize) -> Vec<u8> {
     let mut bytes = vec![0xa5; bits.div_ceil(8)];
     bytes[0] = 0xff >> ((8 - bits % 8) % 8);
@@ -56,7 +56,7 @@ fn odd(bits: usize) -> Vec<u8> {
 
 const F4: &[u8] = &[1, 0, 1];
 
-/// Bytes that are no acceptable key, and why.
+/// Bytes that are not an acceptable key, each with its error.
 fn bad_keys() -> Vec<(&'static str, Vec<u8>, KeyError)> {
     let mut even = odd(2048);
     *even.last_mut().unwrap() = 0xa4;
@@ -169,7 +169,7 @@ fn what_is_no_acceptable_key_says_why() {
     }
 }
 
-/// Whatever one byte of a key is turned into, it is refused or it is the key that was read.
+/// With any change to one byte of a key, it is refused or it is the key that was read.
 #[test]
 fn a_damaged_key_is_refused_or_kept_as_it_came() {
     let good = KEYS.comms[0].public_key().spki_der().to_vec();
@@ -190,7 +190,7 @@ fn a_damaged_key_is_refused_or_kept_as_it_came() {
 fn a_token_with_a_bad_key_is_refused_over_the_wire() {
     for (number, field) in [(4, Field::TokenCommsKey), (5, Field::TokenSigKey)] {
         for (what, bytes, source) in bad_keys() {
-            // What does not fit in a record is another matter.
+            // A key that does not fit in a record is another matter.
             if bytes.len() > 8000 {
                 continue;
             }

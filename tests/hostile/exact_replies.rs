@@ -1,5 +1,5 @@
-//! A client takes a reply only if a registry would have written just these bytes; a registry takes
-//! what protobuf takes (PROTOCOL 4.1).
+//! A client accepts a reply only if a registry would have written the same bytes. A registry
+//! accepts all that protobuf accepts (PROTOCOL 4.1).
 
 use rand_core::Rng;
 use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
@@ -17,12 +17,13 @@ fn id(n: u8) -> NodeId {
     NodeId::from_bytes(&[n; 32]).unwrap()
 }
 
-/// The request that such a reply answers; an Error answers any.
+/// The request for a reply. An Error answers any request.
 fn ask_of(op: Op) -> Op {
     (1..=13).filter_map(Op::from_tag).find(|ask| ask.answer() == Some(op)).unwrap_or(Op::Member)
 }
 
-/// What a client that waits for the answer to `ask` makes of these bytes. It says nothing.
+/// The result of a client that waits for the answer to `ask` and gets these bytes. It sends
+/// nothing.
 fn hear(dialect: Dialect, ask: Op, message: &[u8]) -> Result<Reply, Error> {
     let (mut client, mut peer) = Scenario::client(dialect).asking(ask);
     feed(&mut client, &peer.seal(message));
@@ -45,14 +46,14 @@ fn ready_for(dialect: Dialect, request: Op) -> (Session<Server>, Peer) {
     }
 }
 
-/// What a registry makes of these bytes.
+/// The result of a registry for these bytes.
 fn heed(dialect: Dialect, ask: Op, message: &[u8]) -> Request {
     let (mut server, mut peer) = ready_for(dialect, ask);
     feed(&mut server, &peer.seal(message));
     next_request(&mut server).1
 }
 
-/// The bytes that a registry writes of a reply.
+/// The bytes that a registry writes for a reply.
 fn written(dialect: Dialect, reply: &Reply) -> Vec<u8> {
     let ask = ask_of(reply.op());
     let (mut server, mut peer) = ready_for(dialect, ask);
@@ -70,7 +71,7 @@ fn written(dialect: Dialect, reply: &Reply) -> Vec<u8> {
     peer.open(&drain(&mut server))
 }
 
-/// The bytes that a client writes of a request.
+/// The bytes that a client writes for a request.
 fn asked(dialect: Dialect, request: Request) -> Vec<u8> {
     let (mut client, mut peer) = Scenario::client(dialect).open();
     if request.op() != Op::Member {
@@ -83,7 +84,7 @@ fn asked(dialect: Dialect, request: Request) -> Vec<u8> {
     peer.open(&drain(&mut client))
 }
 
-/// One of each kind, and the fields that it may have.
+/// One reply of each kind, and the fields that it may have.
 fn replies() -> Vec<(Reply, &'static [u64])> {
     let info = ClusterInfo {
         id: id(9),
@@ -116,7 +117,7 @@ fn replies() -> Vec<(Reply, &'static [u64])> {
     ]
 }
 
-/// One of each kind.
+/// One request of each kind.
 fn requests() -> Vec<Request> {
     let create = Create { attrs: ClusterAttrs::from_bits(300), ..pair::cluster("c", 3, 1) };
     let which = Some(MemberSet::from_bits(0x1234_5678));
@@ -130,8 +131,8 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-/// All that the deployed clients and servers were seen to say: each side takes what it is meant
-/// for, and would write it just so.
+/// All messages that deployed clients and servers were seen to send. Each side accepts those for
+/// it, and would write the same bytes.
 #[test]
 fn every_captured_message_is_taken_and_written_so_again() {
     let counts = captures::all().map(|capture| {
@@ -158,7 +159,7 @@ fn every_captured_message_is_taken_and_written_so_again() {
 fn a_reply_that_is_spelt_otherwise_is_refused() {
     let mut count = 0;
     for (at, (reply, own)) in replies().into_iter().enumerate() {
-        // One dialect each: the records make no difference.
+        // One dialect is enough, because the records make no difference.
         let dialect = DIALECTS[at % 2];
         let (ask, message) = (ask_of(reply.op()), written(dialect, &reply));
         assert_eq!(hear(dialect, ask, &message).as_ref(), Ok(&reply));
@@ -177,7 +178,7 @@ fn a_reply_that_is_spelt_otherwise_is_refused() {
     assert!(count > 2_000, "{count}");
 }
 
-/// A registry skips and merges as protobuf does: what a client must not be told, it may be.
+/// A registry skips and merges like protobuf. It accepts messages that a client must refuse.
 #[test]
 fn a_request_may_be_spelt_otherwise() {
     let mut count = 0;
@@ -195,7 +196,7 @@ fn a_request_may_be_spelt_otherwise() {
     assert!(count > 1_000, "{count}");
 }
 
-/// Whatever is done to a reply: what a client takes of it, a registry would write so.
+/// After any change to a reply, a client accepts it only if a registry would write the same bytes.
 #[test]
 fn what_a_client_takes_is_what_a_registry_writes() {
     let mut rng = Seeded::new(11);
@@ -212,7 +213,8 @@ fn what_a_client_takes_is_what_a_registry_writes() {
                 _ => message.clone(),
             };
             for _ in 0..below(3) {
-                // As bits flipped on the way change it: those, and a block before them.
+                // The changes that bits flipped on the way can make: those bits, and one block
+                // before them.
                 let (at, block) = (below(bytes.len()), below(bytes.len()));
                 bytes[at] ^= 1 << below(8);
                 if round % 2 == 0 {
@@ -221,7 +223,7 @@ fn what_a_client_takes_is_what_a_registry_writes() {
             }
             match hear(dialect, ask, &bytes) {
                 Ok(reply) => {
-                    // An Error without a text has no field for it.
+                    // An Error without a text lacks the field for it.
                     let bare = reply == Reply::Error(Reason::new("")) && bytes == [8, 13];
                     assert!(bare || written(dialect, &reply) == bytes, "{bytes:02x?}");
                     taken += 1;

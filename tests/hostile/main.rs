@@ -1,4 +1,4 @@
-//! Peers that break the rules, and somebody on the path: what a session says of it, and to whom.
+//! Peers that break the rules, and attackers on the path: the errors of a session, and its answers.
 
 mod bad_input;
 mod bad_limits;

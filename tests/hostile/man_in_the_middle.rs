@@ -1,7 +1,7 @@
-//! What somebody on the path does to a member list without any key: he has the records, and knows
-//! what they say since he is a member himself. Block *i* decrypts to *D(Cᵢ) ⊕ Cᵢ₋₁*, so he knows
-//! *D(Cᵢ)* of every block, and may give it any text by what he puts before it; that block then is
-//! noise (SECURITY.md part 4).
+//! An attack on a member list without any key. The attacker has the records, and knows their
+//! plaintext because he is a member. Block *i* decrypts to *D(Cᵢ) ⊕ Cᵢ₋₁*, so he knows *D(Cᵢ)* of
+//! every block. He can give it any plaintext by choosing the block before it, which then decrypts
+//! to noise (SECURITY.md part 4).
 
 use xlreg::identity::{MemberAttrs, NodeId, Token};
 use xlreg::message::{GetCluster, Op, Reply};
@@ -11,7 +11,7 @@ use xlreg_testkit::{Seeded, identity, pair};
 
 type Block = [u8; 16];
 
-/// A block of ciphertext and what it decrypts to without the block before it.
+/// A block of ciphertext, and its decryption without the block before it.
 #[derive(Clone, Copy)]
 struct Known {
     cipher: Block,
@@ -26,7 +26,7 @@ fn block(bytes: &[u8]) -> Block {
     bytes.try_into().unwrap()
 }
 
-/// The blocks of a record that says this; `before` is what its first block chains to.
+/// The blocks of a record with this plaintext. `before` is the block before the first one.
 fn known(before: Block, sealed: &[u8], message: &[u8]) -> Vec<Known> {
     let mut before = before;
     let blocks = sealed.chunks(16).zip(pad(message).chunks(16).map(block).collect::<Vec<_>>());
@@ -37,24 +37,24 @@ fn known(before: Block, sealed: &[u8], message: &[u8]) -> Vec<Known> {
     blocks.collect()
 }
 
-/// A record put together from such blocks.
+/// A record made of such blocks.
 #[derive(Default)]
 struct Forgery(Vec<Block>);
 
 impl Forgery {
-    /// Puts this text there: a block, with one before it that makes it say so. That one is the IV
-    /// or noise.
+    /// Appends this plaintext: a block, after one that gives it this plaintext. The latter is the
+    /// IV or noise.
     fn say(&mut self, with: Known, text: &[u8]) {
         self.0.extend([xor(with.raw, block(text)), with.cipher]);
     }
 
-    /// Puts blocks there as they are. Behind the one before them they say what they said.
+    /// Appends blocks unchanged. After their original predecessor they keep their plaintext.
     fn copy(&mut self, blocks: &[Known]) {
         self.0.extend(blocks.iter().map(|known| known.cipher));
     }
 }
 
-/// A member's entry; `n` tells its keys and its ID.
+/// A member's entry. `n` selects its keys and its ID.
 fn entry(name: &str, n: usize, end_points: &[&str]) -> Token {
     let end_points = end_points.iter().map(|end| end.parse().unwrap()).collect();
     let token =
@@ -68,7 +68,7 @@ fn list(which: u64, tokens: &[&Token]) -> Vec<u8> {
     members(which, &tokens).encode()
 }
 
-/// Hears a reply as it should be.
+/// Accepts the reply, which is as it should be.
 fn hear(client: &mut Session<Client>, record: &[u8]) {
     feed(client, record);
     assert!(matches!(client.poll_event(), Ok(Some(ClientEvent::Reply { .. }))));
@@ -79,18 +79,17 @@ fn ask(client: &mut Session<Client>) {
     drain(client);
 }
 
-/// What protobuf makes of a field that comes more than once.
+/// The values that protobuf uses for repeated fields.
 fn last(message: &Msg, number: u32) -> &Value {
     &message.0.iter().rev().find(|(n, _)| *n == number).unwrap().1
 }
 
-/// A whole entry replaced: what his changes garble lies in fields that nobody knows, or that come
-/// again.
+/// Replaces a whole entry. The garbled parts are in unknown fields, or in fields that come again.
 #[test]
 fn garbled_blocks_can_not_be_hidden() {
     let (mut client, mut peer) = Scenario::client(Dialect::Prefixed).asking(Op::Join);
-    // He made the cluster, and chose its attrs so that a JoinReply fills its blocks; and his name,
-    // so that his keys start where they fit.
+    // He created the cluster, and chose its attrs so that a JoinReply fills its blocks; and his
+    // name, so that his keys start at the right place.
     let join =
         Msg::op(Op::JoinReply).bytes(13, [9; 32]).varint(15, 4).varint(16, 1 << 28).varint(17, 1);
     let end_points = ["10.6.6.6:4000", "10.6.6.6:4001"];
@@ -133,23 +132,23 @@ fn garbled_blocks_can_not_be_hidden() {
     assert!(client.output().is_empty() && client.is_finished());
 }
 
-/// The record that says so, made without a key. `join` are the blocks of a JoinReply, the others
+/// The forged record, made without a key. `join` are the blocks of a JoinReply, and the others are
 /// those of lists.
 fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Vec<u8> {
     let ((his, first), (hers, second)) = (his, hers);
-    // Where the first token of either list has its keys; and her ID, 34 bytes before them.
+    // The place of the keys in the first token of either list, and her ID 34 bytes before them.
     let keys = |list: &[u8]| list.windows(3).position(|bytes| bytes == [0x22, 0xa6, 2]).unwrap();
     let (his_keys, her_keys) = (keys(first), keys(second));
     let her_id = her_keys - 34;
     assert_eq!((her_id % 16, (her_keys + 3 + 294) % 16), (0, his_keys % 16), "it all fits");
-    // Behind his entry comes Bob's: in a token, a field that nobody knows.
+    // After his entry comes Bob's: an unknown field in a token.
     let bob = first.windows(4).rposition(|bytes| bytes[..2] == [0xaa, 1] && bytes[3] < 8).unwrap();
     let bob_len = usize::from(first[bob + 2] & 0x7f) | usize::from(first[bob + 3]) << 7;
     let len = 5 + 18 + 34 + 297 + (bob - his_keys) + 4 + bob_len;
 
     let mut forgery = Forgery::default();
-    // Op, MemberSet, the head of a token, its name and attrs, and a field that hides the noise
-    // behind it.
+    // Op, Which, the head of a token, its name and attrs, and a field that hides the noise after
+    // it.
     let [low, high] = [len as u8 & 0x7f | 0x80, (len >> 7) as u8];
     let head = [8, 10, 0xa0, 1, 4, 0xaa, 1, low, high, 10, 1, b'a', 16, 0, 0x3a, 16];
     forgery.say(join[0], &head);
@@ -160,7 +159,7 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
     forgery.copy(&hers[at + 1..hidden - 1]);
     let at = his_keys / 16;
     forgery.say(his[at], &first[at * 16..at * 16 + 16]);
-    // His keys and ends, the head of the field, and as much as that declares.
+    // His keys and end points, the head of the field, and as many bytes as it declares.
     let start = (bob + 4).next_multiple_of(16);
     forgery.copy(&his[at + 1..start / 16]);
     let rest = bob_len - (start - bob - 4);
@@ -170,7 +169,7 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
     let mut text = [0; 16];
     text[over..over + 2].copy_from_slice(&[0x3a, 30 - over as u8]);
     forgery.say(join[0], &text);
-    // Op once more and the cluster's ID, which are the start of a JoinReply but for one byte; and
+    // Op again and the cluster's ID, which are the start of a JoinReply except for one byte; and
     // its end.
     let mut text = [9; 16];
     text[..4].copy_from_slice(&[8, 10, 0x6a, 32]);
@@ -179,9 +178,9 @@ fn forged(join: &[Known], his: (&[Known], &[u8]), hers: (&[Known], &[u8])) -> Ve
     forgery.0.concat()
 }
 
-/// It is no MAC. An entry of the same shape, put behind the start of another from the same session,
-/// leaves a seam in the comms key, where any bytes are a key: her name and ID, his sig key and his
-/// ends.
+/// It is not a MAC. If an entry of the same shape is put after the start of another one of the same
+/// session, the seam is in the comms key, where any bytes are a key: her name and ID, his sig key
+/// and his end points.
 #[test]
 fn an_entry_of_the_same_shape_can_still_be_put_into_another() {
     for dialect in pair::DIALECTS {

@@ -1,5 +1,5 @@
-//! What a cold review found in the sessions and was mended: each test says what holds now, the
-//! comment above it what used to happen.
+//! Faults of sessions that a review found. Each test says what holds now, and the comment above it
+//! says what happened before.
 
 use xlreg::identity::{CommsKeyPair, KeyError, KeyForm, KeyPairError, NodeIdError, Token, Version};
 use xlreg::message::{Field, MessageError, Op, Refusal, Reply, Request};
@@ -15,7 +15,7 @@ use xlreg_testkit::scenario::{
 };
 use xlreg_testkit::{KEYS, Seeded};
 
-/// Every request the session gives before any of them is answered.
+/// All requests that a session gives before any of them is answered.
 fn taken(server: &mut Session<Server>) -> Vec<(RequestId, Request)> {
     let mut requests = Vec::new();
     while let Some(event) = server.poll_event().unwrap() {
@@ -25,7 +25,7 @@ fn taken(server: &mut Session<Server>) -> Vec<(RequestId, Request)> {
     requests
 }
 
-// All seven GetCluster were told at once, and seven replies of 40 KB waited together.
+// All seven GetClusters were given at once, and seven replies of 40 KB waited together.
 #[test]
 fn at_most_one_large_reply_waits_however_many_are_asked_for() {
     let mut full = TestRegistry::usual();
@@ -64,20 +64,18 @@ fn at_most_one_large_reply_waits_however_many_are_asked_for() {
     }
 }
 
-/// Whole blocks that begin with a field of this declared length.
+/// Whole blocks that begin with a field with this declared length.
 fn declares(op: Op, len: u64) -> Vec<u8> {
     let mut start = [Msg::op(op).encode(), vec![7 << 3 | 2], scenario::varint(len)].concat();
     start.resize(start.len().next_multiple_of(16), b'x');
     start
 }
 
-// Rounding the length up to whole blocks overflowed: a panic, or a field that was waited for for
-// ever.
+// Rounding the length up to whole blocks overflowed: a panic, or a wait without end.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn without_a_record_limit_a_field_of_all_the_memory_there_is_is_refused() {
-    // 13 bytes come before it: an Op, its key and its length. What is behind it must end in a block
-    // that can be.
+    // 13 bytes come before it: an Op, its key and its length. The rest must end in a legal block.
     let longest = u64::MAX / 16 * 16 - 1 - 13;
     for dialect in DIALECTS {
         for len in longest - 64..=u64::MAX {
@@ -99,7 +97,7 @@ fn without_a_record_limit_a_field_of_all_the_memory_there_is_is_refused() {
     }
 }
 
-/// A message of `len` bytes at least, whose last field starts at `last`, with ten bytes of key and
+/// A message of at least `len` bytes. Its last field starts at `last`, with ten bytes of key and
 /// ten of length.
 fn with_long_header(op: Op, last: usize, len: usize) -> Vec<u8> {
     let ten =
@@ -114,8 +112,8 @@ fn with_long_header(op: Op, last: usize, len: usize) -> Vec<u8> {
     message
 }
 
-/// Gives a machine a record as it has room for it, so much at once, until something comes of it;
-/// and what is left.
+/// Gives a machine a record in pieces, as far as it has room, until it has a result. Gives the
+/// result and the rest.
 fn trickle<M: Machine>(
     machine: &mut M,
     mut record: &[u8],
@@ -132,7 +130,7 @@ fn trickle<M: Machine>(
     (Ok(None), 0)
 }
 
-/// `taken` tells what a machine makes of a record within its limit, once all of it is there.
+/// `taken` gives the result of a machine for a record within its limit, once it is complete.
 fn keeps_to_its_limit<M: Machine<Error = Error>>(
     op: Op,
     open: impl Fn(Dialect, usize) -> (M, Peer),
@@ -159,8 +157,8 @@ fn keeps_to_its_limit<M: Machine<Error = Error>>(
     }
 }
 
-// Where the header of the first field too many ended in a later block than there was room for, the
-// session waited for bytes that it did not take.
+// If the header of one field too many ended in a later block than there was room for, the session
+// waited for bytes that it did not take.
 #[test]
 fn a_record_limit_need_not_be_whole_blocks() {
     let server = |dialect, record| {
@@ -173,7 +171,7 @@ fn a_record_limit_need_not_be_whole_blocks() {
         ask_for(&mut client, Op::Bye);
         (client, peer)
     };
-    // Its fields are unknown: a client refuses them when it has got them all.
+    // Its fields are unknown. A client refuses them when it has all of them.
     keeps_to_its_limit(Op::Ack, client, |told| *told == Err(Error::BadRecord));
 }
 
@@ -184,8 +182,8 @@ fn ec_key() -> Vec<u8> {
     [&head[..], &curve, &[0x5a; 64]].concat()
 }
 
-// What was wrong with the fields was told first, so that a client out of step was sent after the
-// wrong mistake.
+// The error about the fields came first, so the author of a client out of step searched in the
+// wrong place.
 #[test]
 fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
     let field = Field::ClusterId;
@@ -214,7 +212,7 @@ fn a_request_at_the_wrong_time_is_refused_for_that_whatever_its_fields_are() {
     }
 }
 
-// Both went out, for the registry to refuse; the large one as more than a deployed registry reads.
+// Both were sent, for the registry to refuse. A deployed registry does not even read the large one.
 #[test]
 fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
     let signed = |len: usize| Token { signature: Some(vec![7; len]), ..token() };
@@ -251,7 +249,7 @@ fn a_token_unsigned_or_too_large_is_declined_and_changes_nothing() {
     }
 }
 
-// Any counts were taken: a cluster of none, or one that 64 bits cannot tell the members of.
+// All counts were accepted: a cluster of size 0, or one with more members than 64 bits.
 #[test]
 fn a_cluster_that_cannot_be_is_not_taken_from_a_registry() {
     let info = |op, size: u64, end_points: u64| {
@@ -278,8 +276,7 @@ fn a_cluster_that_cannot_be_is_not_taken_from_a_registry() {
     }
 }
 
-// What nobody would write any more was still written, so a failed session was not finished before
-// it was.
+// Output that nobody would write was kept, so a failed session was never finished.
 #[test]
 fn a_client_that_fails_has_nothing_more_to_say() {
     for dialect in DIALECTS {
@@ -313,7 +310,7 @@ fn a_client_that_fails_has_nothing_more_to_say() {
     }
 }
 
-// The counterpart of the above: what a registry has answered is still owed.
+// The counterpart of the test above: replies that a registry has given are still sent.
 #[test]
 fn a_server_that_fails_still_sends_its_replies_and_then_the_error() {
     for dialect in DIALECTS {
@@ -353,7 +350,7 @@ fn a_server_that_fails_still_sends_its_replies_and_then_the_error() {
     }
 }
 
-/// A server that has told a Hello of these bytes, for keys elsewhere.
+/// A server with a Hello of these bytes that was handed out, for keys elsewhere.
 fn greeted(hello: &[u8]) -> Session<Server> {
     let limits = Limits::server();
     let config = ServerConfig { hello_len: hello.len(), version: Version::REFERENCE, limits };
@@ -367,7 +364,7 @@ fn sealed(server: &mut Session<Server>) -> SealedHello {
     sealed
 }
 
-// There was no way back into the session for a Hello that was not opened behind a `&dyn Open`.
+// A Hello that was not opened with a `&dyn Open` could not be given back to the session.
 #[test]
 fn a_hello_opened_elsewhere_is_as_good_as_one_opened_here() {
     for (dialect, hello) in DIALECTS.into_iter().zip([vec![0x33; 44], vec![0x33; 60]]) {
@@ -400,18 +397,18 @@ fn a_hello_opened_elsewhere_is_as_good_as_one_opened_here() {
     }
 }
 
-// Reading took a time that grew with the square of what the text claimed: minutes for a megabyte.
+// Reading took a time that grew with the square of the claimed length: minutes for a megabyte.
 #[test]
 fn a_private_key_longer_than_any_is_not_parsed() {
     let pem = KEYS.comms[0].to_pem().unwrap();
     let spaces = |n| " ".repeat(n) + pem.expose();
     assert!(CommsKeyPair::from_pem(spaces(60_000)).is_ok());
     assert_eq!(CommsKeyPair::from_pem(spaces(70_000)).err(), Some(KeyPairError::TooLong));
-    // What would be decoded has a bound of its own.
+    // The decoded bytes have a limit of their own.
     let base64 = format!("-----BEGIN PRIVATE KEY-----\n{}", "AAAA".repeat(6_000));
     let base64 = format!("{base64}\n-----END PRIVATE KEY-----\n");
     assert_eq!(CommsKeyPair::from_pem(base64).err(), Some(KeyPairError::TooLong));
-    // And so has what is parsed.
+    // And so have the parsed bytes.
     let zeros = format!("-----BEGIN PRIVATE KEY-----\n{}", "AAAA".repeat(4_000));
     let zeros = format!("{zeros}\n-----END PRIVATE KEY-----\n");
     let damaged = KeyPairError::Encoding(KeyForm::Pkcs8);

@@ -1,5 +1,5 @@
-//! What a cold review found around the sessions and was mended: each test says what holds now, the
-//! comment above it what used to happen.
+//! Faults around the sessions that a review found. Each test says what holds now, and the comment
+//! above it says what happened before.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,7 +26,7 @@ use xlreg_testkit::{Seeded, identity, to_the_end};
 
 // Texts.
 
-// Any number was read, and written again to where eight at most are taken.
+// Any number of end points was read, and written where at most eight are accepted.
 #[test]
 fn a_regcred_has_eight_end_points_at_most() {
     let with = |count: u16| {
@@ -35,7 +35,7 @@ fn a_regcred_has_eight_end_points_at_most() {
     };
     assert_eq!(with(8).to_string().parse(), Ok(with(8)));
     for count in [9, 10, 100] {
-        // Behind the eighth end, which is on line 14, the list must close.
+        // After the eighth end point, on line 14, the list must close.
         let (expected, found) = ("}", "TcpEndPoint: h:9".into());
         let problem = CredentialProblem::Unexpected { expected, found };
         let refused = with(count).to_string().parse::<Credential>();
@@ -43,8 +43,7 @@ fn a_regcred_has_eight_end_points_at_most() {
     }
 }
 
-// Only control characters were escaped, so a registry could turn the line around or begin a new
-// one.
+// Only control characters were escaped, so a registry could reverse a line or begin a new one.
 #[test]
 fn the_words_of_a_registry_are_shown_on_one_line_and_otherwise_as_they_are() {
     let controls = ('\0'..'\u{20}').chain('\u{7f}'..='\u{9f}');
@@ -83,7 +82,7 @@ impl Journal {
     }
 }
 
-// An outcome knew its own change only: a reply could tell of another session's, which was not
+// An outcome knew only its own change. A reply could tell of another session's change that was not
 // durable yet.
 #[test]
 fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
@@ -121,7 +120,7 @@ fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     assert_eq!(end_points(&told), 7);
     assert!(told.revision >= updated.revision && updated.revision > joined.revision);
 
-    // Refusals change nothing, and tell of the present too.
+    // Refusals change nothing, but tell of the present state too.
     let unsigned = Token { signature: None, ..alice() };
     for (client, request) in [
         (&mut ClientState::new(), Request::Member(unsigned)),
@@ -142,7 +141,7 @@ fn a_reply_that_tells_of_another_s_change_has_no_lower_revision() {
     assert_eq!(replayed.revision(), journal.registry.revision());
 }
 
-// Twice nothing is nothing: the registry was asked as fast as it answered.
+// Twice zero is zero: the registry was asked as fast as it answered.
 #[test]
 fn a_first_pause_of_nothing_grows_like_any_other() {
     let plan = Plan { first_pause: Duration::ZERO, ..alice_s_plan() };
@@ -165,7 +164,7 @@ fn a_first_pause_of_nothing_grows_like_any_other() {
             assert_eq!(tick(&mut wire, &mut backend), TimerKind::Poll);
             pause = (pause * 2).min(longest);
         }
-        // News start it anew.
+        // News start the pause again.
         if round == 0 {
             enroll_member(&mut backend.0, "bob", 1);
             tick(&mut wire, &mut backend);
@@ -175,8 +174,8 @@ fn a_first_pause_of_nothing_grows_like_any_other() {
 
 // Identities in a directory.
 
-// Only the making of an identity was locked, not the time until its ID was kept: two nodes could be
-// issued one each.
+// Only the making of an identity was locked, not the time until its ID was kept. Two processes
+// could get one ID each.
 #[test]
 fn a_locked_directory_is_busy_until_the_lock_is_dropped() {
     let root = tempfile::tempdir().unwrap();
@@ -189,7 +188,7 @@ fn a_locked_directory_is_busy_until_the_lock_is_dropped() {
     for lock in [DirectoryLock::try_now, DirectoryLock::wait] {
         let held = lock(&dir).unwrap();
         assert!(busy() && busy());
-        // Whoever has it can keep an identity there.
+        // The owner of the lock can keep an identity there.
         identity("node", 1).save(&dir).unwrap();
         let kept = held.load_or_generate("other".parse().unwrap(), &mut Seeded::new(1)).unwrap();
         assert_eq!(kept.name.as_str(), "node");
@@ -203,8 +202,8 @@ fn a_locked_directory_is_busy_until_the_lock_is_dropped() {
 
 const FILES: [&str; 4] = ["comms_key.pem", "id", "name", "sig_key.pem"];
 
-/// Which files are other ones than at the last look, by inode: a file that is written anew is
-/// renamed into place.
+/// The files that were replaced since the last look, by inode. A file that is written is renamed
+/// into place.
 #[cfg(unix)]
 fn rewritten(dir: &Path, seen: &mut [u64; 4]) -> Vec<&'static str> {
     use std::os::unix::fs::MetadataExt;
@@ -219,7 +218,7 @@ fn rewritten(dir: &Path, seen: &mut [u64; 4]) -> Vec<&'static str> {
     (0..4).filter(|i| last[*i] != now[*i]).map(|i| FILES[i]).collect()
 }
 
-// Every save wrote both private keys anew, for the sake of an ID.
+// Every save wrote both private keys, only because of an ID.
 #[cfg(unix)]
 #[test]
 fn saving_rewrites_what_has_changed_and_leaves_the_rest_alone() {
@@ -250,25 +249,25 @@ fn saving_rewrites_what_has_changed_and_leaves_the_rest_alone() {
 
 // The blocking adapter.
 
-/// A registry at the other end of a line in memory, which breaks as it is told.
+/// A registry at the other end of a line in memory, with faults.
 struct Line {
     server: Session<Server>,
     state: ClientState,
     registry: TestRegistry,
-    /// All that has come up.
+    /// All bytes from the client.
     up: Vec<u8>,
-    /// Bytes that a call moves at most.
+    /// The largest number of bytes in one call.
     chunk: usize,
     /// Whether every call is interrupted once before it does anything.
     interrupts: bool,
     interrupted: bool,
-    /// What it refuses every client with, as soon as it can say so.
+    /// The refusal for every client, as soon as it can be sent.
     refusal: Option<Refusal>,
-    /// The request whose answer is its last word.
+    /// The request whose answer is the last one.
     last: Option<Op>,
-    /// How a write fails once it is gone; without an error the bytes are lost.
+    /// The error of a write after that. Without an error the bytes are lost.
     write_fails: Option<ErrorKind>,
-    /// How a read fails once all that it said is read; without an error the stream ends.
+    /// The error of a read after all was read. Without an error the stream ends.
     read_fails: Option<ErrorKind>,
     gone: bool,
 }
@@ -293,7 +292,7 @@ impl Line {
         }
     }
 
-    /// Opens and answers until it is gone, or there is nothing to answer.
+    /// Opens and answers until the end, or until there is nothing to answer.
     fn work(&mut self) {
         while let (false, Some(event)) = (self.gone, self.server.poll_event().unwrap()) {
             match (event, self.refusal) {
@@ -372,7 +371,7 @@ impl Transport for &mut Line {
 
 type Told = (Vec<EnrollEvent>, Result<(), DriveError<EnrollError>>);
 
-/// Alice makes a cluster of her own, on this line.
+/// Alice creates a cluster of her own, on this line.
 fn enrollment(line: &mut Line) -> Told {
     let (clock, credential) = (Clock::start(), pair::credential(Dialect::Prefixed));
     let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&credential) };
@@ -381,7 +380,7 @@ fn enrollment(line: &mut Line) -> Told {
     to_the_end(Driver::new(enroll, line, clock))
 }
 
-/// What Alice is told where nothing breaks, and the bytes she sends.
+/// Alice's events and bytes if there is no fault.
 fn undisturbed() -> (Vec<EnrollEvent>, Vec<u8>) {
     let mut line = Line::new();
     let (events, outcome) = enrollment(&mut line);
@@ -396,7 +395,7 @@ fn undisturbed() -> (Vec<EnrollEvent>, Vec<u8>) {
 const GONE: [ErrorKind; 3] =
     [ErrorKind::ConnectionReset, ErrorKind::ConnectionAborted, ErrorKind::BrokenPipe];
 
-// A reset in place of the Ack failed the enrollment, though all was known.
+// A reset instead of the Ack failed the enrollment, although all was known.
 #[test]
 fn a_registry_that_is_gone_after_the_last_members_ends_an_enrollment_well() {
     let (events, _) = undisturbed();
@@ -408,7 +407,7 @@ fn a_registry_that_is_gone_after_the_last_members_ends_an_enrollment_well() {
             assert!(outcome.is_ok(), "{kind}: {outcome:?}");
             assert_eq!(told, events);
         }
-        // Gone any earlier, the machine says what that means.
+        // If the peer goes earlier, the machine decides.
         let mut line = Line { last: Some(Op::Join), read_fails: Some(kind), ..Line::new() };
         let (told, outcome) = enrollment(&mut line);
         let expected = EnrollError::Session(Error::Eof(EofAt::Reply));
@@ -417,7 +416,7 @@ fn a_registry_that_is_gone_after_the_last_members_ends_an_enrollment_well() {
     }
 }
 
-// The write failed first, and what the registry had said was never read.
+// The write failed first, and the registry's last bytes were never read.
 #[test]
 fn a_refusal_is_heard_though_nothing_can_be_written_any_more() {
     for kind in GONE {
@@ -434,7 +433,7 @@ fn a_refusal_is_heard_though_nothing_can_be_written_any_more() {
     }
 }
 
-// A flush that was interrupted ended the conversation.
+// An interrupted flush ended the conversation.
 #[test]
 fn calls_that_are_interrupted_or_move_little_lose_nothing() {
     let (events, up) = undisturbed();
@@ -446,7 +445,7 @@ fn calls_that_are_interrupted_or_move_little_lose_nothing() {
     }
 }
 
-// The counterpart of the above: not every failure is the machine's to judge.
+// The counterpart of the test above: the machine does not decide about every failure.
 #[test]
 fn a_transport_that_takes_nothing_or_fails_otherwise_is_an_io_error() {
     let of = |outcome: Told| match outcome {
@@ -464,8 +463,7 @@ fn a_transport_that_takes_nothing_or_fails_otherwise_is_an_io_error() {
     }
 }
 
-// A deadline that passes between two calls would arm the socket with zero, which the system
-// refuses.
+// A deadline that passed between two calls set a socket timeout of zero, which the system refuses.
 #[test]
 fn a_transport_is_not_armed_with_a_deadline_that_has_passed() {
     let (clock, shortest) = (Clock::start(), Duration::from_micros(1));
@@ -484,7 +482,7 @@ fn a_transport_is_not_armed_with_a_deadline_that_has_passed() {
     let error = Driver::new(enroll.unwrap(), &mut line, clock).next_event().unwrap_err();
     let expected = EnrollError::Session(Error::Timeout(TimerKind::Hello));
     assert!(matches!(error, DriveError::Machine(error) if error == expected));
-    // A registry whose last words nobody has taken in time.
+    // A registry with last bytes that nobody has read in time.
     let limits = Limits { idle_time: shortest, ..Limits::server() };
     let (mut server, mut peer) = Scenario::server(Dialect::Prefixed).limits(limits).open();
     feed(&mut server, &peer.seal(&Msg::op(Op::Create).encode()));

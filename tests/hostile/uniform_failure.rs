@@ -1,8 +1,8 @@
-//! One failure for whatever is wrong: the peer sees the same close, byte for byte, and our caller
-//! the same opaque error, so that nobody can be made to tell which part of a decryption went wrong.
+//! One failure for all faults: the peer sees the same close, byte for byte, and our caller gets the
+//! same opaque error. So nobody learns which part of a decryption went wrong.
 //!
-//! Every kind of damage is played through and everything that can be seen of the session from
-//! outside is compared, within these classes:
+//! The tests make every kind of damage, and compare all that is visible of the session from
+//! outside, within these classes:
 //!
 //! | Class | Role | What is wrong | What comes of it |
 //! | --- | --- | --- | --- |
@@ -12,10 +12,10 @@
 //! | record | both | whatever is no message: padding, lengths, sizes, protobuf, another key | silence, `BadRecord` |
 //! | no end | both | whatever may still become a message | nothing, then `Eof(Record)` or `Timeout(Idle)` |
 //!
-//! The classes themselves can be told apart: a record whose plaintext may still become a message is
-//! waited for, one that cannot is met with a close at once, and one that is a proper message which
-//! may not stand is answered with an Error that says why (PROTOCOL 2, 4.1). docs/bounds.md, "What a
-//! peer can tell", says what that is worth to whom.
+//! The classes themselves can be told apart. The session waits for a record with a plaintext that
+//! may still become a message. It closes at once for one that cannot. It answers a legal message
+//! that breaks a rule with an Error that names the reason (PROTOCOL 2, 4.1). docs/bounds.md, "What
+//! a peer can tell", says what an attacker gains by that.
 
 mod counted;
 mod hellos;
@@ -38,9 +38,9 @@ use xlreg_testkit::scenario::{
 };
 use xlreg_testkit::{Seeded, captures, identity, providers};
 
-// What can be seen.
+// The visible behaviour.
 
-/// Everything that can be seen of a session without changing it.
+/// All that is visible of a session without changing it.
 fn seen<R: Role>(session: &Session<R>) -> String {
     format!(
         "output {:02x?}, {:?}, finished {}, due {:?}, room {}, {:?} {:?}",
@@ -54,7 +54,7 @@ fn seen<R: Role>(session: &Session<R>) -> String {
     )
 }
 
-/// What a poll tells, an error in all its forms.
+/// The result of a poll, with an error in all its forms.
 fn told<R: Role>(session: &mut Session<R>) -> String
 where
     R::Event: Debug,
@@ -67,8 +67,8 @@ where
     }
 }
 
-/// All that is seen from the moment a session has what is wrong with it, to its end and beyond:
-/// polled twice, given more, told of time and of the end, its output taken.
+/// All that is visible from the moment a session has bad input to its end and beyond: it is polled
+/// twice, gets more input, the time and the end, and its output is taken.
 fn ending<R: Role>(session: &mut Session<R>) -> Vec<String>
 where
     R::Event: Debug,
@@ -76,7 +76,7 @@ where
     let later = NOW.saturating_add(Limits::server().idle_time);
     let before = session.output().to_vec();
     let mut trace = vec![told(session)];
-    // Nothing is said: what waits to be written stays as it was, or is dropped.
+    // Nothing is sent: waiting output stays as it was, or is dropped.
     assert!(session.output().is_empty() || session.output() == before);
     trace.extend([seen(session), format!("{session:?}"), told(session)]);
     trace.push(format!("takes {}", session.receive(NOW, &[0x2a; 100])));
@@ -89,7 +89,7 @@ where
     trace
 }
 
-/// Checks that all kinds of a class show the same, and this error.
+/// Checks that all kinds of a class show the same behaviour, and this error.
 fn assert_uniform(class: &str, error: &Error, traces: Vec<(String, Vec<String>)>) {
     let (first, reference) = &traces[0];
     let shown = format!("{error:?} {error:#?} {error} None");
@@ -102,7 +102,7 @@ fn assert_uniform(class: &str, error: &Error, traces: Vec<(String, Vec<String>)>
 
 // Hellos.
 
-/// A registry's session that has got these bytes for a Hello, which were opened in this way.
+/// A registry's session that has got these bytes as a Hello, opened in this way.
 fn hello_trace(
     sealed: &[u8],
     open: impl FnOnce(SealedHello) -> OpenedHello,
@@ -135,7 +135,7 @@ fn a_hello_fails_in_one_way_whatever_is_wrong_with_it() {
         let key = registry_key().to_pkcs8_der().unwrap();
         let opener = provider.opener(key.expose()).unwrap();
         let open = |hello: SealedHello| hello.open(&*opener, &mut Seeded::new(2));
-        // What is made here by hand is right where it is not made wrong.
+        // The encoding made by hand is right, unless it is made wrong on purpose.
         let good = hello_trace(&oaep(&[0x33; 44], |_| (), |_| ()), open, &[]);
         assert!(good.iter().any(|seen| seen.contains("Open, finished false")), "{good:#?}");
         let mut add =
@@ -143,11 +143,11 @@ fn a_hello_fails_in_one_way_whatever_is_wrong_with_it() {
         for (kind, sealed) in &kinds {
             add(kind, hello_trace(sealed, open, &[]));
         }
-        // What comes behind a Hello is not taken before it is opened.
+        // Bytes after a Hello are not taken before it is opened.
         add("more behind", hello_trace(&behind, open, &[]));
         add("more behind, later", hello_trace(zero, open, &[7; 999]));
     }
-    // Keys that are elsewhere, and what they give.
+    // Keys elsewhere, and their results.
     let vault =
         |plain: Option<&[u8]>| hello_trace(zero, |_| OpenedHello::from_plaintext(plain), &[]);
     traces.push(("not opened elsewhere".into(), vault(None)));
@@ -157,9 +157,9 @@ fn a_hello_fails_in_one_way_whatever_is_wrong_with_it() {
     assert_uniform("Hello", &Error::Handshake, traces);
 }
 
-/// RFC 8017 wants an encoding to start with zero, and later guidance wants nobody to look: Manger's
-/// attack lives on being told. A Hello that starts otherwise is told from none: it opens as a good
-/// one does, or fails as all others do.
+/// RFC 8017 requires an encoding to start with zero, and later guidance requires that nobody can
+/// see whether it does, because of Manger's attack. A Hello with another start cannot be told
+/// apart: it opens like a good one, or fails like all others.
 #[test]
 fn the_first_byte_of_an_encoding_is_never_told() {
     let starting_with = |first| oaep(&[0x33; 44], |_| (), |all| all[0] = first);
@@ -179,8 +179,7 @@ fn the_first_byte_of_an_encoding_is_never_told() {
     }
 }
 
-/// A caller that refuses to open a Hello ends the session as one that does not open does, seen from
-/// the client.
+/// A caller that refuses to open a Hello ends the session in the same way, as the client sees it.
 #[test]
 fn a_hello_that_is_refused_looks_like_one_that_does_not_open() {
     let end = |refuse: bool| {
@@ -223,14 +222,14 @@ fn reply_trace(dialect: Dialect, reply: &[u8]) -> Vec<String> {
     trace
 }
 
-/// Every way in which a HelloReply is none.
+/// All ways in which a HelloReply is illegal.
 fn bad_replies(dialect: Dialect) -> Vec<(String, Vec<u8>)> {
     let (_, hello) = connecting(dialect, Counted::new(3));
     let (_, good) = Peer::answering(dialect, &hello, Version::REFERENCE);
-    // A flip in a block of ciphertext shows in the block behind it.
+    // A flip in a block of ciphertext shows in the block after it.
     let (padding, salt) = match dialect {
         Dialect::Prefixed => (44..48, 0..0),
-        // salt1 and the version are in the fourth block, the padding in the fifth.
+        // salt1 and the version are in the fourth block, and the padding is in the fifth.
         Dialect::Chained => (52..64, 40..48),
     };
     let mut kinds = Vec::new();
@@ -301,7 +300,7 @@ fn a_handshake_that_is_cut_fails_in_one_way_wherever_it_is_cut() {
 
 // Records.
 
-/// Where in its conversation a session gets what is wrong.
+/// The place in the conversation where a session gets bad input.
 #[derive(Clone, Copy, Debug)]
 enum Place {
     /// Right after the handshake.
@@ -314,8 +313,8 @@ enum Place {
 
 const PLACES: [Place; 3] = [Place::New, Place::Known, Place::Behind];
 
-/// A registry's session in this place, and a record's worth of trouble for it; the request it owes
-/// an answer to.
+/// A registry's session at this place, bad input of a record's length, and the request that it must
+/// answer.
 fn server_gets(
     dialect: Dialect,
     place: Place,
@@ -335,8 +334,7 @@ fn server_gets(
     (server, Some(id))
 }
 
-/// What is seen of it; a request in front is answered, and what was wrong behind it shows only
-/// then.
+/// The visible behaviour. A request before the bad input is answered first.
 fn server_trace((mut server, owed): (Session<Server>, Option<RequestId>)) -> Vec<String> {
     let mut trace = Vec::new();
     if let Some(id) = owed {
@@ -375,7 +373,7 @@ fn a_record_fails_in_one_way_whatever_is_wrong_with_it() {
         }
         for ask in [Op::Member, Op::GetCluster] {
             let mut traces = Vec::new();
-            // With a request that is still to be written, which it will not be, and without.
+            // With a waiting request, which will not be written, and without one.
             for unsent in [false, true] {
                 for (kind, blocks) in no_messages(Limits::client().record) {
                     let mut client = client_gets(dialect, ask, |peer| peer.seal_blocks(&blocks));
@@ -391,7 +389,7 @@ fn a_record_fails_in_one_way_whatever_is_wrong_with_it() {
     }
 }
 
-/// The end of time or of the input for a session that waits, and what was seen until then.
+/// The timeout or the end of input for a session that waits, and the visible behaviour until then.
 fn waits<R: Role>(mut session: Session<R>, eof: bool) -> Vec<String>
 where
     R::Event: Debug,
@@ -412,12 +410,12 @@ fn a_record_without_an_end_fails_in_one_way_wherever_it_stops() {
     let timeout = Error::Timeout(TimerKind::Idle);
     for (eof, error) in [(true, Error::Eof(EofAt::Record)), (false, timeout)] {
         for dialect in DIALECTS {
-            // Cut in a block too: five bytes more, that are not a whole one.
+            // Cut inside a block too: five bytes more, which are not a whole block.
             let kinds = |limit| {
                 let whole = no_ends(limit).into_iter().map(|(kind, blocks)| (kind, blocks, 0));
                 let cut =
                     whole.clone().map(|(kind, blocks, _)| (kind + ", and 5 bytes", blocks, 5));
-                // An end between two records is no end inside one.
+                // An end between two records is not an end inside one.
                 whole.chain(cut).filter(move |(_, blocks, more)| !eof || blocks.len() + more > 0)
             };
             let cut = |peer: &mut Peer, blocks: &[u8], more: usize| match blocks.is_empty() {
@@ -441,7 +439,7 @@ fn a_record_without_an_end_fails_in_one_way_wherever_it_stops() {
     }
 }
 
-/// Padding that is not PKCS#7's, behind a message of every length there is to a block.
+/// Padding that is not PKCS#7, after a message of every length modulo the block.
 fn bad_paddings() -> Vec<(String, Vec<u8>)> {
     let rng = &mut Seeded::new(21);
     let mut kinds = Vec::new();
@@ -481,8 +479,7 @@ fn bad_paddings() -> Vec<(String, Vec<u8>)> {
     kinds
 }
 
-/// A record that decrypts to noise: under another key, with blocks that changed places, or never
-/// encrypted.
+/// A record that decrypts to noise: under another key, with exchanged blocks, or not encrypted.
 fn noise(peer: &mut Peer, n: u64) -> Vec<u8> {
     let record = |peer: &mut Peer| peer.seal(&member().encode());
     match n % 3 {
@@ -499,8 +496,8 @@ fn noise(peer: &mut Peer, n: u64) -> Vec<u8> {
     }
 }
 
-/// Whether a session that got something bad refuses it or goes on waiting, and what is seen to its
-/// end; `None` if it is a proper message by chance.
+/// Whether a session with bad input refuses it or waits, and the visible behaviour to its end;
+/// `None` if it is a legal message by chance.
 fn silence<R: Role>(mut session: Session<R>) -> Option<(bool, Vec<String>)>
 where
     R::Event: Debug,
@@ -513,8 +510,8 @@ where
     }
 }
 
-/// Some of it reads as fields that have no end yet, and is waited for: two classes, and nothing
-/// between them.
+/// Some of it reads as fields without an end yet, and the session waits. There are two classes, and
+/// nothing between them.
 #[test]
 fn bad_padding_and_other_keys_fail_as_any_other_record_does() {
     let paddings = bad_paddings();

@@ -1,5 +1,4 @@
-//! How often a message allocates once a session has warmed up: twice at most, where it carries no
-//! tokens.
+//! The number of allocations for a message after warming up: at most two for one without tokens.
 
 use crate::counting::{calls, counted, start};
 use xlreg::identity::{NodeId, Token};
@@ -10,9 +9,9 @@ use xlreg::session::{ClientEvent, Dialect, Server, ServerEvent, Session};
 use xlreg_testkit::pair::{self, cluster, command};
 use xlreg_testkit::scenario::{self, DIALECTS, Msg, NOW, Scenario, drain, feed, members, served};
 
-/// The most for a message without tokens.
+/// The largest number for a message without tokens.
 const MOST: usize = 2;
-/// Times that everything is done before it counts.
+/// The number of rounds before counting.
 const WARM_UP: usize = 3;
 
 fn count<T>(what: impl FnOnce() -> T) -> (usize, T) {
@@ -38,7 +37,7 @@ fn list() -> MemberList {
     MemberList::of(id(9), MemberSet::first(64), listed.collect()).unwrap()
 }
 
-/// Bytes in, a request out; the reply in, bytes out.
+/// Bytes in and a request out; the reply in and bytes out.
 fn exchange(server: &mut Session<Server>, request: &[u8], reply: &Reply) -> (usize, usize) {
     let (decoded, id) = count(|| {
         feed(server, request);
@@ -112,8 +111,8 @@ fn a_client_allocates_twice_a_message_at_most() {
     }
 }
 
-/// What a token is made of: its name, its keys together (once more on their way), two ends, their
-/// list, and what shares all of it. It may not become more.
+/// The parts of a token: its name, its keys together (and again on their way), two end points,
+/// their list, and the shared whole. There may not be more.
 #[test]
 fn a_token_allocates_a_known_number_of_times() {
     let (mut server, mut peer) = Scenario::server(Dialect::Prefixed).open();

@@ -1,9 +1,8 @@
-//! An allocator that counts, for one thread and while it is told to, how much is allocated and how
-//! often.
+//! An allocator that counts the allocations of one thread, and their bytes, while it is told to.
 //!
-//! Sound because it hands every call on to the system's allocator unchanged; unsafe only because
-//! the trait is. A block that grows is counted as the old one and the new one together, which is
-//! what it takes if it moves.
+//! It is sound because it passes every call on to the system's allocator unchanged. It is unsafe
+//! only because the trait is. A block that grows counts as the old block and the new one together,
+//! which is right if it moves.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -39,14 +38,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Forgets what was counted on this thread.
+/// Resets the counts of this thread.
 pub fn start() {
     LIVE.set(0);
     PEAK.set(0);
     CALLS.set(0);
 }
 
-/// Counts what happens inside.
+/// Counts the allocations inside.
 pub fn counted<T>(what: impl FnOnce() -> T) -> T {
     assert!(!ON.replace(true), "not twice");
     let result = what();
@@ -54,17 +53,17 @@ pub fn counted<T>(what: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Bytes allocated now.
+/// The number of bytes allocated now.
 pub fn live() -> usize {
     LIVE.get()
 }
 
-/// Bytes allocated at a time, at most.
+/// The largest number of bytes allocated at a time.
 pub fn peak() -> usize {
     PEAK.get()
 }
 
-/// How often something was allocated, or grew.
+/// The number of allocations and of blocks that grew.
 pub fn calls() -> usize {
     CALLS.get()
 }

@@ -1,4 +1,4 @@
-//! The largest keys, ends, tokens and messages there can be.
+//! The largest possible keys, end points, tokens and messages.
 
 use xlreg::identity::{EndPoint, MemberAttrs, NodeId, PublicKey, Token};
 use xlreg::message::{MemberEntry, MemberList, MemberSet, Op, Reply};
@@ -6,14 +6,14 @@ use xlreg::message::{MemberEntry, MemberList, MemberSet, Op, Reply};
 use xlreg_testkit::pair;
 use xlreg_testkit::scenario::{Msg, members};
 
-/// A key of 8192 bits with the longest exponent; of no use but its size.
+/// A key of 8192 bits with the longest exponent. Only its size is of use.
 pub fn largest_key(n: u8) -> PublicKey {
     let mut modulus = vec![0xa5; 1024];
     (modulus[1], modulus[1023]) = (n, 0xff);
     PublicKey::from_components(&modulus, &PublicKey::MAX_EXPONENT.to_be_bytes()).unwrap()
 }
 
-/// An end point of the longest kind.
+/// One of the longest end points.
 pub fn longest_end(n: usize) -> EndPoint {
     let host = [63, 63, 63, 61].map(|len| "h".repeat(len)).join(".");
     let end: EndPoint = format!("{host}:{}", 60_000 + n).parse().unwrap();
@@ -33,7 +33,7 @@ pub fn largest_token(n: u8) -> Token {
     }
 }
 
-/// All members of a full cluster, each as large as can be, as a registry keeps them.
+/// All members of a full cluster with the largest tokens, as a registry keeps them.
 fn full_cluster() -> Vec<MemberEntry> {
     (0..64).map(|n| MemberEntry::new(largest_token(n))).collect()
 }

@@ -1,4 +1,4 @@
-//! What is allocated, measured. A crate of its own: it counts in a global allocator.
+//! Measured allocations. This is a crate of its own, because it counts in a global allocator.
 
 mod allocations;
 mod counting;

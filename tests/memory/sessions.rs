@@ -1,9 +1,8 @@
-//! What one session takes of the heap at most, measured: the figures of docs/bounds.md, "Memory",
-//! are these.
+//! The largest heap of one session, measured. These are the figures of docs/bounds.md, "Memory".
 //!
-//! `cargo test --test memory -- --nocapture` prints the table. A session's own blocks are counted,
-//! and so are the events that it hands out; the bytes a test feeds it are not. RSA allocates inside
-//! its provider, so sessions are measured with a provider that does none, and RSA by itself.
+//! `cargo test --test memory -- --nocapture` prints the table. It counts a session's own blocks and
+//! the events that it gives, but not the bytes that a test feeds it. RSA allocates inside its
+//! provider, so sessions are measured with a provider that does not, and RSA is measured alone.
 
 use crate::counting::{counted, live, peak, start};
 use crate::largest::{
@@ -22,10 +21,10 @@ use xlreg::session::{
 use xlreg_testkit::scenario::{DIALECTS, Msg, NOW, Peer, feed};
 use xlreg_testkit::{KEYS, Seeded, identity, pair};
 
-/// The modulus of a comms key of 2048 bits, in bytes: as long are Hellos.
+/// The modulus of a comms key of 2048 bits, in bytes. A Hello has the same length.
 const MODULUS: usize = 256;
 
-/// A Hello that is its own ciphertext, as long as a real one: a handshake without RSA.
+/// A Hello that is its own ciphertext, with the length of a real one: a handshake without RSA.
 struct Clear;
 
 impl Seal for Clear {
@@ -48,9 +47,10 @@ impl Open for Clear {
     }
 }
 
-// Whatever is allocated inside `counted` is freed inside it, or left to the end of the measurement.
+// Blocks that are allocated inside `counted` are freed inside it, or stay until the end of the
+// measurement.
 
-/// A registry's session, new; on the heap, so that what it has inline is counted too.
+/// A new registry's session. It is on the heap, so that its inline data are counted too.
 fn new_server() -> Box<Session<Server>> {
     start();
     let config =
@@ -65,7 +65,7 @@ fn hello(dialect: Dialect) -> Vec<u8> {
     }
 }
 
-/// A registry's session whose handshake is complete and whose HelloReply is written.
+/// A registry's session after its handshake, with the HelloReply written.
 fn server(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
     let mut server = new_server();
     let plain = hello(dialect);
@@ -81,7 +81,7 @@ fn server(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
     (server, Peer::of_reply(dialect, &plain, &reply))
 }
 
-/// The same, and its client is known.
+/// The same, with a registered client.
 fn registered(dialect: Dialect) -> (Box<Session<Server>>, Peer) {
     let (mut server, mut peer) = server(dialect);
     let token = Msg::token(&xlreg_testkit::scenario::token());
@@ -100,7 +100,7 @@ fn member_ok() -> Reply {
     Reply::MemberOk { id: pair::id(1), attrs: MemberAttrs::NONE }
 }
 
-/// The next request, which is dropped.
+/// Takes the next request and drops it.
 fn request(server: &mut Session<Server>) -> Option<RequestId> {
     match server.poll_event().unwrap()? {
         ServerEvent::Request { id, .. } => Some(id),
@@ -128,7 +128,7 @@ fn new_client(dialect: Dialect) -> Box<Session<Client>> {
     counted(|| Box::new(Session::<Client>::new(NOW, config, Seeded::new(7)).unwrap()))
 }
 
-/// A client's session whose handshake is complete.
+/// A client's session after its handshake.
 fn client(dialect: Dialect) -> (Box<Session<Client>>, Peer) {
     let mut client = new_client(dialect);
     let hello = client.output().to_vec();
@@ -169,8 +169,8 @@ fn filled(message: Msg, len: usize) -> Vec<u8> {
     filled.into_iter().find(|filled| filled.len() == len).unwrap()
 }
 
-/// Feeds a machine in pieces as an adapter does, and polls after each, until something comes of it
-/// or it takes no more. What comes of it is held.
+/// Feeds a machine in pieces, as an adapter does, and polls after each, until it has a result or
+/// takes no more. The result is kept.
 fn drive<M: Machine<Error = Error>>(
     machine: &mut M,
     wire: &[u8],
@@ -188,10 +188,10 @@ fn drive<M: Machine<Error = Error>>(
     })
 }
 
-/// As much as the adapters of this crate read at once.
+/// The length of one read of the adapters of this crate.
 const PIECE: usize = 8 * 1024;
 
-/// What comes of a record.
+/// The result for a record.
 #[derive(Debug, PartialEq)]
 enum Told {
     Event,
@@ -201,7 +201,7 @@ enum Told {
     Other(Error),
 }
 
-/// The peak when a machine is given these bytes in such pieces and this comes of it.
+/// The peak of a machine that gets these bytes in such pieces, with this result.
 fn gets<M: Machine<Error = Error>>(
     machine: &mut M,
     wire: &[u8],
@@ -221,7 +221,7 @@ fn gets<M: Machine<Error = Error>>(
     peak
 }
 
-/// The same for a registry that knows its client.
+/// The same for a registry with a registered client.
 fn registry_gets(dialect: Dialect, message: &[u8], expected: Told) -> usize {
     let (mut server, mut peer) = registered(dialect);
     gets(&mut *server, &peer.seal(message), PIECE, expected)
@@ -241,7 +241,7 @@ fn client_limit() -> usize {
     Limits::client().record
 }
 
-/// A record of this length whose last block is missing.
+/// A record of this length without its last block.
 fn endless(peer: &mut Peer, op: Op, len: usize) -> Vec<u8> {
     let mut record = peer.seal(&filled(Msg::op(op), len));
     record.truncate(record.len() - 16);
@@ -253,8 +253,8 @@ fn tiny_fields(op: Op, len: usize) -> Vec<u8> {
     [Msg::op(op).encode(), [7 << 3, 0].repeat(len / 2 - 1)].concat()
 }
 
-/// As many tokens as may be, each with as many ends as may be, all empty: nothing costs a sender
-/// less for more allocations.
+/// As many tokens as allowed, each with as many end points as allowed, all empty: the cheapest
+/// message with the most allocations.
 fn nested(specs: bool) -> Vec<u8> {
     let end_points = [6 << 3 | 2, 0].repeat(8);
     let message = Msg::op(Op::ClusterMembers);
@@ -276,7 +276,7 @@ fn asked_for_members(dialect: Dialect) -> (Box<Session<Server>>, Peer, RequestId
     (server, peer, id)
 }
 
-/// A row of the table: what is measured, in which dialect.
+/// A row of the table: what is measured, and in which dialect.
 pub type Row = (&'static str, fn(Dialect) -> usize);
 
 const REGISTRY: &[Row] = &[
@@ -352,7 +352,7 @@ const REGISTRY: &[Row] = &[
         let members = largest_members();
         for _ in 0..3 {
             reply(&mut server, id, &members);
-            // Read until the next request is looked at, and no further.
+            // Read until the next request is examined, and no further.
             let left = server.output().len() - Limits::server().output;
             consume(&mut *server, left);
             let record = peer.seal(&Msg::op(Op::GetCluster).encode());
@@ -462,7 +462,7 @@ const CLIENT: &[Row] = &[
     }),
 ];
 
-/// What the provider takes for one operation, sessions apart; no dialect makes a difference.
+/// The memory of the provider for one operation, without sessions. The dialect makes no difference.
 const RSA: &[Row] = &[
     ("RSA: opening a Hello, 2048 bits", |dialect| {
         let key = &KEYS.comms[0];
@@ -486,7 +486,7 @@ const RSA: &[Row] = &[
     }),
 ];
 
-/// The rows under "## Memory" in docs/bounds.md: what, prefixed, chained, and at most.
+/// The rows under "## Memory" in docs/bounds.md: the name, prefixed, chained, and the bound.
 fn documented() -> Vec<(&'static str, [usize; 3])> {
     let (_, section) = include_str!("../../docs/bounds.md").split_once("\n## Memory\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
@@ -526,8 +526,8 @@ fn is_as_documented(rows: &[Row], kind: &str) {
         );
         for (measured, told) in measured.into_iter().zip([*prefixed, *chained]) {
             assert!(measured <= *at_most, "{what}: {measured} bytes, over {at_most}");
-            // What is told as measured was; on other machines it is less exact, and only the bound
-            // counts.
+            // The measured figures are compared roughly, because they differ on other machines.
+            // Only the bound counts.
             if cfg!(all(target_os = "linux", target_pointer_width = "64")) {
                 let close = measured.abs_diff(told) <= told / 10;
                 assert!(close, "{what}: {measured} bytes, and docs/bounds.md says {told}");
@@ -556,7 +556,7 @@ fn a_registry_s_state_takes_no_more_than_is_documented() {
     is_as_documented(crate::state::ROWS, "state: ");
 }
 
-/// Were it not so, every figure would be too small.
+/// Without this every figure would be too small.
 #[test]
 fn the_counter_counts() {
     start();

@@ -1,4 +1,4 @@
-//! What a registry keeps: nodes, clusters and memberships.
+//! The memory of a registry's state: nodes, clusters and memberships.
 
 use xlreg::identity::{NodeId, PublicKey, Token};
 use xlreg::message::{ClusterInfo, MemberIndex};
@@ -26,7 +26,7 @@ fn created(n: usize) -> Change {
     Change::ClusterCreated { name: format!("{n:0255}").parse().unwrap(), info }
 }
 
-/// What each of so many changes adds to a registry, on average.
+/// The memory that each of a number of changes adds to a registry, on average.
 fn each(count: usize, mut registry: Registry, change: impl Fn(usize) -> Change) -> usize {
     start();
     counted(|| (0..count).for_each(|n| registry.apply(&change(n)).unwrap()));
@@ -37,7 +37,7 @@ fn empty() -> Registry {
     Registry::new(pair::credential(Dialect::Prefixed), RegistryLimits::default())
 }
 
-/// What each membership takes when full clusters are made of tokens like these, made anew for each
+/// The memory of a membership in full clusters of tokens like these, made separately for each
 /// member.
 fn membership(token: impl Fn() -> Token) -> usize {
     let mut registry = empty();
@@ -56,7 +56,7 @@ fn membership(token: impl Fn() -> Token) -> usize {
     })
 }
 
-/// What a registry keeps; no dialect makes a difference.
+/// The memory of a registry's state. The dialect makes no difference.
 pub const ROWS: &[Row] = &[
     ("state: a node", |_| {
         let key = KEYS.sig[0].public_key().fingerprint();

@@ -1,5 +1,5 @@
-//! docs/bounds.md says what it should: its defaults are those of the code, its tests are there, and
-//! it leaves no limit out. And the bounds that no other test proves.
+//! The check of docs/bounds.md: its defaults are those of the code, its tests exist, and no limit
+//! is missing. Also the tests of bounds that no other test proves.
 
 use std::fs;
 use std::path::Path;
@@ -21,32 +21,32 @@ use xlreg_testkit::scenario::{
 
 const TABLE: &str = include_str!("../../docs/bounds.md");
 
-/// The rows of every table of bounds: all cells of those that name a test.
+/// The rows of all tables of bounds: the cells of rows that name a test.
 fn rows() -> Vec<Vec<&'static str>> {
     let rows = TABLE.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>());
     rows.filter(|row| match row.len() {
         7 => !row[0].starts_with("---") && row[6] != "test",
-        // What is measured, and what is wiped.
+        // The sections about measurements and wiping.
         3 | 4 => false,
         _ => panic!("a bar too many: {row:?}"),
     })
     .collect()
 }
 
-/// What is in backticks.
+/// The parts in backticks.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// The number a cell starts with, in the unit the code counts in.
+/// The number at the start of a cell, in the unit of the code.
 fn number(cell: &str) -> Option<u64> {
     cell.split(' ').next()?.replace(',', "").parse().ok()
 }
 
-/// Every public limit, and its default for a registry and for a client. Each pattern names all
-/// fields, so that a new limit does not compile until it is here, and the table fails until it is
-/// there.
+/// All public limits, with their defaults for a registry and for a client. Each pattern names all
+/// fields. So a new limit does not compile until it is here, and the test fails until it is in the
+/// table.
 fn defaults() -> Vec<(&'static str, [u64; 2])> {
     let session = [Limits::server(), Limits::client()].map(|limits| {
         let Limits { record, message, requests, in_flight, output, hello_time, idle_time } = limits;
@@ -97,14 +97,14 @@ fn the_documented_defaults_are_those_of_the_code() {
         let row = rows.iter().find(|row| quoted(row[3]).contains(&key));
         let row = row.unwrap_or_else(|| panic!("{key} is in no row"));
         for (cell, value) in [(row[1], server), (row[2], client)] {
-            // A side that a limit says nothing to has a dash.
+            // A side without a value for the limit has a dash.
             assert!(number(cell) == Some(value) || cell == "–", "{key} is {value}, not {cell}");
         }
         assert!(row[1] != "–" || row[2] != "–", "{key}");
     }
 }
 
-/// Where the code keeps a figure to itself, the row quotes the line: `file: line`.
+/// If a figure is private, the row quotes its line of code: `file: line`.
 #[test]
 fn the_lines_of_code_that_are_quoted_are_there() {
     let mut checked = 0;
@@ -146,7 +146,7 @@ fn every_bound_names_a_test_that_exists() {
     }
 }
 
-/// Whether a function of this name is marked as a test.
+/// Whether a function with this name is marked as a test.
 fn is_test(text: &str, name: &str) -> bool {
     let (sync, other) = (format!("fn {name}("), format!("async fn {name}("));
     let lines: Vec<_> = text.lines().map(str::trim).collect();
@@ -179,7 +179,7 @@ fn input_beyond_the_room_is_not_taken() {
 
 #[test]
 fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
-    // No reply that may stand is as long as the usual limit.
+    // No legal reply is as long as the usual limit.
     let reply = member_ok().encode();
     let whole = reply.len();
     for (dialect, limit) in DIALECTS.into_iter().flat_map(|d| [(d, whole), (d, whole - 1)]) {
@@ -193,7 +193,7 @@ fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
             other => panic!("{other:?}"),
         }
     }
-    // What is longer is refused as soon as that is declared; what is not, is waited for.
+    // A longer field is refused as soon as its length is declared. A shorter one is waited for.
     let limit = Limits::client().record;
     for dialect in DIALECTS {
         // Key and length of the field take five bytes.
@@ -211,7 +211,7 @@ fn a_reply_as_long_as_the_limit_is_read_and_a_longer_one_is_not() {
     }
 }
 
-/// A registry has no use for a list of members, and yet it counts before it decodes.
+/// A registry has no use for a list of members, but it counts before it decodes.
 #[test]
 fn a_registry_counts_tokens_and_ends_before_it_looks_at_them() {
     for dialect in DIALECTS {
@@ -240,7 +240,7 @@ fn end_points(count: usize) -> Msg {
     (0..count).fold(Msg::new(), |token, _| token.bytes(6, "h:1"))
 }
 
-/// All of [`MessageLimits`] may be set lower.
+/// All of [`MessageLimits`] may be lower.
 #[test]
 fn limits_below_the_defaults_are_kept_to() {
     let message =
@@ -280,8 +280,8 @@ fn limits_below_the_defaults_are_kept_to() {
     }
 }
 
-/// A signature has no bound of its own: the record bounds it, and whatever has not the length of
-/// the key is a bad one.
+/// A signature has no limit of its own. The record bounds it, and one without the length of the key
+/// is wrong.
 #[test]
 fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
     for len in [0, 1, 255, 257, 1024, 15_000] {
@@ -298,15 +298,14 @@ fn a_signature_of_any_length_is_read_and_only_the_right_one_is_good() {
     assert!(CheckedRequest::new(Request::Member(token()), &RustCrypto).is_ok());
 }
 
-/// Of what a registry does for someone unknown, only a Hello and a signature cost more than a
-/// look-up.
+/// For an unknown client only a Hello and a signature cost a registry more than a look-up.
 #[test]
 fn a_session_costs_one_signature_and_no_more() {
     for dialect in DIALECTS {
         let (mut server, mut peer) = Scenario::server(dialect).open();
         feed(&mut server, &peer.seal(&member().encode()));
         let (id, _) = next_request(&mut server);
-        // A second one, and a third, before the first is answered: refused without a look at the
+        // A second and a third one, before the first is answered, are refused without a look at the
         // token.
         feed(&mut server, &[peer.seal(&member().encode()), peer.seal(&member().encode())].concat());
         assert!(server.poll_event().unwrap().is_none());

@@ -1,12 +1,12 @@
-//! The house keeps its order: which module may use which, which package may depend on which, and
-//! how long files, functions and lines may be. docs/architecture.md says why.
+//! The order of the house: which module may use which, which package may depend on which, and the
+//! longest files, functions and lines. docs/architecture.md gives the reasons.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The top-level modules of the library, from the top down. Each may use all that is on a later
-/// line. Modules of one line do not know each other.
+/// The top-level modules of the library, from the top down. Each may use all modules on later
+/// lines. Modules on one line do not know each other.
 const MODULES: [&[&str]; 8] = [
     &["serve"],
     &["adapter"],
@@ -18,11 +18,11 @@ const MODULES: [&[&str]; 8] = [
     &["crypto"],
 ];
 
-/// The module of the library that only tests and fuzzers go through.
+/// The module of the library that only tests and fuzzers use.
 const DOOR: &str = "internals";
 
-/// Each package, and those of ours that it may depend on: for users, and for its tests and examples
-/// besides.
+/// Each package, with those of our packages that it may depend on: for users, and in addition for
+/// its tests and examples.
 const PACKAGES: [(&str, &[&str], &[&str]); 9] = [
     ("xlreg", &[], &["xlreg", "xlreg-testkit"]),
     ("xlreg-server", &["xlreg"], &["xlreg-testkit"]),
@@ -42,7 +42,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files below a directory that are ours: neither built nor found by a fuzzer.
+/// Our files below a directory. Built files and findings of fuzzers are not ours.
 fn files(dir: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -57,7 +57,7 @@ fn files(dir: &Path, wanted: &dyn Fn(&Path) -> bool, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The Rust files below a directory of the project, as paths within it, with their text.
+/// The Rust files below a directory of the project, as paths in it, with their text.
 fn sources(dir: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let rust = |path: &Path| path.extension().is_some_and(|it| it == "rs");
@@ -80,14 +80,14 @@ fn is_comment(line: &str) -> bool {
 }
 
 /// Whether an item that starts on an earlier line with this indentation ends on this one. All code
-/// is in rustfmt's layout.
+/// is formatted by rustfmt.
 fn ends(line: &str, depth: usize) -> bool {
     let rest = line.trim_start();
     indent(line) == depth && rest.starts_with([')', ']', '}']) && !rest.ends_with('{')
 }
 
-/// What a file has for users: its lines of code, without comments and without what is for tests
-/// alone. And the modules in files of their own that are for tests alone.
+/// The lines of code of a file for users, without comments and tests. Also the modules in files of
+/// their own that are for tests only.
 fn product(text: &str) -> (Vec<&str>, Vec<&str>) {
     let (mut kept, mut for_tests) = (Vec::new(), Vec::new());
     let mut lines = text.lines().filter(|line| !is_comment(line));
@@ -108,7 +108,7 @@ fn product(text: &str) -> (Vec<&str>, Vec<&str>) {
     (kept, for_tests)
 }
 
-/// The first names of the paths in braces, of which the text behind the first brace is given.
+/// The first names of the paths in braces. The text starts after the first brace.
 fn group(text: &str) -> Vec<&str> {
     let (mut open, mut start, mut names) = (1, 0, Vec::new());
     for (at, c) in text.char_indices() {
@@ -131,7 +131,7 @@ fn group(text: &str) -> Vec<&str> {
 /// The modules that a file names by a path from the root of the library.
 fn named(file: &str, text: &str) -> BTreeSet<String> {
     let code = product(text).0.join("\n");
-    // `src/session/mod.rs` is one below the root, `src/session/record/cbc.rs` three.
+    // `src/session/mod.rs` is one level below the root, and `src/session/record/cbc.rs` is three.
     let depth = file.split('/').count() - 1 - usize::from(file.ends_with("/mod.rs"));
     let code = code.replace(&"super::".repeat(depth), "crate::");
     let paths = code.split("crate::").skip(1);
@@ -141,11 +141,11 @@ fn named(file: &str, text: &str) -> BTreeSet<String> {
     });
     let is_other = |c: char| !c.is_alphanumeric() && c != '_';
     let names = paths.filter_map(|path| path.trim_start().split(is_other).next());
-    // At the root are modules only: another name is of a module within the file.
+    // Only modules are at the root. Another name is that of a module within the file.
     names.filter(|name| name.starts_with(char::is_lowercase)).map(String::from).collect()
 }
 
-/// The files of the library that are for tests alone.
+/// The files of the library that are for tests only.
 fn test_files(sources: &[(String, String)]) -> Vec<String> {
     let mut found = Vec::new();
     for (file, text) in sources {
@@ -157,7 +157,7 @@ fn test_files(sources: &[(String, String)]) -> Vec<String> {
     found
 }
 
-/// The line of `MODULES` that a module is on; `None` if it is on none.
+/// The line of `MODULES` with a module; `None` if there is none.
 fn floor(module: &str) -> Option<usize> {
     MODULES.iter().position(|modules| modules.contains(&module))
 }
@@ -201,7 +201,7 @@ fn the_arrows_are_seen_in_every_spelling() {
     );
 }
 
-/// The name of a package, and the packages of ours in its sections of dependencies.
+/// The name of a package, and our packages in its sections of dependencies.
 fn manifest(text: &str) -> (String, Vec<String>, Vec<String>) {
     let (mut section, mut name) = ("", String::new());
     let (mut normal, mut dev) = (Vec::new(), Vec::new());
@@ -241,7 +241,7 @@ fn a_package_depends_only_on_those_below_it() {
     }
 }
 
-/// How many lines the function takes that starts on the first of these lines, if one does.
+/// The number of lines of the function that starts on the first of these lines, if there is one.
 fn function(lines: &[&str]) -> Option<usize> {
     let first = lines[0];
     let words = ["pub", "const", "async", "unsafe", "extern"];

@@ -1,4 +1,4 @@
-//! A session parses each public key once, whatever is done with it afterwards.
+//! A session parses each public key once.
 
 use xlreg::identity::{ClusterAttrs, Token};
 use xlreg::internals::keys_parsed;

@@ -1,4 +1,4 @@
-//! What the pages and the house rules promise, compared with the code.
+//! The promises of the pages and the rules of the house, compared with the code.
 
 mod bounds;
 mod house;

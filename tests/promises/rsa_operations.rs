@@ -1,4 +1,4 @@
-//! How many RSA operations a whole enrollment costs: they are most of what a session costs.
+//! The number of RSA operations in a whole enrollment. They are most of its cost.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -12,7 +12,7 @@ use xlreg::session::{ClientConfig, Instant, Machine, Server, ServerConfig, Serve
 use xlreg_testkit::Seeded;
 use xlreg_testkit::pair::{DIALECTS, TestRegistry, cluster, registry_identity, token};
 
-/// Counts the operations, and hands them on.
+/// Counts the operations, and passes them on.
 #[derive(Default)]
 struct Counting {
     opened: AtomicUsize,

@@ -1,4 +1,4 @@
-//! Which changes apply to a registry, and that one which does not follow from its state changes
+//! The changes that a registry applies. A change that does not follow from its state changes
 //! nothing.
 
 use xlreg::identity::{NodeId, Token};
@@ -10,7 +10,7 @@ fn empty() -> Registry {
     TestRegistry::usual().rules
 }
 
-/// The change cannot be applied, and the registry is as it was.
+/// Checks that the change cannot be applied, and that the registry is unchanged.
 #[track_caller]
 fn does_not_apply(registry: &Registry, change: &Change) -> ApplyError {
     let mut changed = registry.clone();
@@ -72,7 +72,7 @@ fn a_member_at_another_index_than_the_next_does_not_apply() {
     }
     let joined = Change::MemberJoined { cluster, index: at(2), member: token.clone().into() };
     registry.rules.apply(&joined).unwrap();
-    // Now it is full.
+    // Now the registry is full.
     let joined = Change::MemberJoined { cluster, index: at(3), member: token.clone().into() };
     let wrong = ApplyError::Index { cluster, members: 3, index: at(3) };
     assert_eq!(does_not_apply(&registry.rules, &joined), wrong);
@@ -83,7 +83,7 @@ fn a_member_at_another_index_than_the_next_does_not_apply() {
     }
 }
 
-/// Applies the changes in turn; the first that fails must have changed nothing.
+/// Applies the changes in turn. The first one that fails must have changed nothing.
 fn replay<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Result<Registry, ApplyError> {
     let mut registry = empty();
     for change in changes {
@@ -96,7 +96,7 @@ fn replay<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Result<Registry,
     Ok(registry)
 }
 
-/// Alice is bound, the trio created, Alice has joined, Bob is bound, Bob has joined.
+/// Alice is bound, the trio is created, Alice joins, Bob is bound, Bob joins.
 fn five() -> Vec<Change> {
     let (registry, _, _) = duo();
     assert_eq!(registry.changes.len(), 5);

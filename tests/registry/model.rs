@@ -1,4 +1,4 @@
-//! The registry against a tiny model of its rules, over random sequences of requests; and its
+//! The registry against a small model of its rules, over random sequences of requests; and its
 //! changes, replayed.
 
 use std::sync::LazyLock;
@@ -15,7 +15,7 @@ pub(super) const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3
 const CLUSTERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 pub(super) const CLIENTS: usize = 6;
 
-/// Signed tokens: 4 keys, 4 names, 0 to 2 ends.
+/// Signed tokens: 4 keys, 4 names, 0 to 2 end points.
 static TOKENS: LazyLock<Vec<Token>> = LazyLock::new(|| {
     let end_points = [&[][..], &["h:1"], &["h:1", "h:2"], &["h:3", "h:4"]];
     let all =
@@ -23,8 +23,8 @@ static TOKENS: LazyLock<Vec<Token>> = LazyLock::new(|| {
     all.collect()
 });
 
-/// Which ID a request names: none, the `n`-th that the registry has issued or taken, or one it has
-/// never seen.
+/// The ID in a request: none, the `n`-th that the registry has issued or accepted, or an unknown
+/// one.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pick {
     None,
@@ -34,7 +34,7 @@ pub(super) enum Pick {
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// The client hangs up, and another takes the place.
+    /// The client hangs up, and another one takes its place.
     Leave,
     Member {
         token: usize,
@@ -89,7 +89,7 @@ fn picked(model: &Model, pick: Pick) -> Option<NodeId> {
     }
 }
 
-/// What the model makes of a step; `None` where the client just leaves.
+/// The model's answer to a step; `None` if the client just leaves.
 pub(super) fn request(model: &Model, step: &Step) -> Option<(Request, bool)> {
     let named = |name: &Option<usize>| name.map(|name| CLUSTERS[name].parse().unwrap());
     Some(match step {

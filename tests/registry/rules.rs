@@ -1,4 +1,4 @@
-//! The registry's rules without any session: what is decided and what changes.
+//! The registry's rules without sessions: decisions and changes.
 
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{MemberAttrs, NodeId, Token};
@@ -50,7 +50,7 @@ fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
         let own = NodeId::from_bytes(bytes).unwrap();
         let alice = |end_points: &[&str]| Token { id: Some(own), ..token("alice", 0, end_points) };
         assert_eq!(visit(&mut registry, alice(&[])).member().unwrap().0, own);
-        // Another name, other ends and another comms key: the sig key is what counts.
+        // Another name, other end points and another comms key: only the sig key counts.
         let mut renamed = Token { comms_key: token("x", 2, &[]).comms_key, ..alice(&["h:2"]) };
         renamed.sign(&xlreg_testkit::KEYS.sig[0], &mut Seeded::new(1)).unwrap();
         assert_eq!(visit(&mut registry, renamed).member().unwrap().0, own);
@@ -149,7 +149,7 @@ fn the_cluster_of_a_session_is_the_one_created_or_joined_last() {
         panic!()
     };
     assert_eq!(current(&mut registry, &mut state), Ok(duet.id));
-    // Looking at another cluster, or failing to join or create one, changes nothing.
+    // A look at another cluster, or a failed Join or Create, changes nothing.
     let look = GetCluster { cluster: trio.into(), which: None };
     assert!(matches!(registry.answer(&mut state, Request::GetCluster(look)), Reply::Members(_)));
     for fails in [Request::Join(id(9).into()), Request::Create(cluster("nobody", 0, 1))] {
@@ -205,12 +205,13 @@ fn joining_again_keeps_the_place_and_takes_the_new_token() {
     assert_eq!(join(moved.clone()), (joined.clone(), vec![updated(served(&moved, alice))]));
     let renamed = again("alicia", &["h:9"]);
     assert_eq!(join(renamed.clone()), (joined.clone(), vec![updated(served(&renamed, alice))]));
-    // The old name is free now, a name in use is not, and a member without ends may not come back.
+    // The old name is free now, a used name is not, and a member without end points may not come
+    // back.
     assert!(matches!(join(token("alice", 2, &["h:3"])).0, Reply::Join(_)));
     let refused = |refusal: Refusal| (Reply::Error(refusal.into()), vec![]);
     assert_eq!(join(again("bob", &["h:1"])), refused(Refusal::MemberNameInUse));
     assert_eq!(join(again("alicia", &[])), refused(Refusal::NoEnd));
-    // The cluster is full by now, which does not keep members out.
+    // The cluster is full now. Its members may still join again.
     assert_eq!(join(moved.clone()).0, Reply::Error(Refusal::MemberNameInUse.into()));
     assert_eq!(join(renamed), (joined, vec![]));
 }
@@ -264,7 +265,7 @@ fn a_registry_that_has_no_room_for_members_lets_those_that_it_has_join_again() {
     let trio = cluster("trio", 3, 1);
     registry.enroll_member(token("alice", 0, &["h:1"]), &trio);
     let id = registry.rules.clusters().next().unwrap().members()[0].id;
-    // Alice has moved, and says so.
+    // Alice has moved, and joins with a new token.
     let mut moved = Token { id, ..token("alice", 0, &["h:2"]) };
     moved.sign(&xlreg_testkit::KEYS.sig[0], &mut Seeded::new(1)).unwrap();
     let mut state = visit(&mut registry, moved);

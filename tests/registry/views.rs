@@ -1,4 +1,4 @@
-//! The rules over other views than a registry in memory: they decide the same.
+//! The rules over other views than a registry in memory. They decide the same.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use xlreg_testkit::pair::{Backend, DIALECTS, TestRegistry};
 
 use super::model::{CLIENTS, LIMITS, request, step};
 
-/// What the changes say, as rows that anybody could keep.
+/// The changes as rows, which any store could keep.
 #[derive(Clone, Default)]
 struct Rows {
     nodes: HashMap<NodeId, Fingerprint>,
@@ -45,7 +45,7 @@ impl Rows {
     }
 }
 
-/// A view of nothing but rows.
+/// A view over rows only.
 struct Fetched<'a>(&'a Credential, &'a Rows);
 
 impl View for Fetched<'_> {
@@ -71,7 +71,7 @@ impl View for Fetched<'_> {
     }
 }
 
-/// What is durable, with what is not yet laid over it.
+/// The durable state, with later changes over it.
 struct Overlay<'a>(&'a Registry, &'a Rows);
 
 impl View for Overlay<'_> {

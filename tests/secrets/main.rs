@@ -1,5 +1,5 @@
-//! Key material stays where it is. A crate of its own: it looks into what is freed, in a global
-//! allocator.
+//! Key material stays where it is. This is a crate of its own, because it examines freed blocks in
+//! a global allocator.
 
 mod watching;
 mod wiping;

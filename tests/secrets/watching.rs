@@ -1,9 +1,8 @@
-//! An allocator that looks at what is freed: whether a block still holds something that it should
-//! not.
+//! An allocator that examines freed blocks for bytes that they should not have.
 //!
-//! Sound because it hands every call on to the system's allocator, with zeroed blocks so that every
-//! byte that is looked at has been written; unsafe only because the trait is, and to look. A block
-//! that grows is always another one here, so that what it leaves behind is looked at as well.
+//! It is sound because it passes every call on to the system's allocator. It zeroes blocks, so that
+//! every examined byte was written. It is unsafe only because the trait is, and to read the blocks.
+//! A block that grows is always a new one here, so that the old one is examined too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,9 +13,9 @@ struct Watching;
 static ALLOCATOR: Watching = Watching;
 
 thread_local! {
-    /// What this thread's freed blocks must not hold.
+    /// The bytes that freed blocks of this thread must not have.
     static NEEDLES: Cell<&'static [Vec<u8>]> = const { Cell::new(&[]) };
-    /// How many did, and the first needle found.
+    /// The number of blocks that had them, and the first needle found.
     static FOUND: Cell<(usize, Option<usize>)> = const { Cell::new((0, None)) };
 }
 
@@ -31,7 +30,7 @@ unsafe impl GlobalAlloc for Watching {
         if !needles.is_empty() {
             let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
             let holds = |needle: &Vec<u8>| {
-                // Most blocks have not even one of its bytes.
+                // Most blocks have none of its bytes.
                 bytes.contains(&needle[0]) && bytes.windows(needle.len()).any(|part| part == needle)
             };
             if let Some(which) = needles.iter().position(holds) {
@@ -43,8 +42,8 @@ unsafe impl GlobalAlloc for Watching {
     }
 }
 
-/// Runs this, and tells how many blocks that were freed meanwhile held one of the needles, and the
-/// first needle found. A needle must not be freed itself: they stay for ever.
+/// Runs this, and counts the blocks freed in between that had one of the needles. Gives the first
+/// needle found too. Needles are never freed.
 pub fn freed_with(needles: &[Vec<u8>], what: impl FnOnce()) -> (usize, Option<usize>) {
     let needles: &'static [Vec<u8>] = Box::leak(needles.into());
     NEEDLES.set(needles);

@@ -1,8 +1,8 @@
-//! Key material stays where it is: it is in no `Debug` text, and what held it is wiped before it is
-//! freed.
+//! Key material stays where it is: it is not in a `Debug` text, and its memory is wiped before it
+//! is freed.
 //!
-//! What a test can see of wiping is the heap: an allocator looks at every block that is freed. What
-//! it cannot see is in docs/bounds.md, "What is wiped".
+//! A test can see the wiping of the heap: an allocator examines every freed block. docs/bounds.md,
+//! "What is wiped", says what it cannot see.
 
 use std::fmt::Debug;
 
@@ -22,7 +22,7 @@ use xlreg_testkit::scenario::{DIALECTS, NOW, drain};
 use xlreg_testkit::spellings::{spellings, without_blanks};
 use xlreg_testkit::{KEYS, Seeded, identity, pair};
 
-/// In place of RSA: no part of the plaintext is in the ciphertext, and nothing is left behind.
+/// A replacement for RSA: the ciphertext has no part of the plaintext, and nothing is left behind.
 struct Masked;
 
 const MASK: u8 = 0x5c;
@@ -44,8 +44,8 @@ impl Open for Masked {
     }
 }
 
-/// The seeds of a conversation's two sessions. Each test has its own, so that none finds the keys
-/// of another.
+/// The seeds of the two sessions of a conversation. Each test has its own, so that none finds the
+/// keys of another.
 #[derive(Clone, Copy)]
 struct Seeds {
     client: u64,
@@ -58,7 +58,7 @@ impl Seeds {
     }
 }
 
-/// What both sides draw for the handshake (PROTOCOL 3.3): the one-shot key and the session key, and
+/// The draws of both sides for the handshake (PROTOCOL 3.3): the one-shot key, the session key, and
 /// the salts.
 struct Draws {
     keys: [Vec<u8>; 2],
@@ -103,10 +103,10 @@ fn new_server(dialect: Dialect, seeds: Seeds) -> Session<Server> {
 
 // Stages of a conversation, each seen by whoever watches it.
 
-/// Every step of a whole conversation; there are four, the last of which is good-bye.
+/// The steps of a whole conversation. There are four, and the last one is Bye.
 const STEPS: usize = 4;
 
-/// Plays so many steps of a conversation with both ends on the heap, shows all there is to see, and
+/// Runs a number of steps of a conversation with both ends on the heap, shows every state, and
 /// gives both ends.
 fn play(
     dialect: Dialect,
@@ -164,10 +164,10 @@ fn play(
     (client, server)
 }
 
-/// Makes an open session fail: noise for a record.
+/// Makes an open session fail: noise instead of a record.
 fn fail<R: xlreg::session::Role>(session: &mut Session<R>) -> Option<Error> {
-    // As much as there is room for, so that a length the noise happens to declare is not just
-    // waited for.
+    // As much as there is room for, so that the session does not wait for a length that the noise
+    // declares.
     let noise = vec![0x5a; session.recv_room()];
     session.receive(NOW, &noise);
     session.poll_event().err()
@@ -175,7 +175,7 @@ fn fail<R: xlreg::session::Role>(session: &mut Session<R>) -> Option<Error> {
 
 // (a) `Debug`.
 
-/// All that `Debug` writes of something, without blanks.
+/// The `Debug` text of a value, without blanks.
 fn texts(what: &dyn Debug) -> String {
     let texts = format!("{what:?}{what:#?}{what:x?}{what:#X?}");
     without_blanks(&texts)
@@ -186,8 +186,8 @@ fn says_nothing(text: &str, secrets: &[String]) {
     assert_eq!(said, None, "in {text}");
 }
 
-/// What `Debug` writes of a value, and nothing if its type has none: so that one that gets it is
-/// looked at.
+/// The `Debug` text of a value, and nothing if its type has none. So a type that gets a `Debug` is
+/// checked.
 macro_rules! debug_of {
     ($value:expr) => {{
         #[allow(unused_imports, reason = "one or the other")]
@@ -216,7 +216,7 @@ mod probe {
     impl<T> WithoutDebug for &Probe<'_, T> {}
 }
 
-/// Else nothing would ever be found.
+/// Otherwise nothing would ever be found.
 #[test]
 fn a_key_in_a_debug_text_is_found() {
     #[derive(Debug)]
@@ -265,7 +265,7 @@ fn no_debug_text_of_a_session_has_its_keys() {
         look(&(client, server));
         assert!(looks > 40, "{looks}");
 
-        // A Hello that was opened elsewhere, and what drives sessions.
+        // A Hello that was opened elsewhere, and the drivers of sessions.
         let plain = [&keys[0][..], &salts[0], &[0; 4]].concat();
         says_nothing(&debug_of!(OpenedHello::from_plaintext(Some(&plain))), &secrets);
         says_nothing(&debug_of!(Secret::new(plain)), &secrets);
@@ -284,7 +284,7 @@ fn no_debug_text_of_a_session_has_its_keys() {
             use xlreg::adapter::tokio::{Clock, Driver};
             let session = new_client(dialect, seeds);
             let stream = tokio::io::empty();
-            // A clock of tokio's needs no runtime to be started.
+            // A clock of tokio can start without a runtime.
             says_nothing(&debug_of!(Driver::new(session, stream, Clock::start())), &secrets);
         }
     }
@@ -294,7 +294,7 @@ fn no_debug_text_of_a_session_has_its_keys() {
 fn private_numbers(der: &[u8], key: &PublicKey) -> [Vec<u8>; 6] {
     let modulus = key.components().modulus;
     let at = der.windows(modulus.len()).position(|window| window == modulus).unwrap();
-    // Behind the modulus comes the public exponent, 65537.
+    // After the modulus comes the public exponent, 65537.
     let mut rest = &der[at + modulus.len() + 5..];
     [(); 6].map(|()| {
         let (len, header) = match rest[1] {
@@ -317,7 +317,7 @@ fn no_debug_text_of_a_key_pair_has_its_private_half() {
         let numbers = private_numbers(der.expose(), public);
         assert_eq!(numbers.each_ref().map(|n| n.len() / 100), [2, 1, 1, 1, 1, 1]);
         secrets.extend(numbers.iter().flat_map(|number| spellings(number)));
-        // Big numbers may be written from the other end.
+        // Big numbers may be written in reverse.
         secrets.extend(numbers.iter().flat_map(|number| {
             let words = number.rchunks(8).filter(|word| word.len() == 8);
             let words = words.map(|word| u64::from_be_bytes(word.try_into().unwrap()));
@@ -348,7 +348,7 @@ fn no_debug_text_of_a_key_pair_has_its_private_half() {
 
 // (c) Wiping.
 
-/// What wipes the expanded keys and the private keys; that it is compiled in shows in these types.
+/// These types show that the wiping of expanded keys and private keys is compiled in.
 #[test]
 fn ciphers_and_private_keys_wipe_themselves() {
     fn wiped<T: zeroize::ZeroizeOnDrop>() {}
@@ -358,7 +358,7 @@ fn ciphers_and_private_keys_wipe_themselves() {
     wiped::<cbc::Decryptor<aes::Aes256Dec>>();
     wiped::<rsa::PrivateKey>();
     wiped::<zeroize::Zeroizing<[u8; 32]>>();
-    // And not because somebody else of this build asks for it.
+    // And not because another crate of this build turns it on.
     let manifest = include_str!("../../Cargo.toml");
     for cipher in ["aes = ", "cbc = "] {
         let line = manifest.lines().find(|line| line.starts_with(cipher)).unwrap();
@@ -366,7 +366,7 @@ fn ciphers_and_private_keys_wipe_themselves() {
     }
 }
 
-/// Else nothing would ever be found.
+/// Otherwise nothing would ever be found.
 #[test]
 fn a_key_in_a_freed_block_is_found() {
     let key = vec![0x77; 32];
@@ -409,7 +409,7 @@ fn no_block_is_freed_with_a_session_s_key_in_it() {
             let Ok(Some(ServerEvent::Hello(hello))) = server.poll_event() else {
                 panic!("no Hello")
             };
-            // What a task or channel does with what passes through it.
+            // A task or channel does this with the values that pass through it.
             let opened = Box::new(hello.open(&Masked, &mut Seeded::new(1)));
             server.open_hello(NOW, *opened).unwrap();
         });
@@ -421,8 +421,8 @@ fn no_block_is_freed_with_a_session_s_key_in_it() {
     }
 }
 
-/// What this library writes and reads of private keys: PEM and DER. What the crate `rsa` computes
-/// with is its own.
+/// The PEM and DER of private keys that this library writes and reads. The numbers that the crate
+/// `rsa` computes are its own matter.
 #[test]
 fn no_block_is_freed_with_the_text_of_a_private_key_in_it() {
     let node = identity("node", 2);
@@ -456,7 +456,7 @@ fn no_block_is_freed_with_the_text_of_a_private_key_in_it() {
     }
 }
 
-/// What is sealed and opened does not stay behind either, whoever does the RSA.
+/// Sealed and opened bytes do not stay behind either, with any RSA provider.
 #[test]
 fn no_block_is_freed_with_the_plaintext_of_a_hello_in_it() {
     let plain: Vec<u8> = (1..=44).map(|n| n * 5).collect();
@@ -467,12 +467,12 @@ fn no_block_is_freed_with_the_plaintext_of_a_hello_in_it() {
     keeps("open", &needles, || drop(key.open(&sealed, &mut Seeded::new(2)).unwrap()));
 }
 
-/// One looks at a time: another that looks has copies of what it sees.
+/// Only one test looks at a time, because another one has copies of the bytes it sees.
 #[cfg(target_os = "linux")]
 static LOOKING: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// How often bytes are in this process's memory: elsewhere, and on this thread's stack. They are
-/// given masked, so as not to be found themselves.
+/// The number of places where bytes are in this process's memory: elsewhere, and on this thread's
+/// stack. They are given masked, so that they are not found themselves.
 #[cfg(target_os = "linux")]
 fn copies_in_memory(masked: &[u8]) -> (usize, usize) {
     use std::os::unix::fs::FileExt;
@@ -489,10 +489,10 @@ fn copies_in_memory(masked: &[u8]) -> (usize, usize) {
     for [start, end] in writable {
         let is_stack = (start..end).contains(&own);
         for at in (start..end).step_by(4096) {
-            // What cannot be read is no memory of ours; the last page of a range is read without
-            // what is behind it.
+            // Memory that cannot be read is not ours. The last page of a range is read without the
+            // next one.
             let len = memory.read_at(&mut page, at).unwrap_or(0);
-            // Few pages have all of these bytes anywhere; the others need no closer look.
+            // Few pages have all of these bytes anywhere, and the others need no closer look.
             if !masked.iter().all(|byte| page[..len].contains(&(byte ^ MASK))) {
                 continue;
             }
@@ -510,8 +510,8 @@ fn copies_in_memory(masked: &[u8]) -> (usize, usize) {
     (elsewhere, on_stack)
 }
 
-/// The whole process, while sessions are open and after they are gone. What calls leave on the
-/// stack is told and not judged: a language without a say in that cannot promise it.
+/// The whole process, while sessions are open and after they are gone. Bytes that calls leave on
+/// the stack are reported, but no error: the language does not control them.
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_of_a_session_s_keys_is_left_in_memory() {
@@ -526,11 +526,11 @@ fn nothing_of_a_session_s_keys_is_left_in_memory() {
             copies.map(|(elsewhere, _)| elsewhere)
         };
         let end_points = play(dialect, seeds, 2, &mut |_| ());
-        // Each side has the session key once, and the one-shot key no more.
+        // Each side has the session key once, and no one-shot key.
         assert_eq!(copies(), [0, 2], "{dialect}, open");
         drop(end_points);
         assert_eq!(copies(), [0, 0], "{dialect}, gone");
-        // What has failed is kept by its caller as long as he likes, and its keys are not.
+        // The caller keeps a failed session as long as it likes, but the keys are gone.
         let (mut client, mut server) = play(dialect, seeds, 2, &mut |_| ());
         assert!(fail(&mut client).is_some() && fail(&mut server).is_some());
         assert_eq!(copies(), [0, 0], "{dialect}, failed");
@@ -538,7 +538,7 @@ fn nothing_of_a_session_s_keys_is_left_in_memory() {
     }
 }
 
-/// Neither provider leaves the plaintext of a Hello in memory, the one in C included.
+/// No provider leaves the plaintext of a Hello in memory, not even the one in C.
 #[cfg(target_os = "linux")]
 #[test]
 fn nothing_of_a_hello_s_plaintext_is_left_in_memory() {

@@ -8,8 +8,8 @@ use rand_core::{TryCryptoRng, TryRng};
 
 use xlreg_testkit::Seeded;
 
-/// A generator that tells how much was drawn from it: what is drawn is seen in later output, and in
-/// the time it takes.
+/// A generator that counts its draws. Draws are visible in later output, and in the time that they
+/// take.
 #[derive(Clone)]
 pub struct Counted(Seeded, Arc<AtomicUsize>);
 

@@ -1,4 +1,4 @@
-//! Hellos that are none: RSA-OAEP made by hand, so that each of its parts can be wrong alone.
+//! Illegal Hellos: RSA-OAEP made by hand, so that each of its parts can be wrong alone.
 
 use rand_core::Rng;
 use rsa::traits::PublicKeyParts;
@@ -42,8 +42,8 @@ fn mask(bytes: &mut [u8], seed: &[u8]) {
     }
 }
 
-/// An OAEP encoding of `plaintext` that is changed before it is masked (seed and data block) and
-/// after.
+/// An OAEP encoding of `plaintext`, with changes before the masking (seed and data block) and after
+/// it.
 pub fn oaep(plaintext: &[u8], data: impl Fn(&mut [u8]), whole: impl Fn(&mut [u8])) -> Vec<u8> {
     let mut seed = [0x77; 20];
     let mut block = vec![0; 256 - 21];
@@ -59,7 +59,7 @@ pub fn oaep(plaintext: &[u8], data: impl Fn(&mut [u8]), whole: impl Fn(&mut [u8]
     raw_rsa(&encoded)
 }
 
-/// Every way in which the bytes of a Hello do not open, or open to no Hello.
+/// All ways in which the bytes of a Hello do not open, or do not open to a Hello.
 pub fn bad_hellos() -> Vec<(String, Vec<u8>)> {
     let rng = &mut Seeded::new(11);
     let plain = [0x33; 44];
@@ -106,7 +106,7 @@ pub fn bad_hellos() -> Vec<(String, Vec<u8>)> {
         bytes[at] ^= 1 << (at % 8);
         (format!("byte {at} off"), bytes)
     }));
-    // 214 bytes is the most that fits.
+    // 214 bytes are the most that fit.
     let lengths = (0..=86).chain([128, 213, 214]).filter(|len| ![44, 60].contains(len));
     kinds.extend(lengths.map(|len| {
         let sealed = registry_key().public_key().seal(&vec![0x33; len], rng).unwrap();

@@ -1,10 +1,10 @@
-//! Plaintexts of records that are no message, or not yet one.
+//! Plaintexts of records that are not a message, or not yet.
 
 use xlreg::message::Op;
 
 use xlreg_testkit::scenario::{self, Msg, Value, member, token};
 
-/// Messages that are none, and what is wrong with them; padded as they should be.
+/// Illegal messages with the right padding, each with its fault.
 pub fn no_messages(limit: usize) -> Vec<(String, Vec<u8>)> {
     let behind = |bytes: &[u8]| [&Msg::op(Op::Bye).encode()[..], bytes].concat();
     let over_long = [&[7 << 3][..], &[0x80; 10], &[0]].concat();
@@ -48,7 +48,7 @@ pub fn no_messages(limit: usize) -> Vec<(String, Vec<u8>)> {
     kinds.map(|(kind, message)| (kind.into(), scenario::pad(&message))).into()
 }
 
-/// Whole blocks that may still become a message: their end is not there.
+/// Whole blocks that may still become a message, because their end is missing.
 pub fn no_ends(limit: usize) -> Vec<(String, Vec<u8>)> {
     let blocks = |bytes: &[u8]| {
         let mut blocks = bytes.to_vec();
