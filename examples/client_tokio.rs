@@ -1,5 +1,5 @@
-//! A cluster member on tokio: joins a cluster, creating it for so many if need be, and prints who
-//! is in it.
+//! A cluster member on tokio: joins a cluster, which it creates if necessary, and prints the
+//! members.
 //!
 //! `cargo run --features tokio --example client_tokio -- regCred.dat CLUSTER SIZE NAME HOST:PORT`
 
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let credential: Credential = fs::read_to_string(registry)?.parse()?;
 
-    // A node that is to be recognised later keeps its identity: Identity::load_or_generate.
+    // To be recognised later, a node keeps its identity: Identity::load_or_generate.
     let node = Identity::generate(name.parse()?, &mut SystemRng)?;
     let token = node.token(MemberAttrs::EPHEMERAL, vec![end.parse()?], &mut SystemRng)?;
     let create = Create {

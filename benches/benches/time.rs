@@ -1,5 +1,5 @@
-//! Times, medians of many. What belongs together is in one group, so that ratios are of one run:
-//! `cargo bench --manifest-path benches/Cargo.toml --bench time`.
+//! Times, as medians of many. Benches that belong together are in one group, so that ratios are
+//! from one run: `cargo bench --manifest-path benches/Cargo.toml --bench time`.
 
 use std::cell::RefCell;
 
@@ -21,7 +21,7 @@ fn provider(name: &str) -> Box<dyn Provider> {
 
 const PROVIDERS: [&str; 2] = ["rsa", "aws-lc-rs"];
 
-/// The private operation: the unit in which `benches/compare` counts.
+/// The private operation, which is the unit of `benches/compare`.
 #[divan::bench(args = PROVIDERS)]
 fn open_hello(bencher: Bencher, name: &str) {
     let (keys, provider) = (identity(0), provider(name));
@@ -45,14 +45,14 @@ fn seal_hello(bencher: Bencher) {
     bencher.bench_local(|| keys.comms.public_key().seal(black_box(&[7; 44]), &mut rng));
 }
 
-/// Both sides of a handshake, RSA apart.
+/// Both sides of a handshake, without RSA.
 #[divan::bench]
 fn handshake_without_rsa(bencher: Bencher) {
     let shake = Shake::new();
     bencher.bench_local(|| shake.hands());
 }
 
-/// ClusterMembers, 64 members: what a client does with it, and what the crates below do.
+/// ClusterMembers with 64 members: the work of a client, and that of the crates below.
 mod decode_42_kb {
     use super::*;
 
@@ -72,8 +72,8 @@ mod decode_42_kb {
     }
 }
 
-/// ClusterMembers, 64 members: what a registry does from the reply to the bytes, and what the
-/// crates below do.
+/// ClusterMembers with 64 members: the work of a registry from the reply to the bytes, and that of
+/// the crates below.
 mod encode_42_kb {
     use super::*;
 
@@ -82,7 +82,7 @@ mod encode_42_kb {
         let sessions = Sessions::new();
         let bytes = BytesCount::new(sessions.reply_len());
         let sessions = RefCell::new(sessions);
-        // Each is read before the next is asked for.
+        // Each is read before the next request.
         let bencher = bencher.counter(bytes).with_inputs(|| {
             sessions.borrow_mut().written();
             sessions.borrow_mut().receive_request()
@@ -97,7 +97,7 @@ mod encode_42_kb {
     }
 }
 
-/// The registry's rules, by its number of clusters of eight.
+/// The registry's rules, by the number of clusters of eight.
 mod registry {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! The registry daemon as a process of its own, and clients of it.
+//! The registry daemon as a process, and its clients.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -16,11 +16,12 @@ use xlreg::session::{
 
 use crate::Seeded;
 
-/// A running `xlreg serve` on an empty directory; killed when dropped, and the directory with it.
+/// A running `xlreg serve` on an empty directory. It is killed when dropped, and the directory is
+/// removed.
 pub struct Daemon {
     process: Child,
     dir: PathBuf,
-    /// Where it listens.
+    /// The address where it listens.
     pub address: String,
 }
 
@@ -49,7 +50,7 @@ impl Daemon {
         Self { process, dir, address }
     }
 
-    /// What it tells its clients of itself.
+    /// The credential for its clients.
     pub fn credential(&self) -> Credential {
         let text = fs::read_to_string(self.dir.join("regCred.dat")).expect("it is there");
         text.parse().expect("a credential")
@@ -72,7 +73,7 @@ impl Daemon {
         socket.into()
     }
 
-    /// A client that has said who it is.
+    /// A client that has registered.
     pub fn visit(&self, token: Token) -> Connection {
         self.visit_over(self.stream(), ClientConfig::new(&self.credential()), token)
     }
@@ -90,7 +91,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // What is left then is for the system to clear.
+        // The system removes the rest.
         let _ = self.process.kill();
         let _ = self.process.wait();
         let _ = fs::remove_dir_all(&self.dir);

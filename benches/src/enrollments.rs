@@ -1,4 +1,4 @@
-//! Whole enrollments in memory, RSA apart: an `Enroll` and a registry's session with scripted
+//! Whole enrollments in memory, without RSA: an `Enroll` and a registry's session with scripted
 //! answers.
 
 use xlreg::credential::Credential;
@@ -12,10 +12,10 @@ use xlreg::session::{
 use crate::{Seeded, credential, identity, served, token};
 use xlreg_testkit::NoRsa;
 
-/// Members of the cluster.
+/// The number of members of the cluster.
 const MEMBERS: u8 = 8;
 
-/// How an enrollment goes.
+/// The course of an enrollment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enrollment {
     /// The cluster is created, and complete at the first look.
@@ -26,7 +26,7 @@ pub enum Enrollment {
     Join,
 }
 
-/// What an enrollment needs.
+/// The inputs of an enrollment.
 pub struct Enrollments {
     credential: Credential,
     token: Token,
@@ -49,7 +49,7 @@ impl Enrollments {
         Self { credential: credential(), token, members, info }
     }
 
-    /// Runs one; how many requests it made.
+    /// Runs one enrollment, and gives the number of its requests.
     pub fn run(&self, enrollment: Enrollment) -> usize {
         let mut now = Instant::EPOCH;
         let config = ClientConfig { provider: &NoRsa, ..ClientConfig::new(&self.credential) };

@@ -1,5 +1,4 @@
-//! The work that is measured: sessions without sockets, and the same bytes by the crates below
-//! them.
+//! The measured work: sessions without sockets, and the same bytes by the crates below them.
 
 mod daemon;
 mod enrollments;
@@ -17,7 +16,7 @@ pub use xlreg_testkit::Seeded;
 use xlreg::credential::Credential;
 use xlreg::identity::{Identity, MemberAttrs, NodeId, Token, Version};
 
-/// Keys that are the same in every run: of the registry, and of one member after the other.
+/// Keys that are the same in every run: those of the registry, and of one member after the other.
 pub fn identity(n: u64) -> Identity {
     let mut rng = Seeded::new(1000 + n);
     let name = format!("member{n}").parse().expect("a name");
@@ -37,7 +36,7 @@ pub(crate) fn credential() -> Credential {
     }
 }
 
-/// A signed token of a member, with two ends.
+/// The signed token of a member with two end points.
 pub fn token(member: &Identity) -> Token {
     let end_points =
         ["10.11.12.13:4000", "10.11.12.13:4001"].map(|end| end.parse().expect("an end"));

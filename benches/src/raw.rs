@@ -1,11 +1,11 @@
-//! What a ClusterMembers costs in the crates below: the cipher and prost, with no rule for where a
-//! record ends, no check of a field and no limit.
+//! The cost of a ClusterMembers in the crates below: the cipher and prost, without the
+//! end-of-record rule, checks of fields and limits.
 
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use prost::Message;
 
-/// The fields of `proto/xlreg.proto` that such a message has.
+/// The fields of `proto/xlreg.proto` in such a message.
 #[derive(Clone, PartialEq, Message)]
 pub struct Members {
     #[prost(int32, optional, tag = "1")]
@@ -43,7 +43,7 @@ pub struct Raw {
 const KEY: [u8; 32] = [7; 32];
 
 impl Raw {
-    /// The same message as in a session's record, whose length is this with its IV.
+    /// The same message as in a session's record of this length with its IV.
     pub fn new(message: &[u8]) -> Self {
         let message = Members::decode(message).expect("a ClusterMembers");
         let mut raw = Self { record: Vec::new(), message };

@@ -6,11 +6,11 @@ use xlreg::registry::{CheckedRequest, ClientState, Registry, RegistryLimits};
 
 use crate::{Seeded, credential, identity, token};
 
-/// Members of each cluster.
+/// The number of members of each cluster.
 const MEMBERS: usize = 8;
 
-/// A registry with so many clusters of eight, and clients of its members. The members are the same
-/// nodes in every cluster, so that a million clusters fit into memory.
+/// A registry with a number of clusters of eight, and clients of its members. All clusters have the
+/// same members, so that a million clusters fit into memory.
 pub struct Registries {
     registry: Registry,
     clients: Vec<ClientState>,

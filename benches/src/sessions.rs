@@ -13,10 +13,10 @@ use xlreg_testkit::peer::Msg;
 use crate::{Seeded, credential, identity, served, token};
 
 const NOW: Instant = Instant::EPOCH;
-/// Members of the largest cluster.
+/// The number of members of the largest cluster.
 const MEMBERS: u8 = 64;
 
-/// What a handshake needs, RSA apart.
+/// The inputs of a handshake, without RSA.
 pub struct Shake(Credential);
 
 impl Shake {
@@ -58,8 +58,8 @@ impl Default for Shake {
     }
 }
 
-/// An open session on each side, past Member, and what passes between them over and over: in the
-/// prefixed dialect a record can be received again.
+/// An open session on each side, after Member, and the messages that pass between them again and
+/// again: in the prefixed dialect a record can be received twice.
 pub struct Sessions {
     client: Session<Client>,
     server: Session<Server>,
@@ -70,7 +70,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// A cluster of 64, with keys of 2048 bits and two ends each: 42 KB.
+    /// A cluster of 64, with keys of 2048 bits and two end points each: 42 KB.
     pub fn new() -> Self {
         let (client, server) = Shake::new().hands();
         let token = token(&identity(1));

@@ -1,5 +1,5 @@
-//! Who meets in the fuzzers' conversations and what they ask, out of a few bytes: members with keys
-//! that nobody can factor or sign with, requests of every kind.
+//! Members and requests for the fuzzers' conversations, made of a few bytes. Nobody can factor the
+//! members' keys or sign with them.
 use std::sync::LazyLock;
 
 use crate::input::Input;
@@ -28,15 +28,14 @@ pub(crate) fn key(n: u8) -> PublicKey {
     KEYS[usize::from(n % 4)].clone()
 }
 
-/// So many ends, of which there are no more than 9.
+/// A number of end points, at most 9.
 pub(crate) fn end_points(count: u8) -> Vec<EndPoint> {
     static END_POINTS: LazyLock<Vec<EndPoint>> =
         LazyLock::new(|| (0..9).map(|n| format!("h:{n}").parse().expect("an end")).collect());
     END_POINTS.iter().take(count.into()).cloned().collect()
 }
 
-/// One of 16 members: 4 keys and 4 names. The upper half of the byte says what else is special
-/// about it.
+/// One of 16 members: 4 keys and 4 names. The upper half of the byte selects other details.
 pub(crate) fn member(n: u8) -> Token {
     let (count, id, signature) = match n >> 4 {
         0 => (1, None, None),
@@ -59,7 +58,7 @@ pub(crate) fn member(n: u8) -> Token {
     }
 }
 
-/// Any request, in three bytes at most.
+/// Any request, made of at most three bytes.
 pub(crate) fn request(input: &mut Input<'_>) -> Request {
     match input.byte() % 8 {
         0 => Request::RegCred,

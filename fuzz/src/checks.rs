@@ -1,4 +1,4 @@
-//! What the bodies check of values and of errors.
+//! The checks of values and errors that the bodies share.
 use std::fmt::Display;
 
 use xlreg::identity::{Name, Token};
@@ -7,10 +7,10 @@ use xlreg::session::Error;
 
 use crate::input::Input;
 
-/// The longest an error is as text.
+/// The longest text of an error.
 const MAX_ERROR: usize = 200;
 
-/// The usual limits, any of them so small that captured messages go beyond it.
+/// The usual limits, or one of them so small that captured messages exceed it.
 pub(crate) fn message_limits(input: &mut Input<'_>) -> MessageLimits {
     let small = input.byte();
     let mut limits = MessageLimits::default();
@@ -44,8 +44,8 @@ pub(crate) fn token_within(token: &Token, limits: &MessageLimits) {
     }
 }
 
-/// An error is short and fit for one line, whatever the peer has put into its message; and so is
-/// what it is told.
+/// Checks that an error is short and fits one line, whatever the peer has sent; and that the answer
+/// to the peer is too.
 pub(crate) fn refused(error: &DecodeError) {
     one_line(error, MAX_ERROR);
     one_line(&Error::from(error.clone()), MAX_ERROR);

@@ -1,9 +1,9 @@
-//! One stream of bytes, given to a session whole, byte by byte and in pieces: what the session
-//! tells and says does not depend on how it was cut, and it tells each thing as soon as the last
-//! byte that it takes is there.
+//! One stream of bytes, given to a session whole, byte by byte and in pieces. The session's events
+//! and output do not depend on the division, and each event comes as soon as its last byte is
+//! there.
 //!
-//! How a caller acts may depend on events and on a session that takes no more, but not on how much
-//! it has given.
+//! The acts of a caller may depend on events, and on a session that takes no more, but not on the
+//! number of bytes given.
 use std::collections::VecDeque;
 use std::fmt::Debug;
 
@@ -22,10 +22,10 @@ use xlreg_testkit::{NoRsa, Seeded};
 use crate::arbitrary::{dialect, limits, reply, request};
 use crate::input::Input;
 
-/// The longest stream. Beyond it, nothing new happens.
+/// The longest stream. A longer one shows nothing new.
 const MAX_STREAM: usize = 4096;
 
-/// A script: the dialect, how the caller behaves, what it does, the cuts, and the stream in parts.
+/// A script: the dialect, the behaviour of the caller, its acts, the cuts, and the stream in parts.
 pub fn chunking(data: &[u8]) {
     let input = &mut Input::new(data);
     let dialect = dialect(input);
@@ -45,14 +45,14 @@ pub fn chunking(data: &[u8]) {
     }
 }
 
-/// How a caller behaves.
+/// The behaviour of a caller.
 struct Manner {
     client: bool,
-    /// The server's caller answers no request before the session takes no more.
+    /// The server's caller answers no request until the session takes no more.
     late: bool,
-    /// Output is taken away no sooner either.
+    /// Output is not consumed before that either.
     holds: bool,
-    /// The handshake is not genuine.
+    /// The handshake is wrong.
     odd: bool,
     end: End,
 }
@@ -60,11 +60,11 @@ struct Manner {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
-    /// The peer closes behind its last byte.
+    /// The peer closes after its last byte.
     Eof,
-    /// The peer closes when all has been answered.
+    /// The peer closes when everything was answered.
     LateEof,
-    /// The peer does nothing when all has been answered.
+    /// The peer does nothing when everything was answered.
     Silence,
 }
 
@@ -98,7 +98,7 @@ fn client(dialect: Dialect) -> (Session<Client>, Vec<u8>) {
     (client, hello)
 }
 
-/// What a registry says to the client.
+/// The registry's bytes to the client.
 fn answered(dialect: Dialect, input: &mut Input<'_>) -> Vec<u8> {
     let (_, hello) = client(dialect);
     let (mut peer, mut stream) = Peer::answering(dialect, &hello, Version::REFERENCE);
@@ -109,7 +109,7 @@ fn answered(dialect: Dialect, input: &mut Input<'_>) -> Vec<u8> {
     stream
 }
 
-/// What a client says to the registry, and how long its Hello is.
+/// The client's bytes to the registry, and the length of its Hello.
 fn asked(dialect: Dialect, manner: &Manner, input: &mut Input<'_>) -> (usize, Vec<u8>) {
     let mut stream = hello(dialect).to_vec();
     let mut first = server(stream.len());
@@ -127,7 +127,7 @@ fn asked(dialect: Dialect, manner: &Manner, input: &mut Input<'_>) -> (usize, Ve
     (hello_len, stream)
 }
 
-/// The rest of the script, as what one side sends behind its handshake.
+/// The rest of the script, as the bytes of one side after its handshake.
 fn parts(
     input: &mut Input<'_>,
     peer: &mut Peer,
@@ -168,18 +168,17 @@ where
     }
 }
 
-/// What does something about a session's events.
+/// The caller of a session, which acts on its events.
 trait Caller<R: Role> {
     /// An event that can be kept and compared.
     type Seen: Debug + PartialEq;
 
     fn act(&mut self, session: &mut Session<R>, event: R::Event, now: Instant) -> Self::Seen;
 
-    /// Whether the peer is owed nothing.
+    /// Whether no answer is due to the peer.
     fn is_even(&self) -> bool;
 
-    /// The session takes no more, or there is no more; says whether there was something to do about
-    /// it.
+    /// The session takes no more, or there is no more. Gives whether the caller has acted.
     fn go_on(&mut self, session: &mut Session<R>, now: Instant) -> bool;
 }
 
@@ -232,7 +231,7 @@ impl Caller<Server> for Answerer<'_> {
     }
 }
 
-/// Makes requests: two when it is connected, and after each reply.
+/// Sends requests: two after the handshake, and one after each reply.
 struct Asker<'a>(Input<'a>);
 
 impl Caller<Client> for Asker<'_> {
@@ -265,19 +264,19 @@ impl Caller<Client> for Asker<'_> {
 /// Room, deadline and state.
 type Rest = (usize, Option<(Instant, TimerKind)>, State);
 
-/// A session that is given the stream, and what it makes of it.
+/// A session that gets the stream, and its results.
 struct Run<R: Role, C: Caller<R>> {
     session: Session<R>,
     caller: C,
     now: Instant,
     given: usize,
-    /// How much had been given after each piece.
+    /// The number of bytes given after each piece.
     marks: Vec<usize>,
-    /// Events and the failure, with how much had been given.
+    /// The events and the failure, each with the number of bytes given.
     seen: Vec<(Result<C::Seen, Error>, usize)>,
     failed: bool,
     output: Vec<u8>,
-    /// How it stood when all had been given and done, and in the end.
+    /// The state after all bytes and acts, and at the end.
     rests: Vec<Rest>,
 }
 
@@ -338,7 +337,7 @@ where
         self
     }
 
-    /// Takes all events; says whether there will be no more.
+    /// Takes all events. Gives whether there will be no more.
     fn poll(&mut self, manner: &Manner) -> bool {
         while !self.failed && self.session.state() != State::Closed {
             let seen = match self.session.poll_event() {
@@ -372,8 +371,7 @@ where
         self.rests.push((session.recv_room(), session.poll_timeout(), session.state()));
     }
 
-    /// Given one byte after the other, it knows in an end what lies between that and the last
-    /// event.
+    /// With one byte after the other, an end of input names the place after the last event.
     fn ends_where_it_should(&self) {
         let (last, before) = self.seen.split_last().map_or((None, &[][..]), |(l, b)| (Some(l), b));
         let Some((Err(Error::Eof(at)), given)) = last else { return };
@@ -386,8 +384,7 @@ where
         }
     }
 
-    /// The other run was given one byte after the other, so it knows which byte is the last that
-    /// each event takes.
+    /// The other run got one byte after the other, so it knows the last byte of each event.
     fn same(&self, bytes: &Self) {
         assert_eq!(self.seen.len(), bytes.seen.len(), "{:?}, not {:?}", self.seen, bytes.seen);
         for ((seen, given), (same, least)) in self.seen.iter().zip(&bytes.seen) {

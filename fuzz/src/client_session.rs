@@ -1,7 +1,7 @@
-//! A client's session, whose registry has the session key and says anything at any time.
+//! A client's session. Its registry has the session key and sends anything at any time.
 //!
-//! A model of the rules goes beside it. It says what comes of each command at any time, and, as
-//! long as nothing but whole records has gone to the client, what comes of each message.
+//! A model of the rules runs beside it. It gives the result of each command at any time and, as
+//! long as only whole records have gone to the client, the result of each message.
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ use crate::watch::Watch;
 /// The largest request that a client makes.
 const MAX_REQUEST: usize = 16 * 1024 - 32;
 
-/// A script: the dialect, and whether the HelloReply comes at once; then operations of one byte and
-/// what goes with them.
+/// A script: the dialect, and whether the HelloReply comes at once; then operations of one byte
+/// with their operands.
 pub fn client_session(data: &[u8]) {
     let input = &mut Input::new(data);
     let (dialect, limits, at_once) = (dialect(input), limits(Limits::client()), input.byte() == 0);
@@ -85,8 +85,7 @@ struct Run {
     peer: Peer,
     limits: Limits,
     model: Model,
-    /// Whether all that came was from the peer that has the key, in whole records of one message
-    /// each.
+    /// Whether all input was from the peer with the key, in whole records of one message each.
     in_step: bool,
 }
 
@@ -96,13 +95,13 @@ impl Run {
         self.watch.feed(&mut self.client, bytes, piece);
     }
 
-    /// The registry says anything in a record as it should be.
+    /// The registry sends any message in a correct record.
     fn message(&mut self, input: &mut Input<'_>) {
         let piece = usize::from(input.byte());
         self.say(input.sized(), piece);
     }
 
-    /// The registry says what answers the oldest request, or one that was not made.
+    /// The registry sends an answer to the oldest request, or to one that was not made.
     fn answer(&mut self, input: &mut Input<'_>) {
         let op = self.model.outstanding.front().map_or(Op::Join, |(_, op, _)| *op);
         self.say(&encode_reply(&reply(op, input)), 0);
@@ -168,7 +167,7 @@ impl Run {
     }
 }
 
-/// What the client has asked, and what it may ask.
+/// The requests of the client, and those that it may send.
 #[derive(Default)]
 struct Model {
     connected: bool,
@@ -181,7 +180,7 @@ struct Model {
 }
 
 impl Model {
-    /// Every reason to refuse a command, its size apart.
+    /// All reasons to refuse a command, except for its size.
     fn reasons(&self, state: State, op: Op, unsigned: bool, in_flight: usize) -> Vec<CommandError> {
         let mut reasons = Vec::new();
         let mut refuse = |wrong: bool, error| reasons.extend(wrong.then_some(error));
@@ -205,7 +204,7 @@ impl Model {
         self.outstanding.push_back((id, op, now));
     }
 
-    /// What comes of a message in a record of its own; `None` if it is not one record.
+    /// The result of a message in a record of its own; `None` if it is not one record.
     fn outcome(&self, message: &[u8], limits: &Limits) -> Option<Result<ClientEvent, Error>> {
         let padded = pad(message);
         let message = match record_end(&padded, limits.record, |needed| needed) {
@@ -220,7 +219,7 @@ impl Model {
         })
     }
 
-    /// What comes of a reply.
+    /// The result of a reply.
     fn answered(&self, reply: Reply) -> Result<ClientEvent, Error> {
         let due = self.outstanding.front().map(|(id, op, _)| (*id, op.answer()));
         match (reply, due) {
@@ -237,7 +236,7 @@ impl Model {
         }
     }
 
-    /// Takes note of an event, whatever led to it.
+    /// Notes an event, whatever has caused it.
     fn take(&mut self, event: &ClientEvent, now: Instant) {
         assert!(!self.over, "{event:?} after the end");
         match event {
@@ -261,7 +260,7 @@ impl Model {
         assert!(self.connected, "{event:?} before the handshake");
     }
 
-    /// By when the registry must answer.
+    /// The deadline of the registry's answer.
     fn deadline(&self, limits: &Limits) -> Option<(Instant, TimerKind)> {
         if !self.connected {
             return Some((Instant::EPOCH.saturating_add(limits.hello_time), TimerKind::Hello));

@@ -1,5 +1,5 @@
-//! Messages: what decodes, encodes to bytes that decode to the same, of a reply to the same bytes;
-//! and whatever does not decode is refused in few words.
+//! Messages: a message that decodes encodes to bytes that decode to the same message, and a reply
+//! encodes to the same bytes. All other bytes are refused with a short error.
 use std::fmt::Debug;
 
 use xlreg::internals::{
@@ -30,8 +30,8 @@ pub fn codec(data: &[u8]) {
     }
 }
 
-/// A client takes what a registry would have written and nothing else (PROTOCOL 4.1). An Error
-/// needs no text.
+/// A client accepts only bytes that a registry would have written (PROTOCOL 4.1). An Error may lack
+/// its text.
 fn as_encoded(bytes: &[u8], reply: &Reply) {
     let without_text = [8, 13];
     let encoded = encode_reply(reply);
@@ -41,7 +41,8 @@ fn as_encoded(bytes: &[u8], reply: &Reply) {
     );
 }
 
-/// What the bytes are, if anything: encoded and decoded again it is the same, and so are its bytes.
+/// Checks the message in the bytes, if there is one: encoded and decoded again it is the same, and
+/// so are its bytes.
 fn stable<T: Debug + PartialEq>(
     bytes: &[u8],
     limits: &MessageLimits,

@@ -1,5 +1,5 @@
 //! The handshake, both dialects and both sides, against the tables of PROTOCOL 3: a Hello or
-//! HelloReply is accepted exactly when it is as they say, and then a Bye and its Ack pass.
+//! HelloReply is accepted if and only if it follows them, and then a Bye and its Ack pass.
 use xlreg::identity::Version;
 use xlreg::message::{Reply, Request};
 use xlreg::session::{
@@ -14,11 +14,11 @@ use crate::arbitrary::dialect;
 use crate::input::Input;
 use crate::watch::Watch;
 
-/// Messages, and the padding that makes a block of each.
+/// Messages, each with the padding that makes a block of it.
 const BYE: &[u8; 16] = b"\x08\x0b\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e";
 const ACK: &[u8; 16] = b"\x08\x0c\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e\x0e";
 
-/// What both sides know after the handshake.
+/// The values that both sides know after the handshake.
 struct Channel {
     dialect: Dialect,
     version: Version,
@@ -48,14 +48,14 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes[..N].try_into().expect("as many")
 }
 
-/// A script: the side and how its bytes come, in pieces of which size, and what they are.
+/// A script: the side, the lengths of its pieces, and its bytes.
 pub fn hello(data: &[u8]) {
     let input = &mut Input::new(data);
     let mode = input.byte() % 8;
     let piece = usize::from(input.byte()) + 1;
     match mode {
         0 => server(Some(input.rest()), piece),
-        // Of a length that is one.
+        // Of a legal length.
         1 => server(Some(&resized(input.rest(), 44)), piece),
         2 => server(Some(&resized(input.rest(), 60)), piece),
         3 => server(None, piece),
@@ -69,7 +69,7 @@ fn resized(bytes: &[u8], len: usize) -> Vec<u8> {
     bytes
 }
 
-/// A registry whose client's Hello opens to this, or not at all.
+/// A registry whose client's Hello opens to this, or does not open.
 fn server(plain: Option<&[u8]>, piece: usize) {
     let sealed = plain.unwrap_or(b"not a ciphertext");
     let config =
@@ -103,7 +103,7 @@ fn server(plain: Option<&[u8]>, piece: usize) {
     assert!(server.is_finished());
 }
 
-/// What the registry's answer says, checked against the Hello; `None` if this is no Hello.
+/// Checks the registry's answer against the Hello; `None` if it is not a Hello.
 fn answered(hello: &[u8], reply: &[u8]) -> Option<Channel> {
     let registry = Version::REFERENCE.to_bytes();
     let (plain, channel) = match hello.len() {
@@ -128,8 +128,8 @@ fn answered(hello: &[u8], reply: &[u8]) -> Option<Channel> {
     Some(channel)
 }
 
-/// A client that is answered with a HelloReply: any bytes, or a good one changed before or after it
-/// was sealed.
+/// A client that gets a HelloReply: any bytes, or a good one with a change before or after the
+/// encryption.
 fn client(mode: u8, input: &mut Input<'_>, piece: usize) {
     let dialect = dialect(input);
     let config = ClientConfig { dialect, provider: &NoRsa, ..ClientConfig::new(&credential()) };
@@ -181,7 +181,7 @@ fn client(mode: u8, input: &mut Input<'_>, piece: usize) {
     assert!(client.is_finished());
 }
 
-/// The plaintext of a HelloReply, padded; `swapped` as some published sample data has it.
+/// The plaintext of a HelloReply, padded. `swapped` is the order in some published sample data.
 fn good(dialect: Dialect, hello: &[u8], swapped: bool) -> Vec<u8> {
     let (key2, salt2, version2) = ([2; 32], [3; 8], [1, 8, 4, 0]);
     match (dialect, swapped) {
@@ -209,7 +209,7 @@ fn xored(mut bytes: Vec<u8>, change: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What a HelloReply establishes, if it is one: PROTOCOL 3.1 and 3.2.
+/// The values of a HelloReply, if it is one: PROTOCOL 3.1 and 3.2.
 fn accepted(dialect: Dialect, hello: &[u8], reply: &[u8]) -> Option<Channel> {
     let from = |bytes: &[u8]| Version::from_bytes(array(bytes));
     match dialect {

@@ -1,6 +1,6 @@
-//! Hellos under real RSA: a ciphertext opens exactly when it is the one that was sealed, and the
-//! client of any other is told nothing. Some hundred a second: the private operation of a 2048-bit
-//! key is what it costs.
+//! Hellos with real RSA: a ciphertext opens if and only if it is the one that was sealed, and the
+//! client gets no answer to any other. It runs some hundred times a second, because each takes a
+//! private operation of a 2048-bit key.
 use std::sync::LazyLock;
 
 use xlreg::crypto::Open;
@@ -11,23 +11,23 @@ use xlreg_testkit::{Seeded, captures};
 use crate::input::Input;
 use crate::watch::Watch;
 
-/// The captured registry's own.
+/// The captured registry's key.
 static KEY: LazyLock<&CommsKeyPair> = LazyLock::new(captures::registry_key);
 
-/// What a deployed client sent.
+/// The plaintext of a deployed client's Hello.
 static HELLO: LazyLock<&[u8]> = LazyLock::new(captures::hello);
 
-/// A ciphertext so low that one modulus more has no more bytes.
+/// A ciphertext so low that it has no more bytes with the modulus added.
 static LOW: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let seal = |seed| KEY.public_key().seal(&[7; 44], &mut Seeded::new(seed));
     let mut sealed = (0..).map(|seed| seal(seed).expect("it fits"));
     sealed.find(|sealed| one_modulus_more(sealed).len() == LEN).expect("one in ten")
 });
 
-/// Bytes in a ciphertext.
+/// The length of a ciphertext.
 const LEN: usize = 256;
 
-/// A script: where the ciphertext comes from, and what becomes of it.
+/// A script: the source of the ciphertext, and the changes to it.
 pub fn hello_rsa(data: &[u8]) {
     let input = &mut Input::new(data);
     match input.byte() % 4 {
@@ -40,7 +40,7 @@ pub fn hello_rsa(data: &[u8]) {
             changed.extend_from_slice(input.rest());
             hello_or_noise(&changed);
         }
-        // The same number, written otherwise or one modulus higher.
+        // The same number, written differently or plus one modulus.
         2 => {
             let zeros = usize::from(input.byte() % 4);
             is_noise(&[&[0; 4][..=zeros], *HELLO].concat());
@@ -61,7 +61,7 @@ fn hello_or_noise(ciphertext: &[u8]) {
     if ciphertext == *HELLO { opens(&HELLO, None) } else { is_noise(ciphertext) }
 }
 
-/// No ciphertext of this key: refused, whatever is wrong with it, and in silence.
+/// Checks that a wrong ciphertext is refused in silence, with any fault.
 fn is_noise(ciphertext: &[u8]) {
     if ciphertext.len() == LEN {
         assert_eq!(answer(ciphertext), None);
@@ -70,7 +70,7 @@ fn is_noise(ciphertext: &[u8]) {
     }
 }
 
-/// A ciphertext that opens. A Hello shows in its length.
+/// Checks a ciphertext that opens. The length shows whether it is a Hello.
 fn opens(ciphertext: &[u8], plain: Option<&[u8]>) {
     let reply_len = match plain.map_or(44, <[u8]>::len) {
         44 => Some(64),
@@ -84,7 +84,7 @@ fn opens(ciphertext: &[u8], plain: Option<&[u8]>) {
     }
 }
 
-/// The length of what a registry answers.
+/// The length of a registry's answer.
 fn answer(hello: &[u8]) -> Option<usize> {
     let mut watch = Watch::<Error>::new();
     let config = ServerConfig::new(KEY.public_key());
@@ -101,7 +101,7 @@ fn answer(hello: &[u8]) -> Option<usize> {
     (answer > 0).then_some(answer)
 }
 
-/// The number that is the same modulo the key's; as long as it can be.
+/// The number that is the same modulo the key's modulus, and as long as possible.
 fn one_modulus_more(ciphertext: &[u8]) -> Vec<u8> {
     let modulus = KEY.public_key().components().modulus;
     let mut sum = Vec::new();

@@ -1,8 +1,8 @@
-//! A fuzzer's bytes as a script, read from the front. Where they end it reads zeros, so that every
-//! input is a script and a cut one is nearly the same; and captured bytes can be put into a seed as
-//! they are.
+//! The bytes of a fuzzer as a script, read from the front. After their end it reads zeros. So every
+//! input is a script, and a cut one is nearly the same. Captured bytes can be put into a seed
+//! unchanged.
 
-/// What is left of the script.
+/// The rest of the script.
 pub(crate) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -23,20 +23,20 @@ impl<'a> Input<'a> {
         usize::from(self.byte()) | usize::from(self.byte()) << 8
     }
 
-    /// So many bytes, or what there is.
+    /// This number of bytes, or the rest.
     pub(crate) fn take(&mut self, n: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(n.min(self.0.len()));
         self.0 = rest;
         taken
     }
 
-    /// Bytes whose number is the [`short`](Self::short) before them.
+    /// Bytes after their number, which is a [`short`](Self::short).
     pub(crate) fn sized(&mut self) -> &'a [u8] {
         let n = self.short();
         self.take(n)
     }
 
-    /// All that is left.
+    /// All of the rest.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         self.take(usize::MAX)
     }

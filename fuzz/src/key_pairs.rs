@@ -1,6 +1,7 @@
-//! Private keys as PEM, as DER, as OpenSSH has them and as numbers: bytes that are none never panic
-//! or take long; and a key that is read is written so that it reads the same, and does not sign
-//! what its public half does not verify. Thousands a second, hundreds of those that are read.
+//! Private keys as PEM, as DER, in the form of OpenSSH and as numbers: other bytes never panic or
+//! take long. A key that is read is written so that it reads the same, and its signatures are
+//! verified by its public half. It runs thousands of times a second, or hundreds with keys that are
+//! read.
 use xlreg::crypto::{RustCrypto, Sign, Verify};
 use xlreg::identity::{KeyPairError, SigKeyPair};
 use xlreg_testkit::Seeded;
@@ -9,7 +10,7 @@ use xlreg_testkit::keys::forms::{NULL, OpenSshFile, RSA, der_numbers, pem, pkcs8
 use crate::input::Input;
 use crate::keys::{public, read};
 
-/// A script: in what form the bytes are a key.
+/// A script: the form of a key, and the bytes.
 pub fn key_pairs(data: &[u8]) {
     let input = &mut Input::new(data);
     private(match input.byte() % 7 {
@@ -37,8 +38,8 @@ fn private(key: Result<SigKeyPair, KeyPairError>) {
         let again = again.to_pkcs8_der().expect("a key that was read is written");
         assert!(again.expose() == der.expose(), "one key, two encodings");
     }
-    // Whether its primes are some is not looked into; if they are not, it may fail to sign, but not
-    // sign wrongly.
+    // It is not tested that the primes are prime. If they are not, the key may fail to sign, but
+    // never signs wrongly.
     if let Ok(signature) = key.sign(b"message", &mut Seeded::new(1)) {
         let components = key.public_key().components();
         assert_eq!(RustCrypto.verify(components, b"message", &signature), Ok(()));
@@ -54,7 +55,7 @@ fn numbers<'a>(input: &mut Input<'a>) -> [&'a [u8]; 8] {
     })
 }
 
-/// OpenSSH's form of them.
+/// The form of OpenSSH.
 fn openssh(input: &mut Input<'_>) -> Vec<u8> {
     let [n, e, d, p, q, _, _, coefficient] = numbers(input);
     OpenSshFile::new([n, e, d, coefficient, p, q], input.rest()).bytes()

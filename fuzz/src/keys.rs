@@ -1,5 +1,5 @@
-//! Public keys as text, as DER and as numbers: one that is read holds to PROTOCOL 6.2, and each of
-//! its forms is read as the same key.
+//! Public keys as text, as DER and as numbers: a key that is read follows PROTOCOL 6.2, and each of
+//! its forms reads as the same key.
 use std::fmt::Display;
 
 use xlreg::identity::PublicKey;
@@ -7,10 +7,10 @@ use xlreg::identity::PublicKey;
 use crate::checks::one_line;
 use crate::input::Input;
 
-/// The longest an error is as text.
+/// The longest text of an error.
 const MAX_ERROR: usize = 120;
 
-/// A script: in what form the bytes are a key.
+/// A script: the form of a key, and the bytes.
 pub fn keys(data: &[u8]) {
     let input = &mut Input::new(data);
     match input.byte() % 3 {
@@ -27,7 +27,7 @@ pub(crate) fn read<T>(key: Result<T, impl Display>) -> Option<T> {
 fn openssh(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     if let Some(key) = read(PublicKey::from_openssh(text)) {
-        // One spelling for each key; what follows is a comment.
+        // Each key has one spelling. A comment may follow.
         let words: Vec<_> = text.split_ascii_whitespace().take(2).collect();
         assert_eq!(key.to_openssh(), words.join(" "));
         public(&key);
@@ -53,7 +53,7 @@ fn components(input: &mut Input<'_>) {
     }
 }
 
-/// PROTOCOL 6.2 holds of the key, and each of its forms is the same key.
+/// Checks that the key follows PROTOCOL 6.2, and that each of its forms is the same key.
 pub(crate) fn public(key: &PublicKey) {
     let (modulus, exponent) = (key.components().modulus, key.components().exponent);
     assert!((1024..=8192).contains(&key.bits()) && key.modulus_len() == key.bits().div_ceil(8));

@@ -1,8 +1,7 @@
-//! What the fuzzers run: one body for each target of `fuzz/targets`.
+//! The bodies of the fuzzers, one for each target of `fuzz/targets`.
 //!
-//! A body takes any bytes and panics where a promise is broken. `fuzz/targets` has the stubs that
-//! libFuzzer calls; the tests of this package run every seed and every finding through its body, so
-//! that neither can rot.
+//! A body takes any bytes and panics if a promise is broken. `fuzz/targets` has the stubs for
+//! libFuzzer. The tests of this package run every seed and every finding through its body.
 
 mod arbitrary;
 mod checks;
@@ -41,8 +40,8 @@ pub use token_rsa::token_rsa;
 /// A body.
 pub type Body = fn(&[u8]);
 
-/// Every target by name: as the stub in `fuzz/targets` and the folder in `fuzz/seeds` are
-/// called.
+/// All targets by name. The stubs in `fuzz/targets` and the folders in `fuzz/seeds` have the same
+/// names.
 pub const TARGETS: &[(&str, Body)] = &[
     ("chunking", chunking),
     ("client_session", client_session),

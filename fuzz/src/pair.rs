@@ -1,9 +1,8 @@
 //! A member's session and a registry's against each other, over a network that a script delays,
 //! cuts and damages.
 //!
-//! Whatever happens, both come to an end within their deadlines. What a direction carries undamaged
-//! means the same on both sides, and where nothing was damaged and nobody was late, the two agree
-//! on all of it.
+//! In any case both end within their deadlines. Undamaged bytes mean the same on both sides. If
+//! nothing was damaged and nothing was late, the two sides agree on everything.
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -21,14 +20,14 @@ use crate::arbitrary::{dialect, limits, request};
 use crate::input::Input;
 use crate::watch::Watch;
 
-/// Moves without time passing, by far more than there is to move.
+/// The number of steps without time passing. It is far above the necessary number.
 const MOST_MOVES: usize = 10_000;
 
-/// When the script has ended, both sides end within the longest time that either grants.
+/// After the end of the script, both sides end within the longest deadline of either.
 const LAST: Duration = Duration::from_secs(60);
 
-/// A script: the dialect, and whether the registry answers at once; then operations of one byte and
-/// what goes with them.
+/// A script: the dialect, and whether the registry answers at once; then operations of one byte
+/// with their operands.
 pub fn pair(data: &[u8]) {
     let input = &mut Input::new(data);
     let mut pair = Pair::new(dialect(input), input.byte() & 1 == 0);
@@ -41,7 +40,7 @@ pub fn pair(data: &[u8]) {
     pair.agree(late);
 }
 
-/// A direction: what has become of its bytes, and whether the receiver has seen its end.
+/// A direction: the state of its bytes, and whether the receiver has seen its end.
 #[derive(Default)]
 struct Way {
     damaged: bool,
@@ -63,13 +62,14 @@ struct Pair {
     pending: VecDeque<(RequestId, Request)>,
     up: Way,
     down: Way,
-    /// Whether a direction has been closed before its end.
+    /// Whether a direction was closed before its end.
     cut: bool,
     connected: bool,
-    /// What the client has asked and the registry's session has told.
+    /// The requests of the client, and those that the registry's session has given.
     sent: Vec<Request>,
     asked: Vec<Request>,
-    /// What the registry has answered and the client's session has told, refusals apart.
+    /// The replies of the registry, and those that the client's session has given, without
+    /// refusals.
     answered: Vec<Reply>,
     got: Vec<Reply>,
     refusal: Option<Reason>,
@@ -139,7 +139,7 @@ impl Pair {
             }
             11 => self.wait(Duration::from_secs(input.byte().into())),
             12 => {
-                // Somebody else comes between, with what a session lets through.
+                // Another client acts in between, with requests that a session would give.
                 let request = request(input);
                 if !matches!(&request, Request::Member(token) if token.end_points.len() > 8) {
                     serve(&mut self.registry, &mut self.other, request, &mut self.ids);
@@ -161,8 +161,8 @@ impl Pair {
         }
     }
 
-    /// Carries up to so many bytes from the client to the registry, as many as it takes; if it has
-    /// closed they are lost.
+    /// Carries up to a number of bytes from the client to the registry, as many as it takes. Bytes
+    /// to a closed side are lost.
     fn carry_up(&mut self, most: usize) -> usize {
         let room = if self.server.is_finished() { usize::MAX } else { self.server.recv_room() };
         let n = most.min(room).min(self.client.output().len());
@@ -180,7 +180,7 @@ impl Pair {
         n
     }
 
-    /// Bytes on their way are changed, lost, doubled or cut off.
+    /// Changes, loses, doubles or cuts bytes on their way.
     fn damage(&mut self, input: &mut Input<'_>) {
         let (kind, n) = (input.byte(), usize::from(input.byte()));
         let up = kind & 1 == 0;
@@ -203,7 +203,7 @@ impl Pair {
             self.server.consume_output(len);
             self.client_watch.feed(&mut self.client, &bytes, 0);
         }
-        // What is damaged in the handshake is so for both directions: they share the key.
+        // Damage in the handshake is damage to both directions, because they share the key.
         self.up.damaged |= up || !self.connected;
         self.down.damaged |= !up || !self.connected;
     }
@@ -225,7 +225,7 @@ impl Pair {
         self.client.receive_eof(self.now());
     }
 
-    /// Closes what is done, as an adapter does.
+    /// Closes finished sides, as an adapter does.
     fn close(&mut self) -> bool {
         let up = self.client.is_finished() && !self.up.closed;
         let down = self.server.is_finished() && !self.down.closed;
@@ -246,12 +246,12 @@ impl Pair {
         true
     }
 
-    /// Answers the oldest request without an answer.
+    /// Answers the oldest open request.
     fn answer(&mut self) -> bool {
         let Some((id, request)) = self.pending.pop_front() else { return false };
         let over = self.server.state() == State::Closed;
         if over {
-            // Nobody is there to be answered.
+            // There is no client any more.
             self.pending.clear();
             return false;
         }
@@ -264,7 +264,7 @@ impl Pair {
         true
     }
 
-    /// Lets both sides tell all they have to tell, and checks it against what the other said.
+    /// Polls both sides, and compares their events with what the other side has sent.
     fn poll(&mut self) -> bool {
         let mut moved = false;
         while let Some(event) = self.client_watch.poll(&mut self.client) {
@@ -315,15 +315,15 @@ impl Pair {
         moved
     }
 
-    /// Carries all there is.
+    /// Carries all bytes.
     fn carry_all(&mut self) {
         while self.carry_up(usize::MAX) + self.carry_down(usize::MAX) > 0 {
             self.poll();
         }
     }
 
-    /// The network carries everything, both sides do what they should, and time passes when nothing
-    /// else happens: until both have ended.
+    /// Runs until both sides have ended: the network carries everything, both sides act as usual,
+    /// and time passes if nothing else happens.
     fn settle(&mut self) {
         self.prompt = true;
         let start = self.now();
@@ -342,13 +342,13 @@ impl Pair {
         assert!(self.now().saturating_duration_since(start) <= LAST, "too late");
     }
 
-    /// Whether a side has failed, other than by a refusal.
+    /// Whether a side has failed, without counting refusals.
     fn is_failed(&self) -> bool {
         let server = self.server_watch.failure();
         self.client_watch.failure().is_some() || server.is_some_and(|error| alert(error).is_none())
     }
 
-    /// How it ended is how it should have, if nobody was `late` before the end.
+    /// Checks the end. `late` says that a deadline had passed before it.
     fn agree(&self, late: bool) {
         if self.up.damaged || self.down.damaged || self.cut {
             return;
@@ -366,7 +366,7 @@ impl Pair {
         assert_eq!(refused, self.refusal.as_ref());
         let bye = self.got.last() == Some(&Reply::Ack);
         match (refused, failures) {
-            // More may have been asked behind the request that was refused.
+            // The client may have sent more requests behind the refused one.
             (Some(_), (None, None)) => assert!(self.asked.len() > self.got.len()),
             (Some(_), (None, Some(error))) => {
                 assert!(alert(error).is_some(), "{error:?}");
@@ -383,7 +383,7 @@ impl Pair {
     }
 }
 
-/// What the registry makes of a request.
+/// The registry's answer to the request.
 fn serve(
     registry: &mut Registry,
     state: &mut ClientState,
@@ -406,7 +406,7 @@ fn as_read(mut request: Request) -> Request {
     request
 }
 
-/// What the client is told of a failure of the registry's session.
+/// The answer to a failure of the registry's session.
 fn alert(error: &Error) -> Option<Refusal> {
     match error {
         Error::BadMessage(error) => Some(error.refusal()),

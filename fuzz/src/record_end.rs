@@ -4,7 +4,7 @@ use xlreg::internals;
 
 use crate::input::Input;
 
-/// What the rule says of some plaintext.
+/// The result of the rule for a plaintext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     /// The lengths of message and record.
@@ -13,8 +13,8 @@ enum Answer {
     Bad,
 }
 
-/// A script: the limit, the steps in which plaintext arrives, and the plaintext, of which whole
-/// blocks count.
+/// A script: the limit, the steps in which plaintext arrives, and the plaintext, of which only
+/// whole blocks count.
 pub fn record_end(data: &[u8]) {
     let input = &mut Input::new(data);
     let limit = match input.short() {
@@ -30,7 +30,7 @@ pub fn record_end(data: &[u8]) {
     for step in [step, usize::MAX] {
         in_steps(plain, limit, step, answer);
     }
-    // Block by block it is told as soon as it can be, and so not by what follows.
+    // Block by block, the result comes as early as possible, so it does not depend on later bytes.
     let blocks = in_steps(plain, limit, 1, answer);
     if answer != Answer::More {
         assert_eq!(model(&plain[..blocks * 16], limit), answer);
@@ -40,8 +40,8 @@ pub fn record_end(data: &[u8]) {
     }
 }
 
-/// Given what it asks for, the walk ends where the record does: a reader decrypts nothing beyond
-/// it, and has room.
+/// With the number of blocks that it asks for, the walk ends where the record ends: a reader
+/// decrypts nothing beyond it, and has room.
 fn as_asked(plain: &[u8], limit: usize, answer: Answer) {
     let mut asked = 0;
     let walked = walked(plain, limit, |blocks| {
@@ -63,7 +63,7 @@ fn as_asked(plain: &[u8], limit: usize, answer: Answer) {
     }
 }
 
-/// How many blocks were given until the answer.
+/// The number of blocks until the result.
 fn in_steps(plain: &[u8], limit: usize, step: usize, answer: Answer) -> usize {
     let mut given = 0_usize;
     let walked = walked(plain, limit, |_| {
@@ -82,8 +82,8 @@ fn walked(plain: &[u8], limit: usize, step: impl FnMut(usize) -> usize) -> Answe
     }
 }
 
-/// PROTOCOL 4.1, in its words. Beyond them, from protobuf: a tag has 32 bits, and any other varint
-/// 64.
+/// PROTOCOL 4.1 in its own words, and two rules of protobuf: a tag has 32 bits, and any other
+/// varint has 64.
 fn model(plain: &[u8], limit: usize) -> Answer {
     let mut p = 0;
     loop {

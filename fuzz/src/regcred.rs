@@ -1,10 +1,10 @@
-//! The regCred: what is read, is written so that it reads the same; and what is not, is refused in
-//! few words.
+//! The regCred: a text that is read is written so that it reads the same. All others are refused
+//! with a short error.
 use xlreg::credential::{Credential, CredentialError};
 
 use crate::checks::one_line;
 
-/// The longest an error is as text: 40 quoted characters, each escaped to ten bytes, and the words
+/// The longest text of an error: 40 quoted characters, each escaped to ten bytes, and the words
 /// around them.
 const MAX_ERROR: usize = 512;
 
@@ -16,7 +16,7 @@ pub fn regcred(data: &[u8]) {
         Ok(credential) => accepted(&text, credential),
         Err(error) => refused(&text, error),
     }
-    // Lines end with LF or CRLF, and blank lines and indentation mean nothing (PROTOCOL 7).
+    // Lines end with LF or CRLF. Blank lines and indentation have no meaning (PROTOCOL 7).
     let end = if text.len().is_multiple_of(2) { "\n" } else { " \r\n\n\t " };
     let otherwise = text.replace("\r\n", "\n").replace('\n', end);
     if text.len().max(otherwise.len()) <= Credential::MAX_LEN {
@@ -35,7 +35,7 @@ fn accepted(text: &str, credential: &Credential) {
     let again: Credential = written.parse().expect("what was written is read");
     assert_eq!(again, *credential);
     assert_eq!(again.to_string(), written, "one credential, two texts");
-    // How long it may be is looked at now and then; most of the time is not for blanks.
+    // The longest text is tested only now and then, because most of it would be blanks.
     if text.len().is_multiple_of(16) {
         let longest = [text, &" ".repeat(Credential::MAX_LEN - text.len())].concat();
         assert_eq!(longest.parse().as_ref(), Ok(credential));

@@ -1,4 +1,4 @@
-//! The registry's rules against a model of them, over any requests of several clients; and its
+//! The registry's rules against a model of them, with any requests of several clients; and its
 //! changes, replayed.
 use xlreg::identity::{ClusterAttrs, MemberAttrs, NodeId, Token};
 use xlreg::internals::encode_reply;
@@ -13,10 +13,10 @@ use crate::input::Input;
 
 const CLIENTS: usize = 4;
 
-/// Operations that a script may have. It takes some 200 to fill a cluster of 64.
+/// The number of operations in a script. About 200 fill a cluster of 64.
 const MOST: usize = 256;
 
-/// A script: the limits, then operations of one byte and what goes with them.
+/// A script: the limits, then operations of one byte with their operands.
 pub fn registry(data: &[u8]) {
     let input = &mut Input::new(data);
     let limits = RegistryLimits {
@@ -75,7 +75,7 @@ fn handle(
     }
 }
 
-/// Whether this is what the rules come to. `drawn` are the IDs that were drawn for it.
+/// Checks the answer against the rules. `drawn` are the IDs that were drawn for it.
 fn judge(model: &mut Model, at: usize, request: &Request, outcome: &Outcome, drawn: &[NodeId]) {
     let reply = &outcome.reply;
     let forged = matches!(request, Request::Member(Token { signature: None, .. }));
@@ -87,8 +87,8 @@ fn judge(model: &mut Model, at: usize, request: &Request, outcome: &Outcome, dra
     }
 }
 
-/// The changes rebuild the registry, as they came and as a snapshot has them; where one is missing,
-/// what does not follow is refused and changes nothing.
+/// Checks that the changes rebuild the registry, in their order and as a snapshot. If one is
+/// missing, later ones that do not follow are refused and change nothing.
 fn replay(registry: &Registry, limits: RegistryLimits, changes: &[Change], missing: Option<usize>) {
     let empty = Registry::new(credential(), limits);
     for changes in [changes, &registry.changes()] {
@@ -148,7 +148,7 @@ fn request(model: &Model, op: u8, input: &mut Input<'_>) -> Request {
     }
 }
 
-/// No ID, one that the registry has issued or taken or that it is known by, or a new one.
+/// No ID, one that the registry has issued or accepted, its own, or a new one.
 fn id(model: &Model, byte: u8) -> Option<NodeId> {
     match byte {
         0..64 => None,

@@ -1,4 +1,4 @@
-//! A registry's session, whose client has the session key and says anything at any time.
+//! A registry's session. Its client has the session key and sends anything at any time.
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::arbitrary::{dialect, limits, reply};
 use crate::input::Input;
 use crate::watch::Watch;
 
-/// The most a session may have waiting to be written: its limit, and above it one answer to each
-/// request in flight, of which one may be a ClusterMembers.
+/// The largest output of a session: its limit, and in addition one answer to each request in
+/// flight, one of which may be a ClusterMembers.
 const MAX_OUTPUT: usize = 8 * 1024;
 
-/// A script: the dialect, then operations of one byte and what goes with them.
+/// A script: the dialect, then operations of one byte with their operands.
 pub fn server_session(data: &[u8]) {
     let input = &mut Input::new(data);
     let (registry, limits) = (credential().comms_key, limits(Limits::server()));

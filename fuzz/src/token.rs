@@ -1,5 +1,5 @@
-//! Tokens as bytes. Signed are name, attrs, both keys and the ends, as one run of bytes with
-//! nothing between them; not the ID (PROTOCOL 6.2).
+//! Tokens as bytes. The signature covers name, attrs, both keys and the end points as one run of
+//! bytes without separators, but not the ID (PROTOCOL 6.2).
 use std::cell::Cell;
 
 use xlreg::crypto::{PublicComponents, Verify, VerifyError};
@@ -9,8 +9,8 @@ use xlreg::message::{MessageLimits, decode_token, encode_token};
 use crate::checks::{message_limits, refused, token_within};
 use crate::input::Input;
 
-/// A script: the limits, and the token. Decoded and encoded it stays the same, and what is verified
-/// is what PROTOCOL 6.2 says.
+/// A script: the limits, and the token. Decoded and encoded it stays the same, and the verified
+/// bytes are those of PROTOCOL 6.2.
 pub fn token(data: &[u8]) {
     let input = &mut Input::new(data);
     let limits = message_limits(input);
@@ -29,7 +29,7 @@ pub(crate) fn decoded(bytes: &[u8], limits: &MessageLimits) -> Option<Token> {
     decode_token(bytes, limits).map_err(|error| refused(&error)).ok()
 }
 
-/// Accepts any signature of this token, if it is asked about what the token says.
+/// Accepts any signature of this token, if it is asked about the token's own bytes.
 struct Seen<'a>(Cell<bool>, &'a Token);
 
 impl Verify for Seen<'_> {

@@ -1,6 +1,6 @@
-//! Signatures of tokens under real RSA. Another token that has the same run of signed bytes has the
-//! same signature, and no other token has it; nor is there another signature (PROTOCOL 6.2).
-//! Thousands a second.
+//! Signatures of tokens with real RSA. Another token with the same run of signed bytes has the same
+//! signature, and no other token has it. There is no other signature (PROTOCOL 6.2). It runs
+//! thousands of times a second.
 use std::sync::LazyLock;
 
 use xlreg::crypto::RustCrypto;
@@ -12,7 +12,7 @@ use xlreg_testkit::captures::{self, token as captured};
 use crate::input::Input;
 use crate::token::{decoded, signed};
 
-/// A script: a good token, and what becomes of its bytes, of its fields or of its signature.
+/// A script: a good token, and changes of its bytes, its fields or its signature.
 pub fn token_rsa(data: &[u8]) {
     let input = &mut Input::new(data);
     match input.byte() % 3 {
@@ -22,8 +22,8 @@ pub fn token_rsa(data: &[u8]) {
     }
 }
 
-/// A token that is properly signed: a captured one; or one whose ends, divided elsewhere, are other
-/// ends.
+/// A token with a good signature: a captured one, or one with its end points divided at other
+/// places.
 fn good(input: &mut Input<'_>) -> &'static Token {
     static GOOD: LazyLock<[Token; 2]> = LazyLock::new(|| {
         let key = captures::registry_key().to_pkcs8_der().expect("a captured key");
@@ -37,13 +37,14 @@ fn good(input: &mut Input<'_>) -> &'static Token {
     &GOOD[usize::from(input.byte() & 1)]
 }
 
-/// With real RSA: accepted exactly if it is the good signature over the good bytes.
+/// Checks with real RSA: the token is accepted if and only if it has the good signature over the
+/// good bytes.
 fn verified(token: Token, good: &Token) {
     let same = token.signature == good.signature && signed(&token) == signed(good);
     assert_eq!(token.verify(&RustCrypto).is_ok(), same);
 }
 
-/// Some bytes are changed, some left out and others put in their place.
+/// Changes some bytes, removes some and inserts others.
 fn changed_bytes(input: &mut Input<'_>) {
     let good = good(input);
     let mut bytes = encode_token(good);
@@ -58,7 +59,7 @@ fn changed_bytes(input: &mut Input<'_>) {
     }
 }
 
-/// Each field is as it was or another.
+/// Leaves or changes each field.
 fn changed_fields(input: &mut Input<'_>) {
     let good = good(input);
     let mut token = good.clone();
@@ -89,7 +90,7 @@ fn changed_fields(input: &mut Input<'_>) {
     verified(token, good);
 }
 
-/// Another number in its place, or the same in another length.
+/// Another number instead, or the same with another length.
 fn changed_signature(input: &mut Input<'_>) {
     let good = good(input);
     let mut token = good.clone();

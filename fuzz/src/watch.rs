@@ -1,10 +1,10 @@
-//! What must hold of any session at any time.
+//! The checks that hold for any session at any time.
 use std::fmt::Debug;
 use std::time::Duration;
 
 use xlreg::session::{Instant, Machine, Role, Session, State, TimerKind};
 
-/// Watches a session: what a caller relies on, whatever the peer sends.
+/// Watches a session for the promises to a caller, with any input from the peer.
 pub(crate) struct Watch<E> {
     now: Instant,
     failed: Option<E>,
@@ -20,7 +20,7 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         self.now
     }
 
-    /// Why the session ended, if it has failed.
+    /// The error, if the session has failed.
     pub(crate) fn failure(&self) -> Option<&E> {
         self.failed.as_ref()
     }
@@ -31,8 +31,8 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         self.now
     }
 
-    /// Gives the session bytes, in pieces of so many or, for 0, at once; what it does not take is
-    /// lost.
+    /// Gives the session bytes, in pieces of this length or, for 0, at once. Bytes that it does not
+    /// take are lost.
     pub(crate) fn feed<R: Role>(&self, session: &mut Session<R>, bytes: &[u8], piece: usize) {
         for piece in bytes.chunks(if piece == 0 { usize::MAX } else { piece }) {
             let room = session.recv_room();
@@ -42,7 +42,7 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         }
     }
 
-    /// Polls once, and checks what is always true.
+    /// Polls once, and checks everything that is always true.
     pub(crate) fn poll<R: Role>(&mut self, session: &mut Session<R>) -> Option<R::Event>
     where
         Session<R>: Machine<Event = R::Event, Error = E>,
@@ -75,8 +75,8 @@ impl<E: Clone + Debug + PartialEq> Watch<E> {
         }
     }
 
-    /// The script has ended: within the session's own deadlines it ends as well, whatever else
-    /// happens.
+    /// Checks, after the end of the script, that the session ends within its own deadlines,
+    /// whatever happens.
     pub(crate) fn end<R: Role>(&mut self, session: &mut Session<R>)
     where
         Session<R>: Machine<Event = R::Event, Error = E>,

@@ -1,6 +1,5 @@
-//! What is kept of the fuzzers' work is run on stable Rust: the seeds, and each finding by its name.
-//! The seeds are those that the testkit makes; `XLREG_WRITE_SEEDS=1 cargo test -p xlreg-fuzz` writes
-//! them.
+//! Runs all seeds and findings of the fuzzers on stable Rust. The testkit makes the seeds, and
+//! `XLREG_WRITE_SEEDS=1 cargo test -p xlreg-fuzz` writes them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use xlreg_fuzz::TARGETS;
 use xlreg_testkit::seeds;
 
-/// What no seed is longer than, and all of them together are not.
+/// The largest length of a seed, and of all seeds together.
 const MOST: (u64, u64) = (4096, 300 * 1024);
 
 fn folder(kind: &str, target: &str) -> PathBuf {
@@ -22,7 +21,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A panic is told with the file that causes it.
+/// A panic names the file that causes it.
 #[test]
 fn every_seed_and_finding_goes_through_its_body() {
     for (target, body) in TARGETS {

@@ -1,5 +1,5 @@
-//! A registry inside a program of your own: it starts, a client becomes a member, it stops. What it
-//! knows is kept in a directory: run it again, and the same node is in the same cluster.
+//! A registry inside a program of your own: it starts, a client becomes a member, and it stops. Its
+//! state is kept in a directory: run it again, and the same node is in the same cluster.
 //!
 //! `cargo run -p xlreg-server --example embed -- DIR`
 
@@ -23,7 +23,7 @@ use xlreg_server::{Options, Server, credential};
 async fn main() -> Result<(), Box<dyn Error>> {
     let dir = PathBuf::from(std::env::args().nth(1).ok_or("usage: embed DIR")?);
 
-    // Who the registry is. An ID it is given once; by that and its keys clients know it.
+    // The identity of the registry. It gets an ID once, and clients recognise it by ID and keys.
     let rng = &mut SystemRng;
     let mut identity = Identity::load_or_generate(&dir, "xlReg".parse()?, rng)?;
     let store = dir.join("registry.redb");
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         identity.save(&dir)?;
     }
 
-    // What it knows, and where it listens.
+    // The state of the registry, and its listener.
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let credential = credential(&identity, vec![listener.local_addr()?.into()])?;
     let mut registry = Registry::new(credential.clone(), RegistryLimits::default());
@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(server.stop().await?)
 }
 
-/// What a program of somebody else does.
+/// A client, which would be another program.
 async fn join(node: &Path, registry: &Credential) -> Result<Roster, Box<dyn Error>> {
     let mut identity = Identity::load_or_generate(node, "alice".parse()?, &mut SystemRng)?;
     let end_points = vec!["alice.example:4000".parse()?];

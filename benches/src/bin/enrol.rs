@@ -1,5 +1,5 @@
-//! A cluster of 64, whose members enroll at once from this machine with their keys ready: how long
-//! it takes until all know all, against the private operations that must be done for it.
+//! A cluster of 64 members that enroll at once from this machine with their keys ready: the time
+//! until all know all, compared with the necessary private operations.
 
 use std::hint::black_box;
 use std::thread;
@@ -83,8 +83,8 @@ fn main() {
     println!("median {:.2}", ratios[ratios.len() / 2]);
 }
 
-/// How long as many private operations take on as many threads as there are cores and with nothing
-/// else to do: each member's token signed, each member's Hello opened.
+/// The time of as many private operations on as many threads as there are cores, without other
+/// work: each member's token is signed and each member's Hello is opened.
 fn rsa_alone(members: &[Identity], cores: usize) -> Duration {
     let (keys, provider) = (identity(0), AwsLc::new().expect("it gives the known answers"));
     let opener = provider.opener(keys.comms.to_pkcs8_der().expect("DER").expose()).expect("2048");

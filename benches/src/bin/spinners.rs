@@ -1,6 +1,6 @@
-//! How long a bystander waits for its replies while others send requests faster than they are
-//! answered, on connections of another address and of its own. With `XLREG_BEFORE`, another binary,
-//! the two take turns.
+//! The time that a quiet client waits for its replies while others send requests faster than they
+//! are answered, on connections of another address and of its own. With `XLREG_BEFORE`, another
+//! binary, the two take turns.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
@@ -17,11 +17,11 @@ use xlreg_benches::{Daemon, ask, identity, token};
 const SPINNERS: [usize; 4] = [0, 1, 16, 64];
 const OWN: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
-/// How long the bystander asks, in each round, and how often at least.
+/// The time of the quiet client's requests in each round, and their least number.
 const TIME: Duration = Duration::from_secs(1);
 const ROUND_TRIPS: usize = 50;
 const ROUNDS: usize = 5;
-/// Requests that a spinner sends with one call.
+/// The number of requests that a busy client sends with one call.
 const BATCH: usize = 256;
 
 fn main() {
@@ -49,7 +49,7 @@ fn main() {
     }
 }
 
-/// The bystander's round trips beside so many spinners.
+/// The round trips of the quiet client beside a number of busy clients.
 fn measure(binary: Option<&str>, spinners: usize, address: IpAddr) -> Vec<Duration> {
     let flags = ["--memory"];
     let daemon = binary.map_or_else(|| Daemon::start(&flags), |path| Daemon::of(path, &flags));
@@ -72,7 +72,7 @@ fn measure(binary: Option<&str>, spinners: usize, address: IpAddr) -> Vec<Durati
                 spinning.wait();
                 while !stop.load(Ordering::Relaxed) {
                     spinner.spin(&stop);
-                    // A session has an end: so many requests.
+                    // A session has a limit of requests.
                     spinner = Spinner::new(&daemon, address, &config, &spinner_token, &get);
                 }
             });
@@ -89,7 +89,7 @@ fn measure(binary: Option<&str>, spinners: usize, address: IpAddr) -> Vec<Durati
     })
 }
 
-/// Somebody who sends requests without waiting for the replies, which go into the void.
+/// A client that sends requests without waiting for the replies, which are thrown away.
 struct Spinner {
     stream: TcpStream,
     batch: Vec<u8>,
@@ -126,10 +126,10 @@ impl Spinner {
             scope.spawn(move || {
                 let mut sink = vec![0; 64 * 1024];
                 while replies.read(&mut sink).is_ok_and(|n| n > 0) {}
-                // Then there is no point in writing either. It may be closed already.
+                // Then writing is useless too. The connection may be closed already.
                 let _ = replies.shutdown(Shutdown::Both);
             });
-            // Each record has an IV of its own, so the same ones will do again.
+            // Each record has an IV of its own, so the same ones can be sent again.
             while !stop.load(Ordering::Relaxed) && self.stream.write_all(&self.batch).is_ok() {}
             let _ = self.stream.shutdown(Shutdown::Both);
         });

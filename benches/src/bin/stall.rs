@@ -1,6 +1,6 @@
-//! How long a bystander waits for its replies while other clients' Hellos keep the registry's RSA
-//! busy: alone, beside as much RSA in another process (what the machine does to it), and beside the
-//! Hellos (what the registry does).
+//! The time that a quiet client waits for its replies while other clients' Hellos keep the
+//! registry's RSA busy: alone, beside as much RSA in another process (the effect of the machine),
+//! and beside the Hellos (the effect of the registry).
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use xlreg::message::{Create, GetCluster};
 use xlreg::session::{Client, ClientConfig, Instant as SessionTime, Session};
 use xlreg_benches::{Connection, Daemon, Seeded, ask, identity, token};
 
-/// Hellos a second.
+/// The number of Hellos per second.
 const RATE: u32 = 200;
-/// Of the bystander, in each of the three, without a pause: on a virtual machine a core that rests
-/// is slow to wake.
+/// The number of requests of the quiet client, in each of the three. They come without a pause,
+/// because an idle core of a virtual machine is slow to wake.
 const ROUND_TRIPS: usize = 25_000;
 const ROUNDS: usize = 7;
 
@@ -23,7 +23,7 @@ fn main() {
     let daemon = Daemon::start(&["--memory"]);
     let config = ClientConfig::new(&daemon.credential());
     let session = Session::<Client>::new(SessionTime::EPOCH, config, Seeded::new(2));
-    // Whoever sends a Hello need not do any RSA: the same one will do each time.
+    // A Hello can be sent again without RSA.
     let hello = session.expect("sealed").output().to_vec();
     let send_hello = || {
         let mut stream = daemon.stream();
@@ -43,7 +43,7 @@ fn main() {
     let token = token(&identity(1));
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
-        // A session has an end: so many requests.
+        // A session has a limit of requests.
         let mut bystander = daemon.visit(token.clone());
         let create = Create {
             name: format!("stall{round}").parse().expect("a name"),
@@ -76,7 +76,7 @@ fn round_trips(bystander: &mut Connection) -> [f64; 2] {
     [50, 99].map(|percent| times[ROUND_TRIPS * percent / 100].as_secs_f64() * 1e6)
 }
 
-/// Does something `RATE` times a second on another thread meanwhile.
+/// Does something `RATE` times per second on another thread at the same time.
 fn during<T>(something: impl Fn() + Sync, measured: impl FnOnce() -> T) -> T {
     let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Prints what one RSA-2048 private operation costs on this machine with the fastest provider, in
+//! Prints the cost of one RSA-2048 private operation on this machine with the fastest provider, in
 //! nanoseconds of processor time: the unit of `benches/compare`.
 
 use std::hint::black_box;
@@ -20,7 +20,7 @@ fn main() {
     println!("{}", (processor_time() - before) / OPERATIONS);
 }
 
-/// Nanoseconds that this thread has run.
+/// The processor time of this thread, in nanoseconds.
 fn processor_time() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
     text.split(' ').next().and_then(|number| number.parse().ok()).expect("a number")

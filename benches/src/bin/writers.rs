@@ -1,5 +1,5 @@
-//! Group commit: how many joins a second 64 members make at once, in a registry that keeps them on
-//! disk and in one that does not. Nobody enrolls anew meanwhile, so nothing is RSA's.
+//! Group commit: the number of joins per second by 64 members at once, in a registry that keeps
+//! them on disk and in one that does not. No member enrolls in this time, so there is no RSA.
 
 use std::sync::Barrier;
 use std::thread;
@@ -10,7 +10,7 @@ use xlreg::message::{ClusterRef, Create};
 use xlreg_benches::{Connection, Daemon, ask, identity, token};
 
 const WRITERS: u32 = 64;
-/// Clusters that each writer joins.
+/// The number of clusters that each writer joins.
 const CLUSTERS: u32 = 200;
 const ROUNDS: u32 = 5;
 

@@ -1,11 +1,11 @@
-//! A member without an operating system: it enrols with a registry at the other end of a UART.
+//! A member without an operating system: it enrolls with a registry at the other end of a UART.
 //!
-//! 1. Keys, ID and the registry's credential are in the image; the token is signed here.
+//! 1. Keys, ID and the registry's credential are in the image. The token is signed here.
 //! 2. [`Enroll`] is the whole enrollment. [`Driver`] runs it over [`Polled`], which keeps its
 //!    deadlines on a stream that cannot be interrupted.
-//! 3. The console tells what becomes known, and at the end what it took.
+//! 3. The console shows the events, and at the end the memory used.
 //!
-//! `board` is all that is special to the machine, `memory` the heap; nothing else is `unsafe`.
+//! Only `board` is special to the machine. `memory` is the heap. Nothing else is `unsafe`.
 #![no_std]
 #![no_main]
 #![deny(unsafe_code)]
@@ -35,17 +35,17 @@ use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, SigKeyPair};
 use xlreg::message::Create;
 use xlreg::session::ClientConfig;
 
-/// The cluster to be in, and its size; all its members must say the same.
+/// The cluster, and its size. All members must give the same size.
 const CLUSTER: &str = "alpha";
 const SIZE: u32 = 3;
-/// Where this member would listen if it did.
+/// The address where this member would listen.
 const END: &str = "10.0.0.7:4000";
-/// The largest reply: a token with keys of 2048 bits has less than 800 bytes. A registry that wants
-/// more is not given the memory, but hung up on.
+/// The largest reply: a token with keys of 2048 bits has less than 800 bytes. The connection to a
+/// registry that sends more is closed.
 const LARGEST_REPLY: usize = 4 * 1024;
-/// How long the others are waited for.
+/// The longest time to wait for the others.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often the UART is asked whether something has come: no longer than its queue takes to fill.
+/// The time between two looks at the UART. Its queue must not fill in this time.
 const PAUSE: Duration = Duration::from_millis(1);
 
 #[entry]
@@ -72,7 +72,7 @@ fn enrol(console: &mut Console, link: board::Uart, clock: Clock) -> Result<(), B
     writeln!(console, "{} ms: keys read", millis(clock))?;
     let token = node.token(MemberAttrs::NONE, vec![END.parse()?], &mut rng)?;
     writeln!(console, "{} ms: token signed", millis(clock))?;
-    // Nothing more is signed or opened: their memory can be had for the rest.
+    // Nothing more is signed or opened, so their memory is free for the rest.
     drop(node);
 
     let name = CLUSTER.parse()?;
@@ -101,14 +101,15 @@ fn enrol(console: &mut Console, link: board::Uart, clock: Clock) -> Result<(), B
                 writeln!(console, " {}", token.comms_key.fingerprint())?;
             }
             EnrollEvent::Done => writeln!(console, "complete")?,
-            // Whatever a later version tells besides.
+            // Events of later versions are ignored.
             _ => writeln!(console, "...")?,
         }
     }
     Ok(())
 }
 
-/// Who this node is. Test keys, for all to see; a product reads its own from where only it can.
+/// The identity of this node. These are public test keys. A product reads its own keys from a place
+/// that only it can read.
 fn identity() -> Result<Identity, Box<dyn Error>> {
     Ok(Identity {
         name: include_str!("../keys/node/name").trim_end().parse()?,

@@ -1,4 +1,4 @@
-//! A registry in a program of somebody's own.
+//! A registry inside another program.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,7 +17,7 @@ use xlreg_testkit::client::{Client, Failure, Way, token};
 use xlreg_testkit::keys;
 use xlreg_testkit::rng::Seeded;
 
-/// A registry of these limits, with an ID and keys that need not be generated.
+/// A registry with these limits, with an ID and keys that need not be generated.
 async fn started(
     limits: Limits,
 ) -> (Server<MemoryStore>, Arc<MemoryStore>, SocketAddr, Credential) {
@@ -33,7 +33,7 @@ async fn started(
     (server, store, address, credential)
 }
 
-/// A client that has said who it is; it runs on a thread of its own.
+/// A client that has registered. It runs on a thread of its own.
 async fn visit(address: SocketAddr, credential: &Credential, seed: u64) -> Result<Client, Failure> {
     let way = Way::new(&address.to_string(), credential);
     let visit = move || {
@@ -45,7 +45,7 @@ async fn visit(address: SocketAddr, credential: &Credential, seed: u64) -> Resul
     spawn_blocking(visit).await.unwrap()
 }
 
-/// The example is a binary beside this one: `cargo test` builds both.
+/// The example is a binary beside this one. `cargo test` builds both.
 #[test]
 fn the_example_keeps_its_cluster_from_run_to_run() {
     let test = std::env::current_exe().unwrap();
@@ -87,7 +87,7 @@ async fn limits_are_reloaded_while_it_runs() {
     server.stop().await.unwrap();
 }
 
-/// Whoever holds the server learns that its store has failed, and can stop it all the same.
+/// The owner of the server learns that its store has failed, and can stop it then.
 #[tokio::test]
 async fn a_store_that_fails_is_told_of() {
     struct Full;

@@ -1,5 +1,5 @@
-//! The server as a library: in a program of somebody's own, over each kind of store, and over a
-//! file that it has written before.
+//! The server as a library: inside another program, over each kind of store, and over a file of an
+//! earlier version.
 
 mod embedding;
 mod old_file;

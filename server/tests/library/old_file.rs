@@ -12,7 +12,7 @@ use xlreg::credential::Credential;
 use xlreg::registry::{Change, Registry, RegistryLimits};
 use xlreg_server::store::{CounterTrust, Log, MemoryStore, Redb, Store};
 
-// The tables as that version has made them.
+// The tables, as that version has made them.
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const NODES: TableDefinition<&[u8], &[u8; 32]> = TableDefinition::new("nodes");
 const CLUSTERS: TableDefinition<&[u8], (&str, u32, u64, u32)> = TableDefinition::new("clusters");
@@ -22,7 +22,7 @@ fn kept(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/files").join(name)
 }
 
-/// The old file in a place of its own, and an empty registry for what is in it.
+/// A copy of the old file, and an empty registry for its content.
 fn old() -> (TempDir, PathBuf, Registry) {
     let dir = tempdir().unwrap();
     for name in ["registry.redb", "registry.redb.commits"] {
@@ -33,7 +33,7 @@ fn old() -> (TempDir, PathBuf, Registry) {
     (dir, path, Registry::new(credential, RegistryLimits::default()))
 }
 
-/// The rows of a table, as they are in the file.
+/// The rows of a table in the file.
 fn rows<K: Key + 'static, V: Value + 'static>(
     path: &Path,
     table: TableDefinition<'static, K, V>,
@@ -70,7 +70,7 @@ fn it_opens_and_holds_what_it_held() {
     assert!(long.members().is_empty());
 }
 
-/// What is written today has the same rows, in tables that the old version would open.
+/// Today's version writes the same rows, into tables that the old version would open.
 #[test]
 fn what_it_holds_is_written_as_it_was() {
     let (dir, path, mut registry) = old();
@@ -98,7 +98,7 @@ fn what_it_holds_is_written_as_it_was() {
     assert_eq!(apart(new_meta), apart(old_meta), "but for how often it was written");
 }
 
-/// The file as it is kept.
+/// The kept file.
 fn kept_copy(dir: &TempDir) -> PathBuf {
     let path = dir.path().join("kept.redb");
     fs::copy(kept("registry.redb"), &path).unwrap();

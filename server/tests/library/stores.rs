@@ -1,4 +1,4 @@
-//! What every store does. A new one belongs into [`Kind`].
+//! The behaviour of every store. A new one belongs into [`Kind`].
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use xlreg_testkit::rng::Seeded;
 const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3, memberships: 5 };
 const CLIENTS: usize = 6;
 
-/// Every kind of store, and whether it keeps what it knows.
+/// All kinds of stores, and whether they keep their state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Memory,
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-/// Asks as a session does: a bad signature does not come as far as the store.
+/// Sends a request as a session does: one with a bad signature does not reach the store.
 async fn ask(store: &impl Store, client: &mut ClientState, request: Request) -> Reply {
     match CheckedRequest::new(request, &RustCrypto) {
         Ok(request) => store.decide(client, request).await.unwrap(),
@@ -76,7 +76,7 @@ async fn ask(store: &impl Store, client: &mut ClientState, request: Request) -> 
     }
 }
 
-/// Requests that are drawn, often about what is there.
+/// Random requests, often about nodes and clusters that exist.
 struct Drawn {
     rng: Seeded,
     tokens: Vec<Token>,
@@ -112,14 +112,14 @@ impl Drawn {
         ["a", "b", "c", "d"][self.rng.below(4)]
     }
 
-    /// A request, and whether it is forged; none where the client hangs up.
+    /// A request, and whether it is forged; `None` if the client hangs up.
     fn request(&mut self, model: &Model) -> Option<(Request, bool)> {
         Some(match self.rng.below(20) {
             0..2 => return None,
             2..8 => {
                 let forged = self.rng.below(20) == 0;
                 let mut token = self.tokens[self.rng.below(self.tokens.len())].clone();
-                // Mostly the one that the key has.
+                // Mostly the one that belongs to the key.
                 if self.rng.below(4) == 0 {
                     token.id = self.id(model);
                 }
@@ -142,7 +142,7 @@ impl Drawn {
     }
 }
 
-/// One that keeps what it knows is closed and opened again in between.
+/// A store that keeps its state is closed and opened again in between.
 #[tokio::test]
 async fn each_answers_as_the_model_of_the_rules() {
     const STEPS: usize = 600;
@@ -194,7 +194,7 @@ async fn each_tells_when_a_cluster_has_changed() {
         let (mut client, info) = creator(&*store).await;
         let before = store.changed(info.id, None).await.unwrap();
         assert_eq!(store.changed([8; 32].into(), before).await.unwrap(), None, "no such cluster");
-        // Two wait; one of them gives up.
+        // Two wait, and one of them gives up.
         let [waiting, given_up] = [(); 2].map(|()| {
             let store = Arc::clone(&store);
             tokio::spawn(async move { store.changed(info.id, before).await })
@@ -213,7 +213,7 @@ async fn each_tells_when_a_cluster_has_changed() {
         assert!(store.changed(info.id, after).await.is_err(), "it changes no more");
         if kind.is_kept() {
             let again = place.open();
-            // What another process has told counts for nothing.
+            // A revision from another process does not count.
             let told = again.changed(info.id, after).await.unwrap();
             assert!(told.is_some() && told != after && told != before);
         }
