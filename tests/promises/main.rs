@@ -3,4 +3,5 @@
 mod bounds;
 mod house;
 mod keys_once;
+mod pages;
 mod rsa_operations;
