@@ -30,7 +30,7 @@ pub enum Op {
         size: usize,
     },
     /// A file or a directory got a name: made or linked.
-    Engine {
+    Link {
         dir: Inode,
         name: String,
         child: Inode,
@@ -61,7 +61,7 @@ impl Op {
             Self::Write { file, .. } | Self::Truncate { file, .. } | Self::Grow { file, .. } => {
                 vec![*file]
             }
-            Self::Engine { dir, .. } | Self::Unlink { dir, .. } => vec![*dir],
+            Self::Link { dir, .. } | Self::Unlink { dir, .. } => vec![*dir],
             Self::Rename { from, to, .. } => vec![from.0, to.0],
             Self::Flush { .. } | Self::Said(_) => Vec::new(),
         }
@@ -155,7 +155,7 @@ impl Disk {
                 let content = self.content(*file);
                 content.resize(content.len().max(*size), 0);
             }
-            Op::Engine { dir, name, child } => {
+            Op::Link { dir, name, child } => {
                 self.entries(*dir).insert(name.clone(), *child);
             }
             Op::Unlink { dir, name } => {

@@ -307,7 +307,7 @@ impl Reader {
                 None => {
                     let mode = u32::from_str_radix(mode, 8).unwrap_or(0o666);
                     let child = self.add(Node::File { mode, content: Vec::new() });
-                    self.done(Op::Engine { dir, name, child });
+                    self.done(Op::Link { dir, name, child });
                     child
                 }
             },
@@ -366,7 +366,7 @@ impl Reader {
         if let Some((dir, name)) = self.place(path) {
             let mode = u32::from_str_radix(mode, 8).unwrap_or(0o777);
             let child = self.add(Node::Dir { mode, entries: Default::default() });
-            self.done(Op::Engine { dir, name, child });
+            self.done(Op::Link { dir, name, child });
         }
     }
 }
