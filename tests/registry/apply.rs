@@ -83,6 +83,20 @@ fn a_member_at_another_index_than_the_next_does_not_apply() {
     }
 }
 
+#[test]
+fn a_member_whose_id_is_bound_to_another_key_or_to_none_does_not_apply() {
+    let (mut registry, _, cluster) = duo();
+    let carol = visit(&mut registry, token("carol", 2, &["h:3"])).member().unwrap().0;
+    // The key of another member, an ID that nobody has, and no ID.
+    let anonymous = Token { signature: None, ..token("carol", 2, &["h:3"]) };
+    let other = served(&token("carol", 3, &["h:3"]), carol);
+    let unbound = served(&token("carol", 2, &["h:3"]), id(9));
+    for token in [other, unbound, Token { id: None, ..anonymous }] {
+        let joined = Change::MemberJoined { cluster, index: at(2), member: token.into() };
+        assert_eq!(does_not_apply(&registry.rules, &joined), ApplyError::NotBound);
+    }
+}
+
 /// Applies the changes in turn. The first one that fails must have changed nothing.
 fn replay<'a>(changes: impl IntoIterator<Item = &'a Change>) -> Result<Registry, ApplyError> {
     let mut registry = empty();
