@@ -16,7 +16,7 @@ use xlreg::identity::{ClusterAttrs, Identity, MemberAttrs, NodeId};
 use xlreg::message::Create;
 use xlreg::registry::{Registry, RegistryLimits};
 use xlreg::session::ClientConfig;
-use xlreg_server::store::{CounterTrust, MemoryStore, Redb};
+use xlreg_server::store::{CounterTrust, MemoryStore, Sqlite};
 use xlreg_server::{Options, Server, credential};
 
 #[tokio::main]
@@ -26,10 +26,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The identity of the registry. It gets an ID once, and clients recognise it by ID and keys.
     let rng = &mut SystemRng;
     let mut identity = Identity::load_or_generate(&dir, "xlReg".parse()?, rng)?;
-    let store = dir.join("registry.redb");
+    let store = dir.join("registry.sqlite");
     if identity.id.is_none() {
         let id = NodeId::random(rng);
-        Redb::create(&store, id)?;
+        Sqlite::create(&store, id, [])?;
         identity.id = Some(id);
         identity.save(&dir)?;
     }
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let credential = credential(&identity, vec![listener.local_addr()?.into()])?;
     let mut registry = Registry::new(credential.clone(), RegistryLimits::default());
-    let log = Redb::open(&store, &mut registry, CounterTrust::Needed)?;
+    let log = Sqlite::open(&store, &mut registry, CounterTrust::Needed)?;
     let options = Options::default();
     let store = MemoryStore::with_log(registry, log, Arc::clone(&options.metrics))?;
     let server = Server::start(Arc::new(store), &identity.comms, options, vec![listener])?;

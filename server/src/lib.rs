@@ -23,7 +23,7 @@
 //! ```
 //!
 //! With an identity from a directory ([`Identity::load`](xlreg::identity::Identity::load)) and a
-//! [`store::Redb`] below the [`store::MemoryStore`], clusters outlive the process.
+//! [`store::Sqlite`] below the [`store::MemoryStore`], clusters outlive the process.
 //!
 //! 1. A connection is let in if there is room, in total and for its address ([`Limits`]). Otherwise
 //!    it is closed at once.
@@ -76,7 +76,7 @@ mod target {
     pub const CONNECTION: &str = "xlreg::daemon::connection";
     pub const LISTEN: &str = "xlreg::daemon::listen";
     pub const RSA: &str = "xlreg::daemon::rsa";
-    pub const REDB: &str = "xlreg::store::redb";
+    pub const STORE: &str = "xlreg::store";
 }
 
 /// Makes the credential for clients: this registry at these end points.

@@ -76,6 +76,8 @@ refusals! {
     RegistryFull = "registry is full",
     /// The session has made as many requests as it may.
     TooManyRequests = "too many requests in one session",
+    /// The registry cannot make a change durable now, because its disk is full or can only be read.
+    CannotStore = "registry cannot store now",
     /// The registry cannot answer now, for an internal reason.
     Unavailable = "registry is unavailable",
 }

@@ -1,77 +1,101 @@
 //! A registry in this process. Requests are decided under a lock, and a thread makes the changes
 //! durable, many with one commit.
 //!
-//! 1. [`MemoryStore::decide`](Store::decide) takes the lock, decides, and queues the change while
-//!    it has the lock. So the queue is in the order of decisions.
-//! 2. The committer takes all queued changes, makes them durable with one commit, moves the
-//!    revisions of their clusters, and announces the revision of the registry that is durable.
-//! 3. Every reply waits until its revision is durable, even a reply without a change: it may tell
-//!    of changes made just before.
+//! 1. [`MemoryStore::decide`](Store::decide) takes the lock, decides on the registry with all that
+//!    is not durable yet, and adds the change to that. So changes are in the order of decisions.
+//! 2. The committer takes the changes that wait, and makes them durable with one commit. Then they
+//!    go into the registry, and the revisions of their clusters move.
+//! 3. Every reply waits until all that was decided before it is durable, even a reply without a
+//!    change: it may tell of changes made just before.
+//! 4. If a commit fails because nothing can be written now, all that is not durable is dropped. A
+//!    request that would have changed something is refused, and all others are decided again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tracing::{info, warn};
 use xlreg::crypto::SystemRng;
 use xlreg::identity::NodeId;
-use xlreg::message::Reply;
-use xlreg::registry::{Change, CheckedRequest, ClientState, Outcome, Registry, Size};
+use xlreg::message::{Refusal, Reply};
+use xlreg::registry::{
+    Change, CheckedRequest, ClientState, Decision, Registry, Size, View, decide,
+};
 
+use super::overlay::{Outcome, Overlay};
 use super::revisions::{Look, Revision, Revisions};
 use super::{Health, Log, Store, StoreError};
 use crate::metrics::Metrics;
+use crate::target;
 
-/// The number of changes in one commit. It is enough for all connections at once, and bounded so
-/// that a commit stays short.
-const MAX_BATCH: usize = 4096;
+/// The pause between two tries to write where nothing can be written now. It is short enough that
+/// nobody waits long for a disk that has room again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// A registry in this process.
 pub struct MemoryStore {
-    state: Mutex<State>,
-    revisions: Arc<Mutex<Revisions>>,
-    durable: watch::Receiver<Durable>,
+    shared: Arc<Shared>,
+    written: watch::Receiver<Written>,
     committer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What connections and the committer share.
+struct Shared {
+    state: Mutex<State>,
+    /// There are changes for the committer, or the store was closed.
+    work: Condvar,
+    revisions: Mutex<Revisions>,
+}
+
 struct State {
+    /// What is durable.
     registry: Registry,
+    /// What is not.
+    overlay: Overlay,
     keeper: Keeper,
 }
 
 /// The owner of the changes that are not durable yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Keeper {
     /// There is no log. All changes count as durable at once, and are gone when the process ends.
     Nobody,
-    /// The committer has this queue.
-    Committer(mpsc::UnboundedSender<Change>),
+    /// The committer makes them durable.
+    Committer,
     /// The store is closed, and decides nothing more.
     Closed,
+    /// The committer has ended, and nothing becomes durable any more.
+    Gone,
 }
 
-/// The state of the committer.
+/// What the committer has written.
 #[derive(Clone, Default)]
-struct Durable {
-    /// The revision of the registry that is durable.
-    revision: u64,
+struct Written {
     /// The size of the log on disk, in bytes.
     bytes: Option<u64>,
+    /// The reason why nothing can be written now.
+    unwritable: Option<StoreError>,
     /// The reason why nothing more becomes durable.
     failure: Option<StoreError>,
+}
+
+/// A decision that may have to wait.
+struct Decided {
+    reply: Reply,
+    changes: bool,
+    /// What it depends on; `None` if all of that is durable.
+    outcome: Option<watch::Receiver<Outcome>>,
 }
 
 impl MemoryStore {
     /// Makes a store without a log: all changes count as durable at once, and are gone when the
     /// process ends.
     pub fn new(registry: Registry) -> Self {
-        let (_, durable) = watch::channel(Durable { revision: u64::MAX, ..Durable::default() });
-        Self {
-            state: Mutex::new(State { registry, keeper: Keeper::Nobody }),
-            revisions: Arc::default(),
-            durable,
-            committer: Mutex::new(None),
-        }
+        let (_, written) = watch::channel(Written::default());
+        let shared = Arc::new(Shared::new(registry, Keeper::Nobody));
+        Self { shared, written, committer: Mutex::new(None) }
     }
 
     /// Makes a store with a log. `registry` has the state of the log, and `metrics` counts its
@@ -85,55 +109,73 @@ impl MemoryStore {
         log: impl Log,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
-        let (queue, changes) = mpsc::unbounded_channel();
-        let revision = registry.revision();
-        let (announce, durable) =
-            watch::channel(Durable { revision, bytes: log.bytes(), failure: None });
-        let revisions = Arc::<Mutex<Revisions>>::default();
-        let committer = Committer { log, revisions: Arc::clone(&revisions), announce, metrics };
+        let (announce, written) =
+            watch::channel(Written { bytes: log.bytes(), ..Written::default() });
+        let shared = Arc::new(Shared::new(registry, Keeper::Committer));
+        let committer = Committer { log, shared: Arc::clone(&shared), announce, metrics };
         let committer = thread::Builder::new()
             .name("committer".into())
-            .spawn(move || committer.commit_all(changes))?;
-        Ok(Self {
-            state: Mutex::new(State { registry, keeper: Keeper::Committer(queue) }),
-            revisions,
-            durable,
-            committer: Mutex::new(Some(committer)),
-        })
+            .spawn(move || committer.commit_all())?;
+        Ok(Self { shared, written, committer: Mutex::new(Some(committer)) })
     }
 
-    /// Decides a request, and queues its change.
+    /// Decides a request, and hands its change to the committer.
     fn decide_now(
         &self,
         client: &mut ClientState,
         request: CheckedRequest,
-    ) -> Result<Outcome, StoreError> {
-        let State { registry, keeper } = &mut *self.state();
-        if matches!(keeper, Keeper::Closed) {
-            return Err(closed());
+    ) -> Result<Decided, StoreError> {
+        let State { registry, overlay, keeper } = &mut *self.shared.state();
+        match keeper {
+            Keeper::Nobody => {
+                let outcome = registry.handle_checked(client, request, &mut SystemRng);
+                let changes = outcome.change.is_some();
+                if let Some(change) = &outcome.change {
+                    self.shared.revisions().change(change);
+                }
+                Ok(Decided { reply: outcome.reply, changes, outcome: None })
+            }
+            Keeper::Committer => {
+                let view = overlay.over(registry);
+                let Decision { mut reply, change } =
+                    decide(&view, client, request, &mut SystemRng);
+                let changes = change.is_some();
+                if let Some(change) = change {
+                    match overlay.add(registry, change) {
+                        Ok(()) => self.shared.work.notify_one(),
+                        Err(error) => {
+                            debug_assert!(false, "what was decided applies: {error}");
+                            reply = Reply::Error(Refusal::Unavailable.into());
+                        }
+                    }
+                }
+                Ok(Decided { reply, changes, outcome: overlay.outcome() })
+            }
+            Keeper::Closed | Keeper::Gone => Err(self.end()),
         }
-        let mut outcome = registry.handle_checked(client, request, &mut SystemRng);
-        match (outcome.change.take(), keeper) {
-            // If the committer is gone, nobody announces the revision, and the wait for it fails.
-            (Some(change), Keeper::Committer(queue)) => drop(queue.send(change)),
-            (Some(change), Keeper::Nobody) => locked(&self.revisions).change(&change),
-            _ => {}
-        }
-        Ok(outcome)
     }
 
-    /// Resolves when all changes up to this revision of the registry are durable.
-    async fn durable(&self, revision: u64) -> Result<(), StoreError> {
-        let mut durable = self.durable.clone();
-        let reached = |durable: &Durable| durable.failure.is_some() || durable.revision >= revision;
-        match durable.wait_for(reached).await {
-            Ok(durable) => durable.failure.clone().map_or(Ok(()), Err),
-            Err(_) => Err(closed()),
+    /// The reason why the store does nothing more.
+    fn end(&self) -> StoreError {
+        self.written.borrow().failure.clone().unwrap_or_else(closed)
+    }
+}
+
+impl Shared {
+    fn new(registry: Registry, keeper: Keeper) -> Self {
+        Self {
+            state: Mutex::new(State { registry, overlay: Overlay::default(), keeper }),
+            work: Condvar::new(),
+            revisions: Mutex::default(),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         locked(&self.state)
+    }
+
+    fn revisions(&self) -> MutexGuard<'_, Revisions> {
+        locked(&self.revisions)
     }
 }
 
@@ -143,15 +185,40 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Waits for an outcome.
+async fn wait(outcome: &mut watch::Receiver<Outcome>) -> Result<(), StoreError> {
+    match outcome.wait_for(Option::is_some).await {
+        Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(closed())),
+        Err(_) => Err(closed()),
+    }
+}
+
 impl Store for MemoryStore {
     async fn decide(
         &self,
         state: &mut ClientState,
         request: CheckedRequest,
     ) -> Result<Reply, StoreError> {
-        let Outcome { reply, revision, .. } = self.decide_now(state, request)?;
-        self.durable(revision).await?;
-        Ok(reply)
+        loop {
+            let before = state.clone();
+            let decided = self.decide_now(state, request.clone())?;
+            let Some(mut outcome) = decided.outcome else { return Ok(decided.reply) };
+            match wait(&mut outcome).await {
+                Ok(()) => return Ok(decided.reply),
+                Err(error) => {
+                    // What was decided was dropped, and so is what the session has of it.
+                    *state = before;
+                    match error {
+                        StoreError::Unwritable { .. } if decided.changes => {
+                            return Ok(Reply::Error(Refusal::CannotStore.into()));
+                        }
+                        // What it told of was dropped. Perhaps it can tell of what is durable.
+                        StoreError::Unwritable { .. } => {}
+                        _ => return Err(self.end()),
+                    }
+                }
+            }
+        }
     }
 
     async fn changed(
@@ -159,19 +226,25 @@ impl Store for MemoryStore {
         cluster: NodeId,
         known: Option<Revision>,
     ) -> Result<Option<Revision>, StoreError> {
-        let (is_there, revision) = {
-            let State { registry, .. } = &*self.state();
-            (registry.cluster(&cluster).is_some(), registry.revision())
-        };
-        if !is_there {
-            return Ok(None);
-        }
         // A cluster that is not durable is not told of.
-        self.durable(revision).await?;
+        loop {
+            let waiting = {
+                let State { registry, overlay, .. } = &*self.shared.state();
+                match registry.cluster(&cluster) {
+                    Some(_) => break,
+                    None => overlay.outcome_of_cluster(&cluster),
+                }
+            };
+            let Some(mut outcome) = waiting else { return Ok(None) };
+            match wait(&mut outcome).await {
+                Ok(()) | Err(StoreError::Unwritable { .. }) => {}
+                Err(_) => return Err(self.end()),
+            }
+        }
         loop {
             let waiting;
             let notified;
-            match locked(&self.revisions).look(cluster, known) {
+            match self.shared.revisions().look(cluster, known) {
                 Look::Moved(revision) => return Ok(Some(revision)),
                 Look::Ended => break,
                 Look::Same(place) => {
@@ -182,49 +255,48 @@ impl Store for MemoryStore {
             }
             notified.await;
         }
-        Err(self.health().failure.unwrap_or_else(closed))
+        Err(self.end())
     }
 
     fn size(&self) -> Size {
-        self.state().registry.size()
+        let State { registry, overlay, .. } = &*self.shared.state();
+        overlay.over(registry).size()
     }
 
     fn health(&self) -> Health {
-        let State { registry, keeper } = &*self.state();
-        let Durable { revision, bytes, failure } = self.durable.borrow().clone();
-        let (ended, waiting) = match keeper {
-            Keeper::Nobody => (false, 0),
-            Keeper::Committer(_) => {
-                debug_assert!(revision <= registry.revision(), "it is decided, then durable");
-                // Never negative, by the assertion. A gauge of 0 is the least misleading otherwise.
-                let waiting = registry.revision().saturating_sub(revision);
-                (self.durable.has_changed().is_err(), waiting)
-            }
-            Keeper::Closed => (true, 0),
-        };
-        Health { failure: failure.or_else(|| ended.then(closed)), waiting, bytes }
+        let State { overlay, keeper, .. } = &*self.shared.state();
+        let Written { bytes, unwritable, failure } = self.written.borrow().clone();
+        let ended = matches!(keeper, Keeper::Closed | Keeper::Gone);
+        let failure = failure.or_else(|| ended.then(closed));
+        Health { failure, unwritable, waiting: overlay.len() as u64, bytes }
     }
 
     async fn failed(&self) -> StoreError {
-        let mut durable = self.durable.clone();
-        let failure = durable.wait_for(|durable| durable.failure.is_some()).await;
-        match failure.map(|durable| durable.failure.clone()) {
+        let mut written = self.written.clone();
+        let failure = written.wait_for(|written| written.failure.is_some()).await;
+        match failure.map(|written| written.failure.clone()) {
             Ok(Some(error)) => error,
             // The committer is gone but was not told to go: it has panicked.
-            _ if matches!(self.state().keeper, Keeper::Committer(_)) => closed(),
+            _ if self.shared.state().keeper == Keeper::Gone => closed(),
             // A store without a log does not fail, and a closed one has nothing more to report.
             _ => std::future::pending().await,
         }
     }
 
     async fn close(&self) {
-        self.state().keeper = Keeper::Closed;
+        {
+            let mut state = self.shared.state();
+            if state.keeper != Keeper::Gone {
+                state.keeper = Keeper::Closed;
+            }
+            self.shared.work.notify_one();
+        }
         let committer = locked(&self.committer).take();
         if let Some(committer) = committer {
-            // If the committer has panicked, its dropped channel has shown it.
+            // If the committer has panicked, the end of its work has shown it.
             let _ = spawn_blocking(move || committer.join()).await;
         }
-        locked(&self.revisions).end();
+        self.shared.revisions().end();
     }
 }
 
@@ -235,39 +307,101 @@ fn closed() -> StoreError {
 /// The thread that makes changes durable.
 struct Committer<L> {
     log: L,
-    revisions: Arc<Mutex<Revisions>>,
-    announce: watch::Sender<Durable>,
+    shared: Arc<Shared>,
+    announce: watch::Sender<Written>,
     metrics: Arc<Metrics>,
 }
 
 impl<L: Log> Committer<L> {
-    /// Commits until the queue ends, or the log fails.
-    fn commit_all(mut self, mut changes: mpsc::UnboundedReceiver<Change>) {
-        let mut batch = Vec::new();
-        while changes.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
+    /// Commits until the store is closed, or the log fails.
+    fn commit_all(mut self) {
+        while let Some(changes) = self.next() {
             let started = Instant::now();
-            if let Err(error) = self.log.commit(&batch) {
-                self.announce.send_modify(|durable| durable.failure = Some(error));
-                return;
+            match self.log.commit(&changes) {
+                Ok(()) => self.succeed(&changes, started.elapsed()),
+                Err(error @ StoreError::Unwritable { .. }) => {
+                    self.shared.state().overlay.fail(&error);
+                    self.announce(|written| {
+                        if written.unwritable.is_none() {
+                            warn!(target: target::STORE, "{error}; changes are refused until then");
+                        }
+                        written.unwritable = Some(error);
+                    });
+                }
+                Err(error) => {
+                    self.announce(|written| written.failure = Some(error.clone()));
+                    let mut state = self.shared.state();
+                    state.keeper = Keeper::Gone;
+                    state.overlay.fail(&error);
+                    return;
+                }
             }
-            self.metrics.commit(batch.len(), started.elapsed().as_secs_f64());
-            let mut revisions = locked(&self.revisions);
-            batch.iter().for_each(|change| revisions.change(change));
-            drop(revisions);
-            let bytes = self.log.bytes();
-            self.announce.send_modify(|durable| {
-                durable.revision += batch.len() as u64;
-                durable.bytes = bytes;
-            });
-            batch.clear();
         }
+    }
+
+    /// The changes of the next commit: none of them to try whether it is possible again. `None` when
+    /// the store is closed and everything is durable.
+    fn next(&self) -> Option<Vec<Change>> {
+        let is_writable = self.announce.borrow().unwritable.is_none();
+        let mut state = self.shared.state();
+        loop {
+            if state.overlay.len() > 0 {
+                return Some(state.overlay.begin());
+            }
+            if state.keeper == Keeper::Closed {
+                return None;
+            }
+            let work = &self.shared.work;
+            if is_writable {
+                state = work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let waited = work.wait_timeout(state, RETRY);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = guard;
+                if timeout.timed_out() && state.overlay.len() == 0 {
+                    return Some(Vec::new());
+                }
+            }
+        }
+    }
+
+    fn succeed(&mut self, changes: &[Change], time: Duration) {
+        self.metrics.commit(changes.len(), time.as_secs_f64());
+        {
+            let State { registry, overlay, .. } = &mut *self.shared.state();
+            let mut revisions = self.shared.revisions();
+            changes.iter().for_each(|change| revisions.change(change));
+            if !changes.is_empty() {
+                overlay.succeed(registry, changes);
+            }
+        }
+        let bytes = self.log.bytes();
+        self.announce(|written| {
+            if written.unwritable.take().is_some() {
+                info!(target: target::STORE, "changes are stored again");
+            }
+            written.bytes = bytes;
+        });
+        self.log.tidy();
+    }
+
+    fn announce(&self, change: impl FnOnce(&mut Written)) {
+        self.announce.send_modify(change);
     }
 }
 
 /// Ends all waits, in any case, because nothing changes any more.
 impl<L> Drop for Committer<L> {
     fn drop(&mut self) {
-        locked(&self.revisions).end();
+        {
+            let mut state = self.shared.state();
+            if state.keeper == Keeper::Committer {
+                state.keeper = Keeper::Gone;
+            }
+            let failure = self.announce.borrow().failure.clone();
+            state.overlay.fail(&failure.unwrap_or_else(closed));
+        }
+        self.shared.revisions().end();
     }
 }
 

@@ -4,12 +4,16 @@
 //! changes are durable. [`MemoryStore`] keeps the state in this process and, with a [`Log`], on
 //! disk. A store with the state elsewhere implements [`Store`] with the same rules,
 //! [`xlreg::registry::decide`], which is a function over a view of the few rows that a request
-//! names. [`rows`] maps changes to rows, for all of them.
+//! names.
 
+mod commit_counter;
+mod files;
 mod memory;
+mod overlay;
+#[cfg(feature = "redb")]
 mod redb;
 mod revisions;
-pub mod rows;
+mod sqlite;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -18,9 +22,12 @@ use xlreg::identity::NodeId;
 use xlreg::message::Reply;
 use xlreg::registry::{ApplyError, Change, CheckedRequest, ClientState, Size};
 
-pub use self::redb::{CounterTrust, Redb};
+#[cfg(feature = "redb")]
+pub use self::redb::{TakeOver, take_over};
+pub use commit_counter::CounterTrust;
 pub use memory::MemoryStore;
 pub use revisions::Revision;
+pub use sqlite::Sqlite;
 
 /// A store decides requests and makes their changes durable.
 pub trait Store: Send + Sync + 'static {
@@ -29,7 +36,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if nothing can be made durable any more. The server must stop then.
+    /// [`StoreError`] if nothing can be made durable any more. The server must stop then. If nothing
+    /// can be made durable now, a request that would change something is refused
+    /// ([`Refusal::CannotStore`](xlreg::message::Refusal::CannotStore)).
     fn decide(
         &self,
         state: &mut ClientState,
@@ -73,6 +82,8 @@ pub trait Store: Send + Sync + 'static {
 pub struct Health {
     /// The reason why nothing can be made durable any more, if so.
     pub failure: Option<StoreError>,
+    /// The reason why nothing can be made durable now, if so. The store tries again by itself.
+    pub unwritable: Option<StoreError>,
     /// The number of changes that are decided and not durable yet. Their replies wait.
     pub waiting: u64,
     /// The size on disk, in bytes; `None` for a store without a file.
@@ -82,7 +93,7 @@ pub struct Health {
 impl Health {
     /// Whether changes can be made durable.
     pub const fn is_writable(&self) -> bool {
-        self.failure.is_none()
+        self.failure.is_none() && self.unwritable.is_none()
     }
 }
 
@@ -92,13 +103,17 @@ pub trait Log: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]. Then only the earlier changes are durable.
+    /// [`StoreError`]. Then only the earlier changes are durable. After a
+    /// [`StoreError::Unwritable`] later commits may succeed.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
     /// The size on disk in bytes, if it is known. It is asked after each commit.
     fn bytes(&self) -> Option<u64> {
         None
     }
+
+    /// Does what can wait until nobody waits for it. It is called after each commit.
+    fn tidy(&mut self) {}
 }
 
 /// The reason why a store cannot be opened or cannot go on.
@@ -134,6 +149,18 @@ pub enum StoreError {
         /// The rule.
         source: ApplyError,
     },
+    /// Nothing can be written now: the disk is full, or can only be read. Nothing is lost, and it may
+    /// be possible again.
+    #[error("{}: nothing can be stored now: {reason}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The error of the system.
+        reason: String,
+    },
+    /// Another program has written to the file. What is in memory is not what is stored.
+    #[error("{}: another program has written to it", .0.display())]
+    ForeignWrite(PathBuf),
     /// Reading or writing failed.
     #[error("{}: {reason}", path.display())]
     Io {

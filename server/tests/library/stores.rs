@@ -9,7 +9,7 @@ use xlreg::identity::{NodeId, Token};
 use xlreg::message::{ClusterInfo, ClusterRef, GetCluster, MemberSet, Refusal, Reply, Request};
 use xlreg::registry::{CheckedRequest, ClientState, Registry, RegistryLimits};
 use xlreg_server::credential;
-use xlreg_server::store::{CounterTrust, MemoryStore, Redb, Store};
+use xlreg_server::store::{CounterTrust, MemoryStore, Sqlite, Store};
 use xlreg_testkit::keys;
 use xlreg_testkit::model::{Answered, Model};
 use xlreg_testkit::pair::{cluster, token};
@@ -22,14 +22,14 @@ const CLIENTS: usize = 6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Memory,
-    Redb,
+    Sqlite,
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Memory, Self::Redb];
+    const ALL: [Self; 2] = [Self::Memory, Self::Sqlite];
 
     const fn is_kept(self) -> bool {
-        matches!(self, Self::Redb)
+        matches!(self, Self::Sqlite)
     }
 }
 
@@ -46,22 +46,22 @@ impl Place {
         identity.id = Some(NodeId::from([5; 32]));
         let credential = credential(&identity, vec!["127.0.0.1:1".parse().unwrap()]).unwrap();
         let place = Self { kind, dir: tempdir().unwrap(), credential };
-        if kind == Kind::Redb {
-            Redb::create(&place.file(), place.credential.id).unwrap();
+        if kind == Kind::Sqlite {
+            Sqlite::create(&place.file(), place.credential.id, []).unwrap();
         }
         place
     }
 
     fn file(&self) -> std::path::PathBuf {
-        self.dir.path().join("registry.redb")
+        self.dir.path().join("registry.sqlite")
     }
 
     fn open(&self) -> MemoryStore {
         let mut registry = Registry::new(self.credential.clone(), LIMITS);
         match self.kind {
             Kind::Memory => MemoryStore::new(registry),
-            Kind::Redb => {
-                let log = Redb::open(&self.file(), &mut registry, CounterTrust::Needed).unwrap();
+            Kind::Sqlite => {
+                let log = Sqlite::open(&self.file(), &mut registry, CounterTrust::Needed).unwrap();
                 MemoryStore::with_log(registry, log, Arc::default()).unwrap()
             }
         }
