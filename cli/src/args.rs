@@ -65,7 +65,7 @@ Examples:
 The first start makes the keys in DIR; with --existing nothing is made. Clients need DIR/regCred.dat.
 If a file in DIR is missing or changed later, the registry does not start: its identity never
 changes in silence.
-Nodes and clusters are in DIR/registry.redb. Nothing is acknowledged before it is on disk.
+Nodes and clusters are in DIR/registry.sqlite. Nothing is acknowledged before it is on disk.
 SIGTERM and SIGINT stop the registry in order: it finishes the requests in flight.
 
 Exit codes:

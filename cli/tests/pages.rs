@@ -14,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use common::{Daemon, binary, command};
 use tempfile::{TempDir, tempdir};
 use xlreg_testkit::http;
+use xlreg_testkit::tool::run_words;
 
 /// What the pages have as an address to listen at and an address to tell clients, each at its port.
 const LISTENING: [&str; 3] = ["0.0.0.0", "127.0.0.1", "registry.example"];
@@ -76,9 +77,15 @@ impl Block<'_> {
         while let Some(line) = lines.next() {
             let Some(line) = line.strip_prefix("$ ") else { continue };
             let mut command = line.to_owned();
-            while let Some(cut) = command.strip_suffix('\\') {
+            loop {
+                // A line that ends within quotes, or with a backslash, goes on.
+                let cut = match command.strip_suffix('\\') {
+                    Some(cut) => cut.trim_end(),
+                    None if command.matches('\'').count() % 2 == 1 => command.as_str(),
+                    None => break,
+                };
                 let more = lines.next().expect("a command goes on");
-                command = format!("{} {}", cut.trim_end(), more.trim());
+                command = format!("{cut} {}", more.trim());
             }
             commands.push(command);
         }
@@ -176,9 +183,14 @@ impl Machine {
     }
 
     fn run(&mut self, line: &str) {
-        assert!(!line.contains(['\'', '"', '|', '>', '<', ';', '$']), "no shell is here: {line}");
-        let here = self.here(line);
-        let mut words: Vec<_> = here.split_whitespace().collect();
+        // A statement in quotes is one word, and nothing in it is for a shell.
+        let (command, quoted) = match line.split_once(" '") {
+            Some((command, statement)) => (command, statement.strip_suffix('\'')),
+            None => (line, None),
+        };
+        assert!(!command.contains(['\'', '"', '|', '>', '<', ';', '$']), "no shell: {line}");
+        let here = self.here(command);
+        let mut words: Vec<_> = here.split_whitespace().chain(quoted).collect();
         let beside = words.last() == Some(&"&");
         words.truncate(words.len() - usize::from(beside));
         match (words[0], &words[1..]) {
@@ -192,6 +204,10 @@ impl Machine {
                 let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
                 let answer = http::get(address, &format!("/{path}"));
                 assert!(answer.status.contains(" 200 "), "{line}: {}", answer.status);
+            }
+            ("sqlite3", words) => {
+                let told = run_words(&self.at("/home"), "sqlite3", words);
+                assert!(told.is_none_or(|told| !told.is_empty() || line.contains("NOT IN")));
             }
             (program, _) => {
                 let known = program == "xlreg" || TOOLS.contains(&program);

@@ -15,6 +15,7 @@ use xlreg::registry::Size;
 use xlreg::session::Dialect;
 
 use crate::exposition::Format;
+use crate::store::Health;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
@@ -46,6 +47,10 @@ pub struct Metrics {
     nodes: Gauge,
     clusters: Gauge,
     memberships: Gauge,
+    writable: Gauge,
+    waiting: Gauge,
+    store_bytes: Gauge,
+    log_bytes: Gauge,
 }
 
 impl Default for Metrics {
@@ -70,6 +75,10 @@ impl Metrics {
             nodes: Gauge::default(),
             clusters: Gauge::default(),
             memberships: Gauge::default(),
+            writable: Gauge::default(),
+            waiting: Gauge::default(),
+            store_bytes: Gauge::default(),
+            log_bytes: Gauge::default(),
         };
         let r = &mut metrics.registry;
         r.register("connections", "Connections open", metrics.open.clone());
@@ -86,6 +95,10 @@ impl Metrics {
         r.register("nodes", "Nodes known", metrics.nodes.clone());
         r.register("clusters", "Clusters", metrics.clusters.clone());
         r.register("memberships", "Members of all clusters", metrics.memberships.clone());
+        r.register("store_writable", "1 if changes can be stored, else 0", metrics.writable.clone());
+        r.register("changes_waiting", "Changes not durable yet", metrics.waiting.clone());
+        r.register("store_bytes", "Size of the store's file", metrics.store_bytes.clone());
+        r.register("store_log_bytes", "Size of the store's log", metrics.log_bytes.clone());
         metrics
     }
 
@@ -129,14 +142,24 @@ impl Metrics {
         self.changes.inc_by(changes as u64);
     }
 
-    /// Writes all metrics. `size` is the size of the store.
-    pub(crate) fn text(&self, size: Size, format: Format) -> Result<String, std::fmt::Error> {
+    /// Writes all metrics, with the size and the health of the store.
+    pub(crate) fn text(
+        &self,
+        size: Size,
+        health: &Health,
+        format: Format,
+    ) -> Result<String, std::fmt::Error> {
         let gauge =
             // A gauge at its end is the nearest that it can show.
-            |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        gauge(&self.nodes, size.nodes);
-        gauge(&self.clusters, size.clusters);
-        gauge(&self.memberships, size.memberships);
+            |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        gauge(&self.nodes, size.nodes as u64);
+        gauge(&self.clusters, size.clusters as u64);
+        gauge(&self.memberships, size.memberships as u64);
+        gauge(&self.writable, health.is_writable().into());
+        gauge(&self.waiting, health.waiting);
+        let disk = health.disk.unwrap_or_default();
+        gauge(&self.store_bytes, disk.store);
+        gauge(&self.log_bytes, disk.log);
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(format.of_open_metrics(text))

@@ -134,6 +134,7 @@ impl<S: Store> MetricsHttp<S> {
         match (self.stopping.load(Ordering::Relaxed), self.store.get()) {
             (true, _) => Some("stopping"),
             (false, None) => Some("starting"),
+            (false, Some(store)) if !store.health().is_writable() => Some("nothing can be stored now"),
             (false, Some(_)) => None,
         }
     }
@@ -144,7 +145,7 @@ impl<S: Store> MetricsHttp<S> {
         };
         let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let format = Format::wanted(accept);
-        match self.metrics.text(store.size(), format) {
+        match self.metrics.text(store.size(), &store.health(), format) {
             Ok(text) => response(StatusCode::OK, format.content_type(), text),
             Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "no metrics\n".into()),
         }

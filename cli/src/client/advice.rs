@@ -214,10 +214,16 @@ const TABLE: &[Row] = &[
         "ask the operator of the registry to make room",
     ),
     row(
+        Cause::Refused(Refusal::CannotStore),
+        ALL,
+        Peers::Any,
+        "the disk of the registry is full or cannot be written; tell its operator, and try again",
+    ),
+    row(
         Cause::Refused(Refusal::Unavailable),
         ALL,
         Peers::Any,
-        "the registry cannot store anything now; its log says why",
+        "the registry has failed or is about to stop; its log says why",
     ),
     row(
         Cause::Unreachable,

@@ -15,17 +15,17 @@ use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState, 
 use xlreg::identity::{EndPoint, Identity, Name, NodeId};
 use xlreg::registry::{Registry, RegistryLimits};
 use xlreg_server::Metrics;
-use xlreg_server::store::{CounterTrust, MemoryStore, Redb, StoreError};
+use xlreg_server::store::{CounterTrust, MemoryStore, Sqlite, StoreError};
 
 use crate::output::{Failure, note};
 use crate::random;
 
-use super::import;
+use super::{import, old_store};
 
 /// The file for clients.
 pub const CREDENTIAL_FILE: &str = "regCred.dat";
 /// The file with nodes and clusters.
-const STORE_FILE: &str = "registry.redb";
+const STORE_FILE: &str = "registry.sqlite";
 /// The name of a registry without a given name.
 const DEFAULT_NAME: &str = "xlReg";
 
@@ -112,8 +112,8 @@ impl Home {
         let (dir, credential) = (dir.into(), credential_file(tenant));
         let mut home = Self { identity, dir, credential, store, existing, new, lock };
         let marked = matches!(state()?, DirectoryState::Whole { .. });
-        if marked && state_before == DirectoryState::Unmarked && Redb::is_whole(&home.store_path())
-        {
+        let is_whole = || Sqlite::is_whole(&home.store_path()) || old_store::is_whole(&home.dir);
+        if marked && state_before == DirectoryState::Unmarked && is_whole() {
             home.note_store()?;
         }
         home.settle(tenant.name)?;
@@ -177,7 +177,8 @@ impl Home {
     pub fn make_store(&mut self) -> Result<(), Failure> {
         let path = self.store_path();
         let failed = |error| self.store_failure(error);
-        if self.store || Redb::is_there(&path).map_err(failed)? {
+        self.take_over(self.counter_trust())?;
+        if self.store || Sqlite::is_there(&path).map_err(failed)? {
             return Ok(());
         }
         if self.existing {
@@ -187,7 +188,7 @@ impl Home {
                     self.dir.display()
                 )));
         }
-        Redb::create(&path, registry_id(&self.identity)?).map_err(failed)?;
+        Sqlite::create(&path, registry_id(&self.identity)?, []).map_err(failed)?;
         info!("made an empty store: {}", path.display());
         Ok(())
     }
@@ -199,8 +200,7 @@ impl Home {
         metrics: &Arc<Metrics>,
     ) -> Result<MemoryStore, Failure> {
         self.make_store()?;
-        let trust = if self.store { CounterTrust::Needed } else { CounterTrust::Welcome };
-        let (log, registry) = self.open_log(registry, trust)?;
+        let (log, registry) = self.open_log(registry, self.counter_trust())?;
         MemoryStore::with_log(registry, log, Arc::clone(metrics)).map_err(Failure::new)
     }
 
@@ -208,8 +208,8 @@ impl Home {
         &mut self,
         mut registry: Registry,
         trust: CounterTrust,
-    ) -> Result<(Redb, Registry), Failure> {
-        let opened = Redb::open(&self.store_path(), &mut registry, trust);
+    ) -> Result<(Sqlite, Registry), Failure> {
+        let opened = Sqlite::open(&self.store_path(), &mut registry, trust);
         let log = opened.map_err(|error| self.store_failure(error))?;
         if !self.store {
             self.note_store()?;
@@ -227,13 +227,28 @@ impl Home {
     /// Opens the store once, to check it.
     pub fn check_store(&mut self) -> Result<(), Failure> {
         self.make_store()?;
-        let trust = if self.store { CounterTrust::Needed } else { CounterTrust::Welcome };
-        self.try_store(trust)
+        self.try_store(self.counter_trust())
+    }
+
+    /// How far to trust the commit counter: it must be there once a store was noted.
+    fn counter_trust(&self) -> CounterTrust {
+        if self.store { CounterTrust::Needed } else { CounterTrust::Welcome }
+    }
+
+    /// Takes over the store of an earlier version, if there is one.
+    fn take_over(&self, trust: CounterTrust) -> Result<(), Failure> {
+        let registry = self.empty_registry()?;
+        old_store::take_over(&self.dir, &self.store_path(), registry, trust)
+            .map_err(|error| self.store_failure(error))
+    }
+
+    fn empty_registry(&self) -> Result<Registry, Failure> {
+        let credential = credential(&self.identity, Vec::new())?;
+        Ok(Registry::new(credential, RegistryLimits::default()))
     }
 
     fn try_store(&mut self, trust: CounterTrust) -> Result<(), Failure> {
-        let credential = credential(&self.identity, Vec::new())?;
-        self.open_log(Registry::new(credential, RegistryLimits::default()), trust)?;
+        self.open_log(self.empty_registry()?, trust)?;
         Ok(())
     }
 
@@ -258,9 +273,14 @@ impl Home {
         };
         let id = registry_id(&home.identity)?;
         let path = home.store_path();
-        let create = || match Redb::is_there(&path) {
+        let registry = home.empty_registry()?;
+        match old_store::take_over(dir, &path, registry, CounterTrust::None) {
+            Ok(()) | Err(StoreError::Lost(_)) => {}
+            Err(error) => return Err(home.store_failure(error)),
+        }
+        let create = || match Sqlite::is_there(&path) {
             Ok(true) => Ok(()),
-            Ok(false) | Err(StoreError::Lost(_)) => Redb::create(&path, id),
+            Ok(false) | Err(StoreError::Lost(_)) => Sqlite::create(&path, id, []),
             Err(error) => Err(error),
         };
         create().map_err(|error| home.store_failure(error))?;
@@ -330,8 +350,12 @@ pub fn store_failure(error: StoreError) -> Failure {
             "restore the file, and the .commits beside it, from a backup"
         }
         StoreError::Foreign { .. } => "use the --dir that the file was made in",
-        StoreError::Io { .. } => {
+        StoreError::Io { .. } | StoreError::Unwritable { .. } => {
             "check the disk, its free space and the permissions of the directory"
+        }
+        StoreError::ForeignWrite(_) => {
+            "nothing but this registry may write to the file: find the program that does, and \
+             check the file with xlreg serve --check"
         }
     };
     Failure::new(error).advise(advice)
@@ -397,10 +421,13 @@ fn refuse_remains(dir: &Path) -> Result<(), Failure> {
         ))
         .advise("restore all of it from a backup; for a new registry, use another --dir")
     };
-    match Redb::is_there(&store) {
+    match Sqlite::is_there(&store) {
         Ok(false) => {}
         Ok(true) | Err(StoreError::Lost(_)) => return Err(lost(&store)),
         Err(error) => return Err(store_failure(error)),
+    }
+    if old_store::is_trace(dir) {
+        return Err(lost(&dir.join(old_store::FILE)));
     }
     let credential = dir.join(CREDENTIAL_FILE);
     match credential.try_exists() {
@@ -418,7 +445,8 @@ fn refuse_losses(dir: &Path, found: &Identity, memory: bool) -> Result<(), Failu
     }
     let store = dir.join(STORE_FILE);
     let served = dir.join(CREDENTIAL_FILE).try_exists().unwrap_or(true);
-    if served && !memory && !Redb::is_there(&store).map_err(store_failure)? {
+    let is_there = || Ok(old_store::is_there(dir) || Sqlite::is_there(&store).map_err(store_failure)?);
+    if served && !memory && !is_there()? {
         return Err(Failure::new(format!(
             "{}: missing, though a registry was served from here",
             store.display()

@@ -9,4 +9,5 @@ pub mod listen;
 pub mod log;
 pub mod log_queue;
 pub mod manager;
+mod old_store;
 pub mod signals;

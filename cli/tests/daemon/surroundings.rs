@@ -139,19 +139,6 @@ fn signals_that_ask_for_nothing_end_nothing() {
     assert_eq!(daemon.terminate().0.code(), Some(0));
 }
 
-/// It says which file, and does not die of the signal.
-#[test]
-fn a_limit_of_file_size_is_a_failure_that_says_what_failed() {
-    let temp = directory();
-    let daemon = serve(temp.path(), &["--listen", "127.0.0.1:0"]);
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -f 64; exec \"$0\" \"$@\""]).arg(daemon.get_program());
-    let ended = limited.args(daemon.get_args()).output().unwrap();
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(1), "{told}");
-    assert!(told.contains("registry.redb"), "{told}");
-}
-
 #[test]
 fn the_filter_of_the_log_is_read_anew() {
     let temp = directory();

@@ -12,7 +12,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::common::{Daemon, Failed, command, serve};
 
-const STORE: [&str; 2] = ["registry.redb", "registry.redb.commits"];
+const STORE: [&str; 2] = ["registry.sqlite", "registry.sqlite.commits"];
 const PARTS: [&str; 4] = ["comms_key.pem", "sig_key.pem", "name", "id"];
 
 /// A directory with a registry that was served and stopped, and who it is.
@@ -124,7 +124,7 @@ fn what_is_lost_can_be_written_back_as_it_is_told() {
 #[test]
 fn remains_of_a_registry_are_no_place_for_a_new_one() {
     let (temp, _) = served();
-    for kept in [&["regCred.dat"][..], &["registry.redb"], &["name"], &["id"], &["manifest"]] {
+    for kept in [&["regCred.dat"][..], &["registry.sqlite"], &["name"], &["id"], &["manifest"]] {
         let remains = tempdir().unwrap();
         for file in kept {
             fs::copy(temp.path().join(file), remains.path().join(file)).unwrap();
@@ -177,7 +177,7 @@ fn a_name_changes_when_it_is_said_and_stays() {
 #[test]
 fn a_store_comes_after_memory_and_is_missed_from_then_on() {
     let temp = tempdir().unwrap();
-    let store = temp.path().join("registry.redb");
+    let store = temp.path().join("registry.sqlite");
     let start = |flags: &[&str]| {
         let daemon = launch(temp.path(), flags).unwrap();
         let who = identity(&daemon);
@@ -241,7 +241,7 @@ fn a_directory_of_an_earlier_version_is_taken_for_whole_if_it_is() {
         let (temp, who) = unmarked();
         assert_eq!(identity(&launch(temp.path(), flags).unwrap()), who);
         assert!(temp.path().join("manifest").exists());
-        for file in ["id", "registry.redb"] {
+        for file in ["id", "registry.sqlite"] {
             let path = temp.path().join(file);
             let held = fs::read(&path).unwrap();
             fs::remove_file(&path).unwrap();

@@ -149,12 +149,12 @@ fn a_store_of_another_registry_is_refused() {
     let mut another = Identity::load(other.path()).unwrap();
     another.id = Some(NodeId::from_bytes(&[0x5f; 32]).unwrap());
     another.save(other.path()).unwrap();
-    for file in ["registry.redb", "registry.redb.commits"] {
+    for file in ["registry.sqlite", "registry.sqlite.commits"] {
         std::fs::copy(temp.path().join(file), other.path().join(file)).unwrap();
     }
     let failed = launch(other.path()).unwrap_err();
     assert_eq!(failed.code, Some(1));
-    assert!(failed.stderr.contains("registry.redb"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("registry.sqlite"), "{}", failed.stderr);
     assert!(failed.stderr.contains("belongs to a registry with another ID"), "{}", failed.stderr);
 }
 
@@ -199,7 +199,7 @@ fn memory_forgets_and_keeps_its_keys() {
     }
     assert_eq!(known[0], known[1]);
     assert_ne!(ids[0], ids[1]);
-    assert!(!temp.path().join("registry.redb").exists());
+    assert!(!temp.path().join("registry.sqlite").exists());
 }
 
 fn launch(dir: &Path) -> Result<Daemon, Failed> {
@@ -273,7 +273,7 @@ enum Outcome {
 fn outcome(dir: &Path, facts: &[Fact], rng: &mut Seeded) -> Result<Outcome, String> {
     match launch(dir) {
         Err(Failed { code, stderr }) => {
-            let clear = stderr.lines().any(|line| line.contains("registry.redb"));
+            let clear = stderr.lines().any(|line| line.contains("registry.sqlite"));
             match code == Some(1) && clear && !stderr.contains("panicked") {
                 true => Ok(Outcome::Refused),
                 false => Err(format!("code {code:?}, {stderr}")),
@@ -298,8 +298,8 @@ fn a_damaged_store(name: &str, end: impl FnOnce(Daemon)) {
     furnish(temp.path());
     let (daemon, way) = start(temp.path());
     let facts = write_until(24, Duration::ZERO, &way, name, &mut rng, || end(daemon));
-    let file = temp.path().join("registry.redb");
-    let commit_counter = temp.path().join("registry.redb.commits");
+    let file = temp.path().join("registry.sqlite");
+    let commit_counter = temp.path().join("registry.sqlite.commits");
     let intact = std::fs::read(&file).unwrap();
     let counted = std::fs::read(&commit_counter).unwrap();
     let mut counts = BTreeMap::new();
@@ -327,7 +327,7 @@ fn a_store_older_than_its_commit_counter_is_damaged() {
     furnish(temp.path());
     let (daemon, _) = start(temp.path());
     assert_calm(&daemon.kill());
-    let file = temp.path().join("registry.redb");
+    let file = temp.path().join("registry.sqlite");
     let old = std::fs::read(&file).unwrap();
     let (daemon, way) = start(temp.path());
     write_until(3, Duration::ZERO, &way, "newer", &mut rng, || assert_calm(&daemon.kill()));
@@ -358,7 +358,7 @@ fn a_first_start_that_is_cut_short_can_be_made_again() {
         // Under whatever name it is made at first.
         let store_len = || {
             let entries = std::fs::read_dir(temp.path()).unwrap().map(Result::unwrap);
-            let named = |name: &str| name.starts_with("registry.redb");
+            let named = |name: &str| name.starts_with("registry.sqlite");
             let mut store = entries.filter(|entry| entry.file_name().to_str().is_some_and(named));
             store.next().map(|entry| entry.metadata().map_or(0, |metadata| metadata.len()))
         };

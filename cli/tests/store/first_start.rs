@@ -204,8 +204,8 @@ fn a_directory_of_an_earlier_version_is_taken_over_at_once_or_at_the_next_start(
 #[test]
 fn a_first_store_after_memory_is_made_whole() {
     let without_store = |dir: &Path| {
-        fs::remove_file(dir.join("registry.redb")).unwrap();
-        fs::remove_file(dir.join("registry.redb.commits")).unwrap();
+        fs::remove_file(dir.join("registry.sqlite")).unwrap();
+        fs::remove_file(dir.join("registry.sqlite.commits")).unwrap();
         let manifest = fs::read_to_string(dir.join("manifest")).unwrap();
         fs::write(dir.join("manifest"), manifest.replace("store: made\n", "")).unwrap();
     };

@@ -8,3 +8,4 @@ mod durability;
 mod first_start;
 mod import;
 mod power_cut;
+mod weather;

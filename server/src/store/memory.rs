@@ -26,7 +26,7 @@ use xlreg::registry::{
 
 use super::overlay::{Outcome, Overlay};
 use super::revisions::{Look, Revision, Revisions};
-use super::{Health, Log, Store, StoreError};
+use super::{DiskSize, Health, Log, Store, StoreError};
 use crate::metrics::Metrics;
 use crate::target;
 
@@ -73,8 +73,8 @@ enum Keeper {
 /// What the committer has written.
 #[derive(Clone, Default)]
 struct Written {
-    /// The size of the log on disk, in bytes.
-    bytes: Option<u64>,
+    /// The size on disk.
+    disk: Option<DiskSize>,
     /// The reason why nothing can be written now.
     unwritable: Option<StoreError>,
     /// The reason why nothing more becomes durable.
@@ -110,7 +110,7 @@ impl MemoryStore {
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
         let (announce, written) =
-            watch::channel(Written { bytes: log.bytes(), ..Written::default() });
+            watch::channel(Written { disk: log.disk(), ..Written::default() });
         let shared = Arc::new(Shared::new(registry, Keeper::Committer));
         let committer = Committer { log, shared: Arc::clone(&shared), announce, metrics };
         let committer = thread::Builder::new()
@@ -265,10 +265,10 @@ impl Store for MemoryStore {
 
     fn health(&self) -> Health {
         let State { overlay, keeper, .. } = &*self.shared.state();
-        let Written { bytes, unwritable, failure } = self.written.borrow().clone();
+        let Written { disk, unwritable, failure } = self.written.borrow().clone();
         let ended = matches!(keeper, Keeper::Closed | Keeper::Gone);
         let failure = failure.or_else(|| ended.then(closed));
-        Health { failure, unwritable, waiting: overlay.len() as u64, bytes }
+        Health { failure, unwritable, waiting: overlay.len() as u64, disk }
     }
 
     async fn failed(&self) -> StoreError {
@@ -366,7 +366,10 @@ impl<L: Log> Committer<L> {
     }
 
     fn succeed(&mut self, changes: &[Change], time: Duration) {
-        self.metrics.commit(changes.len(), time.as_secs_f64());
+        // A try without changes is no commit that anybody waits for.
+        if !changes.is_empty() {
+            self.metrics.commit(changes.len(), time.as_secs_f64());
+        }
         {
             let State { registry, overlay, .. } = &mut *self.shared.state();
             let mut revisions = self.shared.revisions();
@@ -375,12 +378,12 @@ impl<L: Log> Committer<L> {
                 overlay.succeed(registry, changes);
             }
         }
-        let bytes = self.log.bytes();
+        let disk = self.log.disk();
         self.announce(|written| {
             if written.unwritable.take().is_some() {
                 info!(target: target::STORE, "changes are stored again");
             }
-            written.bytes = bytes;
+            written.disk = disk;
         });
         self.log.tidy();
     }

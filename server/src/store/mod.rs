@@ -86,8 +86,17 @@ pub struct Health {
     pub unwritable: Option<StoreError>,
     /// The number of changes that are decided and not durable yet. Their replies wait.
     pub waiting: u64,
-    /// The size on disk, in bytes; `None` for a store without a file.
-    pub bytes: Option<u64>,
+    /// The size on disk; `None` for a store without a file.
+    pub disk: Option<DiskSize>,
+}
+
+/// The size of a store on disk, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskSize {
+    /// The file with the state.
+    pub store: u64,
+    /// The log of what is not in that file yet.
+    pub log: u64,
 }
 
 impl Health {
@@ -107,8 +116,8 @@ pub trait Log: Send + 'static {
     /// [`StoreError::Unwritable`] later commits may succeed.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// The size on disk in bytes, if it is known. It is asked after each commit.
-    fn bytes(&self) -> Option<u64> {
+    /// The size on disk, if it is known. It is asked after each commit.
+    fn disk(&self) -> Option<DiskSize> {
         None
     }
 

@@ -202,6 +202,6 @@ async fn a_store_over_it_knows_its_clusters() {
     assert!(store.changed(cluster, None).await.unwrap().is_some());
     let health = store.health();
     assert_eq!(health.waiting, 0);
-    assert!(health.bytes.unwrap() > 0 && health.is_writable());
+    assert!(health.disk.unwrap().store > 0 && health.is_writable());
     store.close().await;
 }

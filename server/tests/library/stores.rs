@@ -228,7 +228,7 @@ async fn each_decides_nothing_any_more_when_it_is_closed() {
         let (mut client, _) = creator(&store).await;
         let (size, health) = (store.size(), store.health());
         assert!(health.is_writable() && health.waiting == 0, "{kind:?}: {health:?}");
-        assert_eq!(health.bytes.is_some(), kind.is_kept());
+        assert_eq!(health.disk.is_some(), kind.is_kept());
         store.close().await;
         let join = CheckedRequest::new(Request::Join(ClusterRef::CURRENT), &RustCrypto).unwrap();
         let refused = store.decide(&mut client, join).await.unwrap_err();

@@ -28,8 +28,8 @@ impl Log for Gate {
         }
     }
 
-    fn bytes(&self) -> Option<u64> {
-        Some(self.commits)
+    fn disk(&self) -> Option<DiskSize> {
+        Some(DiskSize { store: self.commits, log: 0 })
     }
 }
 
@@ -323,7 +323,7 @@ async fn without_a_log_a_change_is_told_at_once() {
     };
     let (changed, _) = tokio::join!(biased; store.changed(info.id, known), join);
     assert_eq!(changed.unwrap(), known.map(Revision::next));
-    assert_eq!((store.health().waiting, store.health().bytes), (0, None));
+    assert_eq!((store.health().waiting, store.health().disk), (0, None));
     assert!(store.health().is_writable());
     store.close().await;
     assert!(!store.health().is_writable());
@@ -334,7 +334,8 @@ async fn its_health_is_what_waits_and_whether_more_can_be_kept() {
     let bench = bench();
     let client = bench.member().await;
     let health = bench.store.health();
-    assert_eq!((health.waiting, health.bytes), (0, Some(1)), "one commit");
+    assert_eq!(health.waiting, 0);
+    assert_eq!(health.disk, Some(DiskSize { store: 1, log: 0 }), "one commit");
     assert!(health.is_writable());
     let asked = bench.ask(client, create("alpha"));
     settle().await;

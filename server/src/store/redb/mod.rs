@@ -113,11 +113,6 @@ pub fn take_over(
     Ok(Some(kept))
 }
 
-/// Whether there is an old store that was not taken over.
-pub fn is_there(old: &Path) -> Result<bool, StoreError> {
-    Ok(matches!(place(old)?, Place::Store))
-}
-
 /// What is in the place of an old store.
 fn place(old: &Path) -> Result<Place, StoreError> {
     let mut start = [0; MARK.len()];

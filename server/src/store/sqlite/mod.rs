@@ -24,7 +24,7 @@ use self::load::{Index, Loader};
 use self::schema::Facts;
 use super::commit_counter::{CommitCounter, CounterTrust};
 use super::files::{beside, damaged, foreign, private, remove, sync_parent, system};
-use super::{Log, StoreError};
+use super::{DiskSize, Log, StoreError};
 use crate::target;
 
 /// The number of pages in the write-ahead log that is worth a checkpoint. It is SQLite's own
@@ -283,7 +283,16 @@ impl Log for Sqlite {
             before: self.facts,
             data_version: self.data_version,
         };
-        let staged = transaction.commit(&self.index, changes)?;
+        let staged = match transaction.commit(&self.index, changes) {
+            Ok(staged) => staged,
+            Err(error) => {
+                if matches!(error, StoreError::Unwritable { .. }) {
+                    // The log can be written from its start again when it has been emptied.
+                    self.checkpoint();
+                }
+                return Err(error);
+            }
+        };
         self.facts = staged.facts();
         let kept = staged.into_kept();
         self.index.keep(kept);
@@ -305,8 +314,8 @@ impl Log for Sqlite {
         }
     }
 
-    fn bytes(&self) -> Option<u64> {
+    fn disk(&self) -> Option<DiskSize> {
         let len = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        Some(len(&self.path).saturating_add(len(&beside(&self.path, "-wal"))))
+        Some(DiskSize { store: len(&self.path), log: len(&beside(&self.path, "-wal")) })
     }
 }

@@ -42,9 +42,12 @@ impl Transaction<'_> {
             self.run("COMMIT").map_err(|error| self.failed(&error))?;
             Ok(staged)
         });
-        if written.is_err() && !self.connection.is_autocommit() {
-            // It fails only if SQLite has rolled back by itself meanwhile.
-            let _ = self.run("ROLLBACK");
+        if let Err(error) = &written
+            && !self.connection.is_autocommit()
+            && let Err(failure) = self.run("ROLLBACK")
+        {
+            let reason = format!("{error}; and it could not be undone: {failure}");
+            return Err(StoreError::Io { path: self.path.into(), reason });
         }
         written
     }
