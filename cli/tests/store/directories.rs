@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
+use xlreg_testkit::wait::until;
 
 use crate::common::{Daemon, Failed, command, serve};
 
@@ -150,8 +151,10 @@ fn reg_cred_is_written_again_unless_it_is_another_registry_s() {
         }
         let daemon = launch(temp.path(), &[]).unwrap();
         assert_eq!(identity(&daemon), who);
-        let log = daemon.kill();
-        assert!(log.contains("regCred.dat") && log.contains("written"), "{log}");
+        until("it is told", || {
+            let log = daemon.log();
+            log.contains("regCred.dat") && log.contains("written")
+        });
     }
     let (other, _) = served();
     fs::copy(other.path().join("regCred.dat"), &path).unwrap();

@@ -327,11 +327,14 @@ fn a_store_older_than_its_commit_counter_is_damaged() {
     furnish(temp.path());
     let (daemon, _) = start(temp.path());
     assert_calm(&daemon.kill());
-    let file = temp.path().join("registry.sqlite");
-    let old = std::fs::read(&file).unwrap();
+    // The log is a part of the store.
+    let files = ["registry.sqlite", "registry.sqlite-wal"].map(|name| temp.path().join(name));
+    let old = files.each_ref().map(|file| std::fs::read(file).unwrap_or_default());
     let (daemon, way) = start(temp.path());
     write_until(3, Duration::ZERO, &way, "newer", &mut rng, || assert_calm(&daemon.kill()));
-    std::fs::write(&file, &old).unwrap();
+    for (file, old) in files.iter().zip(&old) {
+        std::fs::write(file, old).unwrap();
+    }
     let Err(failed) = launch(temp.path()) else { panic!("it started") };
     assert_eq!(failed.code, Some(1));
     assert!(failed.stderr.contains("commits are missing"), "{}", failed.stderr);

@@ -20,7 +20,7 @@ use crate::power_cut::{Image, Recording, Tree, record, walk};
 const MOST: usize = 100;
 
 /// Whether `strace` is here; loud where it is not.
-fn can_walk() -> bool {
+pub fn can_walk() -> bool {
     if crate::power_cut::is_here() {
         return true;
     }
@@ -31,7 +31,7 @@ fn can_walk() -> bool {
     false
 }
 
-fn images(recording: &Recording) -> Vec<Image> {
+pub fn images(recording: &Recording) -> Vec<Image> {
     let mut rng = Seeded::announced(0x6669_7273);
     recording.images(if full() { usize::MAX } else { MOST }, &mut rng)
 }

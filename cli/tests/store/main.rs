@@ -7,5 +7,7 @@ mod directories;
 mod durability;
 mod first_start;
 mod import;
+mod load;
 mod power_cut;
+mod take_over;
 mod weather;

@@ -139,6 +139,14 @@ impl Disk {
         self.entries(dir).get(name).copied()
     }
 
+    /// Every file and directory with this name.
+    pub fn named<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = Inode> + 'a {
+        self.nodes.values().flat_map(move |node| match node {
+            Node::Dir { entries, .. } => entries.get(wanted).copied(),
+            Node::File { .. } => None,
+        })
+    }
+
     /// Does it.
     pub fn apply(&mut self, op: &Op) {
         match op {
@@ -206,6 +214,14 @@ impl Tree {
     /// As it is on disk now.
     pub fn read(root: &Path) -> Self {
         Disk::read(root).tree()
+    }
+
+    /// Changes the content of a file, if it is there; `None` removes it.
+    pub fn change(&mut self, path: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+        let Some((mode, Some(content))) = self.entries.remove(Path::new(path)) else { return };
+        if let Some(content) = change(content) {
+            self.entries.insert(path.into(), (mode, Some(content)));
+        }
     }
 
     /// The content of a file.

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use rand_core::Rng;
 
-use super::disk::{Disk, Op, Tree};
+use super::disk::{Disk, Inode, Op, Tree};
 use super::strace::Recording;
 use xlreg_testkit::Seeded;
 
@@ -42,6 +42,32 @@ impl Display for Image {
 }
 
 impl Recording {
+    /// What a disk leaves that drops half of what it said was flushed, at every point: the writes to
+    /// files with these names. All else is kept.
+    pub fn lies(&self, files: &[&str], rng: &mut Seeded) -> Vec<Image> {
+        let inodes: HashSet<_> = files.iter().flat_map(|name| self.inodes(name)).collect();
+        let lies = (1..=self.ops.len()).map(|after| {
+            let is_lost = |op: &Op, rng: &mut Seeded| match op {
+                Op::Write { file, .. } => inodes.contains(file) && rng.below(2) == 0,
+                _ => false,
+            };
+            let kept = self.ops[..after].iter().filter(|op| !is_lost(op, rng)).cloned();
+            let tree = self.keep(&kept.collect::<Vec<_>>());
+            Image { tree, moment: self.moment(after), what: "a disk that lies".into() }
+        });
+        lies.collect()
+    }
+
+    /// Everything that ever had this name.
+    fn inodes(&self, wanted: &str) -> Vec<Inode> {
+        let linked = self.ops.iter().filter_map(|op| match op {
+            Op::Link { name, child, .. } if name == wanted => Some(*child),
+            Op::Rename { to: (_, name), child, .. } if name == wanted => Some(*child),
+            _ => None,
+        });
+        linked.chain(self.before.named(wanted)).collect()
+    }
+
     /// Every image, equal ones once; of those that keep a part of what was not flushed, so many at
     /// most, chosen by the generator. Those that keep all of it or nothing are always there.
     pub fn images(&self, most: usize, rng: &mut Seeded) -> Vec<Image> {
@@ -117,12 +143,11 @@ impl Recording {
         // Torn: the last ones, since earlier ones were the last at another point.
         for &torn in pending.iter().rev().filter(|n| matches!(ops[**n], Op::Write { .. })).take(3) {
             let kept = keep(&|_| false);
-            let place = keep(&|n| n >= torn).len();
             for n in 0..=TORN {
                 let Op::Write { file, at, bytes } = &ops[torn] else { continue };
                 let mut kept = kept.clone();
                 let arrived = if n == 0 { 0 } else { rng.below(bytes.len()) };
-                kept[place] = match n {
+                kept[torn] = match n {
                     0 => Op::Grow { file: *file, size: at + bytes.len() },
                     _ => Op::Write { file: *file, at: *at, bytes: bytes[..arrived].to_vec() },
                 };

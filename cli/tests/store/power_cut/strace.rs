@@ -237,6 +237,8 @@ impl Reader {
                 assert!(["0", "RENAME_NOREPLACE"].contains(&arg(4)), "{}", arg(4));
                 self.rename(self.below(arg(0), arg(1)), self.below(arg(2), arg(3)));
             }
+            "link" => self.link(arg(0), arg(1)),
+            "linkat" => self.link(self.below(arg(0), arg(1)), self.below(arg(2), arg(3))),
             "unlink" | "rmdir" => self.unlink(arg(0)),
             "unlinkat" => self.unlink(self.below(arg(0), arg(1))),
             "mkdir" => self.make_dir(arg(0), arg(1)),
@@ -353,6 +355,17 @@ impl Reader {
                 self.done(Op::Rename { from, to, child });
             }
             _ => panic!("renamed across the root"),
+        }
+    }
+
+    fn link(&mut self, from: &str, to: &str) {
+        match (self.place(from), self.place(to)) {
+            (None, None) => {}
+            (Some(from), Some((dir, name))) => {
+                let child = self.disk.look_up(from.0, &from.1).unwrap();
+                self.done(Op::Link { dir, name, child });
+            }
+            _ => panic!("linked across the root"),
         }
     }
 

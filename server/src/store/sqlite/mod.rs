@@ -46,6 +46,7 @@ pub struct Sqlite {
     /// `PRAGMA data_version`: it moves when another connection writes.
     data_version: i64,
     log: LogSize,
+    checkpoint_pages: u64,
     /// Held as long as the store is open. A kill frees it.
     _lock: Option<File>,
 }
@@ -169,6 +170,7 @@ impl Sqlite {
             index,
             data_version: 0,
             log: LogSize::default(),
+            checkpoint_pages: CHECKPOINT_PAGES,
             _lock: lock,
         };
         if opened.is_writable {
@@ -183,6 +185,12 @@ impl Sqlite {
             warn!(target: target::STORE, "{} can be read and not written now", path.display());
         }
         Ok(store)
+    }
+
+    /// Sets the number of pages of 4 KiB in the log that is worth moving them into the database; 1,000
+    /// by default, as SQLite has it.
+    pub const fn checkpoint_at(&mut self, pages: u64) {
+        self.checkpoint_pages = pages;
     }
 
     /// Checks that the file has our tables and belongs to this registry.
@@ -309,7 +317,7 @@ impl Log for Sqlite {
         let pages = self.log.pages();
         // A reader that stopped the last checkpoint gets some time to go.
         let from = self.log.blocked_at.map_or(0, |blocked| blocked.min(pages));
-        if pages.abs_diff(from) >= CHECKPOINT_PAGES {
+        if pages.abs_diff(from) >= self.checkpoint_pages {
             self.checkpoint();
         }
     }
