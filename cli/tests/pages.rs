@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use common::{Daemon, binary, command};
 use tempfile::{TempDir, tempdir};
 use xlreg_testkit::http;
-use xlreg_testkit::tool::run_words;
+use xlreg_testkit::run_words;
 
 /// What the pages have as an address to listen at and an address to tell clients, each at its port.
 const LISTENING: [&str; 3] = ["0.0.0.0", "127.0.0.1", "registry.example"];

@@ -95,7 +95,11 @@ impl Metrics {
         r.register("nodes", "Nodes known", metrics.nodes.clone());
         r.register("clusters", "Clusters", metrics.clusters.clone());
         r.register("memberships", "Members of all clusters", metrics.memberships.clone());
-        r.register("store_writable", "1 if changes can be stored, else 0", metrics.writable.clone());
+        r.register(
+            "store_writable",
+            "1 if changes can be stored, else 0",
+            metrics.writable.clone(),
+        );
         r.register("changes_waiting", "Changes not durable yet", metrics.waiting.clone());
         r.register("store_bytes", "Size of the store's file", metrics.store_bytes.clone());
         r.register("store_log_bytes", "Size of the store's log", metrics.log_bytes.clone());

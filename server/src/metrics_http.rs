@@ -134,7 +134,9 @@ impl<S: Store> MetricsHttp<S> {
         match (self.stopping.load(Ordering::Relaxed), self.store.get()) {
             (true, _) => Some("stopping"),
             (false, None) => Some("starting"),
-            (false, Some(store)) if !store.health().is_writable() => Some("nothing can be stored now"),
+            (false, Some(store)) if !store.health().is_writable() => {
+                Some("nothing can be stored now")
+            }
             (false, Some(_)) => None,
         }
     }

@@ -66,4 +66,4 @@ pub use rng::Seeded;
 #[cfg(feature = "std")]
 pub use rng::{Script, SequentialRng};
 #[cfg(feature = "std")]
-pub use tool::run_tool;
+pub use tool::{run_tool, run_words};

@@ -445,7 +445,8 @@ fn refuse_losses(dir: &Path, found: &Identity, memory: bool) -> Result<(), Failu
     }
     let store = dir.join(STORE_FILE);
     let served = dir.join(CREDENTIAL_FILE).try_exists().unwrap_or(true);
-    let is_there = || Ok(old_store::is_there(dir) || Sqlite::is_there(&store).map_err(store_failure)?);
+    let is_there =
+        || Ok(old_store::is_there(dir) || Sqlite::is_there(&store).map_err(store_failure)?);
     if served && !memory && !is_there()? {
         return Err(Failure::new(format!(
             "{}: missing, though a registry was served from here",

@@ -47,12 +47,7 @@ pub fn take_over(
 
 /// Refuses an old store, if one is there: this build cannot read it.
 #[cfg(not(feature = "redb"))]
-pub fn take_over(
-    dir: &Path,
-    new: &Path,
-    _: Registry,
-    _: CounterTrust,
-) -> Result<(), StoreError> {
+pub fn take_over(dir: &Path, new: &Path, _: Registry, _: CounterTrust) -> Result<(), StoreError> {
     if !is_trace(dir) || new.exists() {
         return Ok(());
     }

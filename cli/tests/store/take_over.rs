@@ -46,8 +46,10 @@ fn holds_all(dir: &Path) -> Result<String, String> {
             .collect();
         found.push(format!("{name} of {}: {}", info.max_size, members.join(", ")));
     }
-    let expected =
-        ["alpha of 2: 0 alice 10.0.0.1:4000, 1 bob 10.0.0.2:4000", "beta of 3: 0 bob 10.0.0.2:4000"];
+    let expected = [
+        "alpha of 2: 0 alice 10.0.0.1:4000, 1 bob 10.0.0.2:4000",
+        "beta of 3: 0 bob 10.0.0.2:4000",
+    ];
     let log = daemon.kill();
     match found == expected && !log.contains("panicked") {
         true => Ok(log),

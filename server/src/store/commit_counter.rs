@@ -55,12 +55,11 @@ impl CommitCounter {
     /// Checks that a store with this number of commits has all that were counted.
     pub(super) fn check(store: &Path, commits: u64, read: Option<u64>) -> Result<(), StoreError> {
         // A counter that is behind the store is harmless: then no commit is missing.
-        let missing = read.and_then(|read| read.checked_sub(commits)).filter(|missing| *missing > 0);
+        let missing =
+            read.and_then(|read| read.checked_sub(commits)).filter(|missing| *missing > 0);
         match missing {
             None => Ok(()),
-            Some(missing) => {
-                Err(damaged(store, format!("the last {missing} commits are missing")))
-            }
+            Some(missing) => Err(damaged(store, format!("the last {missing} commits are missing"))),
         }
     }
 

@@ -137,8 +137,7 @@ impl MemoryStore {
             }
             Keeper::Committer => {
                 let view = overlay.over(registry);
-                let Decision { mut reply, change } =
-                    decide(&view, client, request, &mut SystemRng);
+                let Decision { mut reply, change } = decide(&view, client, request, &mut SystemRng);
                 let changes = change.is_some();
                 if let Some(change) = change {
                     match overlay.add(registry, change) {

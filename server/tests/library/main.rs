@@ -3,4 +3,5 @@
 
 mod embedding;
 mod old_file;
+mod sqlite;
 mod stores;

@@ -150,7 +150,10 @@ fn the_way_back_is_a_rename_and_without_it_nothing_is_chosen() {
     fs::rename(&aside, place.path("registry.redb")).unwrap();
     let before = place.files();
     let refused = place.take_over().unwrap_err().to_string();
-    assert!(refused.contains("registry.sqlite is here too and has changes of its own"), "{refused}");
+    assert!(
+        refused.contains("registry.sqlite is here too and has changes of its own"),
+        "{refused}"
+    );
     assert_eq!(place.files(), before);
     // With the new store gone, the old one is the store again.
     for suffix in ["", ".commits", ".lock"] {

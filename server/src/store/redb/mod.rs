@@ -202,8 +202,9 @@ fn check_meta(path: &Path, database: &Database, id: NodeId) -> Result<u64, Store
     match meta.get(COMMITS) {
         // A new file has no number yet.
         None => Ok(0),
-        Some(bytes) => number(bytes)
-            .ok_or_else(|| damaged(path, "the number of commits has another length")),
+        Some(bytes) => {
+            number(bytes).ok_or_else(|| damaged(path, "the number of commits has another length"))
+        }
     }
 }
 

@@ -175,12 +175,8 @@ impl Sqlite {
         };
         if opened.is_writable {
             store.use_connection(opened.connection)?;
-            store.counter = CommitCounterState::Open(CommitCounter::open(
-                path,
-                facts.commits,
-                counted,
-                trust,
-            )?);
+            store.counter =
+                CommitCounterState::Open(CommitCounter::open(path, facts.commits, counted, trust)?);
         } else {
             warn!(target: target::STORE, "{} can be read and not written now", path.display());
         }

@@ -50,9 +50,9 @@ impl NodeRow {
 
     pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
         let key = self.key.to_bytes();
-        connection.prepare_cached("INSERT INTO nodes VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
-            params![self.row, self.id.as_bytes(), key, self.last_use, self.digest()],
-        )?;
+        connection
+            .prepare_cached("INSERT INTO nodes VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute(params![self.row, self.id.as_bytes(), key, self.last_use, self.digest()])?;
         Ok(())
     }
 
@@ -191,8 +191,12 @@ impl TokenRow {
     }
 
     /// The hash of the token in this row.
-    pub(super) fn hash_at(row: i64, connection: &Connection) -> rusqlite::Result<Option<TokenHash>> {
-        let mut statement = connection.prepare_cached("SELECT hash FROM tokens WHERE token = ?1")?;
+    pub(super) fn hash_at(
+        row: i64,
+        connection: &Connection,
+    ) -> rusqlite::Result<Option<TokenHash>> {
+        let mut statement =
+            connection.prepare_cached("SELECT hash FROM tokens WHERE token = ?1")?;
         statement.query_row([row], |row| row.get(0)).optional()
     }
 }
