@@ -5,7 +5,9 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Deref;
 
-use super::codec::encode_listed;
+use sha2::{Digest, Sha256};
+
+use super::codec::{encode_listed, encode_token};
 use super::schema::{message, token as token_field};
 use super::view::all;
 use crate::identity::Token;
@@ -19,6 +21,8 @@ struct Entry {
     token: Token,
     /// The whole field of a ClusterMembers, if the entry is for serving.
     field: Option<Arc<[u8]>>,
+    /// The hash of the token, if the entry is for serving.
+    hash: Option<[u8; 32]>,
 }
 
 impl MemberEntry {
@@ -37,12 +41,13 @@ impl MemberEntry {
                 *key = kept;
             }
         }
-        Self(Arc::new(Entry { token, field: Some(field) }))
+        let hash = Some(hash(&token));
+        Self(Arc::new(Entry { token, field: Some(field), hash }))
     }
 
     /// Makes the entry of a member that a registry has served. It is encoded only if it is sent on.
     pub(super) fn received(token: Token) -> Self {
-        Self(Arc::new(Entry { token: Token { signature: None, ..token }, field: None }))
+        Self(Arc::new(Entry { token: Token { signature: None, ..token }, field: None, hash: None }))
     }
 
     /// The field of a ClusterMembers, if the entry is encoded.
@@ -50,10 +55,20 @@ impl MemberEntry {
         self.0.field.as_deref()
     }
 
+    /// The SHA-256 of the token, as it is on the wire without its signature. Equal tokens have the
+    /// same.
+    pub fn hash(&self) -> [u8; 32] {
+        self.0.hash.unwrap_or_else(|| hash(&self.0.token))
+    }
+
     /// Gives the token without the entry.
     pub fn into_token(self) -> Token {
         Arc::try_unwrap(self.0).map_or_else(|shared| shared.token.clone(), |entry| entry.token)
     }
+}
+
+fn hash(token: &Token) -> [u8; 32] {
+    Sha256::digest(encode_token(token)).into()
 }
 
 impl From<Token> for MemberEntry {

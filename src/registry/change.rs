@@ -27,7 +27,7 @@ pub enum Change {
     MemberJoined {
         /// The cluster's ID.
         cluster: NodeId,
-        /// The member's index. It stays the same for ever.
+        /// The member's index. It stays the same as long as the member is in the cluster.
         index: MemberIndex,
         /// The member's token, without the signature.
         member: MemberEntry,
@@ -41,6 +41,18 @@ pub enum Change {
         /// The member's new token, without the signature.
         member: MemberEntry,
     },
+}
+
+impl Change {
+    /// The same change with another entry for the member, if it is about one.
+    pub(super) fn with_member(&self, shared: &MemberEntry) -> Self {
+        let mut change = self.clone();
+        if let Self::MemberJoined { member, .. } | Self::MemberUpdated { member, .. } = &mut change
+        {
+            *member = shared.clone();
+        }
+        change
+    }
 }
 
 /// A change does not follow from the state: changes are missing, out of order or damaged.
@@ -68,7 +80,8 @@ pub enum ApplyError {
     /// More changes, or members, than can be counted.
     #[error("there are more changes than can be counted")]
     TooMany,
-    /// By the rules the member would get another index, or the change would be of another kind.
+    /// The index is taken, or there is none like it in the cluster, or the change would be of another
+    /// kind.
     #[error("the cluster {cluster} has {members} members, which does not fit index {index}")]
     Index {
         /// The cluster's ID.

@@ -8,11 +8,14 @@ use crate::message::{
     ClusterInfo, Create, MAX_CLUSTER_SIZE, MemberEntry, MemberIndex, MemberList, MemberSet, Refusal,
 };
 
-/// A cluster: its name, its properties and its members in the order they joined.
+/// A cluster: its name, its properties and its members by index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     name: Name,
     info: ClusterInfo,
+    /// The indexes in use. There may be gaps between them.
+    taken: MemberSet,
+    /// One member for each index in use, in the same order.
     members: Vec<MemberEntry>,
 }
 
@@ -44,7 +47,7 @@ impl Cluster {
             attrs: create.attrs,
             end_point_count: create.end_point_count,
         };
-        Ok(Self { name: create.name, info, members: Vec::new() })
+        Ok(Self { name: create.name, info, taken: MemberSet::NONE, members: Vec::new() })
     }
 
     /// Its name.
@@ -57,19 +60,29 @@ impl Cluster {
         &self.info
     }
 
-    /// Its members, in the order they joined.
+    /// Its members, in the order of their indexes.
     pub fn members(&self) -> &[MemberEntry] {
         &self.members
     }
 
-    /// The indexes that members of this cluster can have.
-    fn places(&self) -> impl Iterator<Item = MemberIndex> + use<> {
-        MemberSet::first(self.info.max_size).iter()
+    /// The indexes that a new member of this cluster can have.
+    fn free(&self) -> MemberSet {
+        MemberSet::first(self.info.max_size).without(self.taken)
     }
 
     /// Its members with their indexes.
-    fn entries(&self) -> impl Iterator<Item = (MemberIndex, &MemberEntry)> {
-        MemberIndex::all().zip(&self.members)
+    pub fn entries(&self) -> impl Iterator<Item = (MemberIndex, &MemberEntry)> {
+        self.taken.iter().zip(&self.members)
+    }
+
+    /// The member with this index.
+    pub(super) fn member(&self, index: MemberIndex) -> Option<&MemberEntry> {
+        self.taken.contains(index).then(|| self.members.get(self.rank(index)))?
+    }
+
+    /// How many members have a lower index than this.
+    fn rank(&self, index: MemberIndex) -> usize {
+        self.taken.iter().take_while(|taken| *taken < index).count()
     }
 
     /// Decides whether a member may join, and what changes. The member has an ID, which is bound to
@@ -93,8 +106,7 @@ impl Cluster {
         }
         let member = member.clone();
         let Some((index, known)) = self.entries().find(|(_, known)| known.id == member.id) else {
-            let free = self.places().nth(self.members.len());
-            let index = free.ok_or(Refusal::ClusterFull)?;
+            let index = self.free().iter().next().ok_or(Refusal::ClusterFull)?;
             let change = Change::MemberJoined { cluster, index, member };
             return Ok(Joined { index, change: Some(change) });
         };
@@ -114,8 +126,7 @@ impl Cluster {
     /// [`Refusal::Unavailable`] if a member has no ID. In a cluster that was built by these rules
     /// every member has one.
     pub fn list(&self, which: Option<MemberSet>) -> Result<MemberList, Refusal> {
-        let present: MemberSet = self.entries().map(|(index, _)| index).collect();
-        let which = which.unwrap_or(MemberSet::ALL).and(present);
+        let which = which.unwrap_or(MemberSet::ALL).and(self.taken);
         let mut members = Vec::with_capacity(self.members.len());
         let wanted = self.entries().filter(|(index, _)| which.contains(*index));
         members.extend(wanted.map(|(_, member)| member.clone()));
@@ -136,8 +147,9 @@ impl Cluster {
         created.ok_or(ApplyError::Properties(id))
     }
 
-    /// Applies a change to the members, if it is the one that a join gives on this state. A change
-    /// of another kind does nothing here.
+    /// Applies a change to the members, if it is one that a join gives on this state. A new member
+    /// may have any free index: members before it may have gone. A change of another kind does
+    /// nothing here.
     ///
     /// # Errors
     ///
@@ -149,19 +161,25 @@ impl Cluster {
             return Ok(());
         };
         let joined = self.join(member).map_err(ApplyError::Refused)?;
-        let known = self.members.get_mut(usize::from(*index));
-        match (joined.change.as_ref() == Some(change), known) {
-            (false, _) => {
+        let (rank, is_update) = (self.rank(*index), joined.change.as_ref() == Some(change));
+        match (joined.change, change) {
+            (Some(Change::MemberJoined { .. }), Change::MemberJoined { .. })
+                if self.free().contains(*index) =>
+            {
+                self.members.insert(rank, member.clone());
+                self.taken = self.taken.with(*index);
+            }
+            (Some(Change::MemberUpdated { .. }), Change::MemberUpdated { .. }) if is_update => {
+                if let Some(known) = self.members.get_mut(rank) {
+                    *known = member.clone();
+                }
+            }
+            _ => {
                 let (cluster, members) = (self.info.id, self.members.len());
                 return Err(ApplyError::Index { cluster, members, index: *index });
             }
-            (true, Some(known)) => *known = member.clone(),
-            (true, None) => {
-                debug_assert_eq!(self.members.len(), usize::from(*index), "indexes have no gap");
-                self.members.push(member.clone());
-            }
         }
-        debug_assert!(self.members.len() <= usize::from(MAX_CLUSTER_SIZE), "a place for each");
+        debug_assert_eq!(self.members.len(), self.taken.iter().count(), "a member an index");
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use rand_core::CryptoRng;
 use super::client_state::{CheckedRequest, ClientState};
 use super::clusters::Clusters;
 use super::rules::{Decision, decide};
+use super::tokens::Tokens;
 use super::{ApplyError, Change, Cluster, RegistryLimits, Size, View};
 use crate::credential::Credential;
 use crate::crypto::RustCrypto;
@@ -25,6 +26,7 @@ pub struct Registry {
     /// Every node ID that was accepted or issued, with the sig key that it is bound to.
     nodes: BTreeMap<NodeId, Fingerprint>,
     clusters: Clusters,
+    tokens: Tokens,
     /// Members of all clusters together.
     memberships: usize,
     revision: u64,
@@ -64,6 +66,7 @@ impl Registry {
             limits,
             nodes: BTreeMap::new(),
             clusters: Clusters::default(),
+            tokens: Tokens::default(),
             memberships: 0,
             revision: 0,
         }
@@ -163,17 +166,23 @@ impl Registry {
                 }
                 self.clusters.insert(Cluster::restore(name.clone(), *info)?);
             }
-            Change::MemberJoined { cluster, member, .. }
-            | Change::MemberUpdated { cluster, member, .. } => {
-                let added = usize::from(matches!(change, Change::MemberJoined { .. }));
-                let memberships = self.memberships.checked_add(added);
-                let memberships = memberships.ok_or(ApplyError::TooMany)?;
+            Change::MemberJoined { cluster, index, member }
+            | Change::MemberUpdated { cluster, index, member } => {
                 let id = member.id.ok_or(ApplyError::NotBound)?;
                 if self.nodes.get(&id) != Some(&member.sig_key.fingerprint()) {
                     return Err(ApplyError::NotBound);
                 }
                 let known = self.clusters.get_mut(cluster);
-                known.ok_or(ApplyError::NoCluster(*cluster))?.apply(change)?;
+                let known = known.ok_or(ApplyError::NoCluster(*cluster))?;
+                let old = known.member(*index).cloned();
+                let added = usize::from(old.is_none());
+                let memberships = self.memberships.checked_add(added);
+                let memberships = memberships.ok_or(ApplyError::TooMany)?;
+                // The same token, in the memory that other memberships have it in.
+                let shared = self.tokens.shared(member);
+                known.apply(&change.with_member(&shared))?;
+                self.tokens.add(&shared);
+                old.iter().for_each(|old| self.tokens.remove(old));
                 self.memberships = memberships;
             }
         }

@@ -18,6 +18,7 @@ mod cluster;
 mod clusters;
 mod memory;
 mod rules;
+mod tokens;
 mod view;
 
 pub use change::{ApplyError, Change};

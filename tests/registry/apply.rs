@@ -126,7 +126,51 @@ fn all_but(skipped: usize) -> Result<Registry, ApplyError> {
 fn changes_after_a_missing_one_do_not_apply() {
     let (_, _, trio) = duo();
     assert_eq!(all_but(1), Err(ApplyError::NoCluster(trio)));
-    assert_eq!(all_but(2), Err(ApplyError::Index { cluster: trio, members: 0, index: at(1) }));
+}
+
+/// Alice may have gone before Bob came back. Then her index is free, and he keeps his.
+#[test]
+fn an_index_before_that_of_a_member_can_be_free_and_is_used_again() {
+    let (_, [alice, bob], trio) = duo();
+    let mut registry = all_but(2).unwrap();
+    let at_index = |registry: &Registry| {
+        let cluster = registry.cluster(&trio).unwrap();
+        cluster.entries().map(|(index, member)| (index, member.id.unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(at_index(&registry), [(at(1), bob)]);
+    let list = registry.cluster(&trio).unwrap().list(None).unwrap();
+    assert_eq!(list.which().bits(), 0b10);
+    let token = served(&token("alice", 0, &["h:1"]), alice);
+    let joined = registry.cluster(&trio).unwrap().join(&token.clone().into()).unwrap();
+    assert_eq!(joined.index, at(0), "the first that is free");
+    registry.apply(&joined.change.unwrap()).unwrap();
+    assert_eq!(at_index(&registry), [(at(0), alice), (at(1), bob)]);
+    // What was taken from it as changes makes it again.
+    assert!(replay(&registry.changes()).unwrap() == registry);
+    // An update keeps to the member that has the index.
+    let moved = served(&xlreg_testkit::pair::token("alice", 0, &["h:9"]), alice);
+    let (cluster, member) = (trio, xlreg::message::MemberEntry::from(moved));
+    let wrong = Change::MemberUpdated { cluster, index: at(1), member: member.clone() };
+    let refused = ApplyError::Index { cluster, members: 2, index: at(1) };
+    assert_eq!(does_not_apply(&registry, &wrong), refused);
+    registry.apply(&Change::MemberUpdated { cluster, index: at(0), member }).unwrap();
+    assert_eq!(at_index(&registry), [(at(0), alice), (at(1), bob)]);
+}
+
+/// Two clusters with the same member share its token.
+#[test]
+fn a_token_is_in_memory_once() {
+    let (mut registry, [alice, _], _) = duo();
+    let other = created("other", id(9), cluster("other", 3, 1));
+    registry.rules.apply(&other).unwrap();
+    // Another entry with the same content, as another session makes it.
+    let member = xlreg::message::MemberEntry::from(served(&token("alice", 0, &["h:1"]), alice));
+    let joined = Change::MemberJoined { cluster: id(9), index: at(0), member: member.clone() };
+    registry.rules.apply(&joined).unwrap();
+    let entries: Vec<_> = registry.rules.clusters().map(|it| &it.members()[0]).collect();
+    assert_eq!(entries.len(), 2);
+    assert!(std::ptr::eq(&**entries[0], &**entries[1]), "one place in memory");
+    assert!(!std::ptr::eq(&**entries[0], &*member));
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! The one mapping between a [`Change`](xlreg::registry::Change) and the rows of this store.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
-use sha2::{Digest as _, Sha256};
 use xlreg::identity::{
     ClusterAttrs, EndPoint, Fingerprint, MemberAttrs, Name, NodeId, PublicKey, Token,
 };
-use xlreg::message::{ClusterInfo, MemberEntry, MemberIndex, encode_token};
+use xlreg::message::{ClusterInfo, MemberEntry, MemberIndex};
 
 use super::digest::Digest;
 
@@ -17,11 +16,6 @@ pub(super) type Damage = String;
 
 /// A row that was read: damage is not an error of SQLite.
 type Read<T> = rusqlite::Result<Result<T, Damage>>;
-
-/// The hash of a member's token.
-pub(super) fn hash(member: &MemberEntry) -> TokenHash {
-    Sha256::digest(encode_token(member)).into()
-}
 
 /// Turns an error into damage that names it.
 fn damage(error: impl ToString) -> Damage {
@@ -176,7 +170,7 @@ impl TokenRow {
                 signature: None,
             };
             let member = MemberEntry::from(token);
-            let expected = self::hash(&member);
+            let expected = member.hash();
             if hash != expected {
                 return Err("its hash does not fit".into());
             }

@@ -10,7 +10,7 @@ use xlreg::registry::Change;
 
 use super::error;
 use super::load::{Index, Next, Uses};
-use super::rows::{ClusterRow, MemberRow, NodeRow, TokenHash, TokenRow, hash};
+use super::rows::{ClusterRow, MemberRow, NodeRow, TokenHash, TokenRow};
 use super::schema::Facts;
 use crate::store::StoreError;
 use crate::store::files::damaged;
@@ -175,7 +175,7 @@ impl<'i> Staged<'i> {
         connection: &Connection,
         member: &MemberEntry,
     ) -> Result<i64, StoreError> {
-        let hash = hash(member);
+        let hash = member.hash();
         let full = || damaged(path, "it has more rows than can be numbered");
         let uses = match self.uses(&hash) {
             Some(Uses { row, count }) => {

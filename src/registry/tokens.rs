@@ -1,0 +1,36 @@
+//! The tokens of members. Each is kept once, however many memberships have it.
+
+use alloc::collections::BTreeMap;
+
+use crate::message::MemberEntry;
+
+/// The tokens that memberships have, by their hash, each with the number of memberships.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tokens(BTreeMap<[u8; 32], (MemberEntry, usize)>);
+
+impl Tokens {
+    /// The entry that memberships with this token share already, or else this one.
+    pub(super) fn shared(&self, member: &MemberEntry) -> MemberEntry {
+        self.0.get(&member.hash()).map_or_else(|| member.clone(), |(known, _)| known.clone())
+    }
+
+    /// Counts a membership.
+    pub(super) fn add(&mut self, member: &MemberEntry) {
+        let (_, uses) = self.0.entry(member.hash()).or_insert_with(|| (member.clone(), 0));
+        // There are never more uses than memberships, which are counted elsewhere.
+        *uses = uses.saturating_add(1);
+    }
+
+    /// Takes a membership away. The token goes with the last one.
+    pub(super) fn remove(&mut self, member: &MemberEntry) {
+        let hash = member.hash();
+        let known = self.0.get_mut(&hash).map(|(_, uses)| {
+            *uses = uses.saturating_sub(1);
+            *uses
+        });
+        debug_assert!(known.is_some(), "a membership's token is known");
+        if known == Some(0) {
+            self.0.remove(&hash);
+        }
+    }
+}
