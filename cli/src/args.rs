@@ -17,6 +17,8 @@ use crate::command::members::MembersArgs;
 use crate::command::register::RegisterArgs;
 #[cfg(feature = "server")]
 use crate::command::serve::ServeArgs;
+#[cfg(feature = "server")]
+use crate::command::store::{self, StoreCommand};
 #[cfg(not(feature = "server"))]
 use crate::command::without_server::WithoutServerArgs;
 
@@ -82,8 +84,12 @@ Examples:
     /// Make a registry for 'serve --existing'
     #[cfg(feature = "server")]
     Init(InitArgs),
+    /// Look into a registry's store, check it, export it
+    #[cfg(feature = "server")]
+    #[command(subcommand, after_help = store::AFTER_HELP)]
+    Store(StoreCommand),
     #[cfg(not(feature = "server"))]
-    #[command(name = "serve", aliases = ["init", "demo"], hide = true, disable_help_flag = true)]
+    #[command(name = "serve", aliases = ["init", "demo", "store"], hide = true, disable_help_flag = true)]
     WithoutServer(WithoutServerArgs),
     /// Join a cluster and wait until it is full
     Join(Checked<JoinArgs>),

@@ -57,6 +57,11 @@ fn run(command: Command) -> Result<(), Failure> {
             set_json(args.json);
             command::init::run(&args)
         }
+        #[cfg(feature = "server")]
+        Command::Store(store) => {
+            set_json(store.json());
+            command::store::run(&store)
+        }
         #[cfg(not(feature = "server"))]
         Command::WithoutServer(args) => command::without_server::run(&args),
         Command::Join(Checked(join)) => {

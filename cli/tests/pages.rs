@@ -350,7 +350,7 @@ fn quoted<'a>(prose: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// The subcommands that pages tell of.
-const SUBCOMMANDS: [&str; 12] = [
+const SUBCOMMANDS: [&str; 17] = [
     "demo",
     "serve",
     "init",
@@ -360,6 +360,11 @@ const SUBCOMMANDS: [&str; 12] = [
     "members",
     "credential show",
     "credential fetch",
+    "store verify",
+    "store stats",
+    "store export",
+    "store import",
+    "store compact",
     "bench",
     "completions",
     "man",

@@ -14,5 +14,7 @@ pub mod members;
 pub mod register;
 #[cfg(feature = "server")]
 pub mod serve;
+#[cfg(feature = "server")]
+pub mod store;
 #[cfg(not(feature = "server"))]
 pub mod without_server;

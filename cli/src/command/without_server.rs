@@ -13,7 +13,8 @@ pub struct WithoutServerArgs {
 }
 
 pub fn run(_: &WithoutServerArgs) -> Result<(), Failure> {
-    let failure =
-        Failure::usage("this xlreg is a client only: it has no 'serve', 'init' and 'demo'");
+    let failure = Failure::usage(
+        "this xlreg is a client only: it has no 'serve', 'init', 'store' and 'demo'",
+    );
     Err(failure.advise("install one with the server: it is in the default features of xlreg-cli"))
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use xlreg::credential::Credential;
 use xlreg::identity::directory::{DirectoryError, DirectoryLock, DirectoryState, write_atomically};
 use xlreg::identity::{EndPoint, Identity, Name, NodeId};
-use xlreg::registry::{Registry, RegistryLimits};
+use xlreg::registry::{Registry, RegistryLimits, Size};
 use xlreg_server::Metrics;
 use xlreg_server::store::{CounterTrust, MemoryStore, Sqlite, StoreError};
 
@@ -25,7 +25,7 @@ use super::{import, old_store};
 /// The file for clients.
 pub const CREDENTIAL_FILE: &str = "regCred.dat";
 /// The file with nodes and clusters.
-const STORE_FILE: &str = "registry.sqlite";
+pub const STORE_FILE: &str = "registry.sqlite";
 /// The name of a registry without a given name.
 const DEFAULT_NAME: &str = "xlReg";
 
@@ -242,7 +242,8 @@ impl Home {
             .map_err(|error| self.store_failure(error))
     }
 
-    fn empty_registry(&self) -> Result<Registry, Failure> {
+    /// An empty registry with this identity.
+    pub fn empty_registry(&self) -> Result<Registry, Failure> {
         let credential = credential(&self.identity, Vec::new())?;
         Ok(Registry::new(credential, RegistryLimits::default()))
     }
@@ -250,6 +251,27 @@ impl Home {
     fn try_store(&mut self, trust: CounterTrust) -> Result<(), Failure> {
         self.open_log(self.empty_registry()?, trust)?;
         Ok(())
+    }
+
+    /// Makes the store anew with the content of a registry, if it is empty.
+    pub fn fill_store(&mut self, registry: &Registry) -> Result<(), Failure> {
+        let path = self.store_path();
+        if Sqlite::is_there(&path).map_err(|error| self.store_failure(error))? {
+            let (_, present) = self.open_log(self.empty_registry()?, self.counter_trust())?;
+            if present.size() != Size::default() {
+                return Err(Failure::new(format!("{} is not empty", path.display()))
+                    .advise("import into the directory of a registry that has no nodes yet"));
+            }
+        }
+        let made = Sqlite::create(&path, registry_id(&self.identity)?, registry.changes());
+        made.map_err(|error| self.store_failure(error))?;
+        self.note_store()
+    }
+
+    /// Gives back the room of rows that are gone.
+    pub fn compact_store(&mut self) -> Result<(), Failure> {
+        let (mut log, _) = self.open_log(self.empty_registry()?, self.counter_trust())?;
+        log.compact().map_err(|error| self.store_failure(error))
     }
 
     /// Accepts the present content of the directory for the registry. A missing store is made

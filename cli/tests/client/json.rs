@@ -41,6 +41,10 @@ fn every_command_prints_what_the_schema_says() {
         ("init", "init --dir other".into(), 0),
         ("demo", "demo".into(), 0),
         ("bench", "bench --registry regCred.dat --sessions 8 --concurrency 1".into(), 0),
+        ("store_verify", "store verify --dir registry".into(), 0),
+        ("store_stats", "store stats --dir registry".into(), 0),
+        ("store_export", "store export --dir registry export.jsonl".into(), 0),
+        ("store_compact", "store compact --dir other".into(), 0),
         ("error", "members beta --registry regCred.dat".into(), 4),
         ("error", "members beta --registry none.dat".into(), 1),
     ];
@@ -56,6 +60,14 @@ fn every_command_prints_what_the_schema_says() {
         schema.check(definition, &value);
         shown.insert(definition);
     }
+    // A directory with the registry's keys, and without its store.
+    for file in ["comms_key.pem", "sig_key.pem", "name", "id"] {
+        fs::create_dir_all(place.path("again")).unwrap();
+        fs::copy(place.path("registry").join(file), place.path("again").join(file)).unwrap();
+    }
+    let output = place.run("store import --dir again export.jsonl --json");
+    schema.check("store_import", &json(&output));
+    shown.insert("store_import");
     schema.confirm();
     // Each command that has JSON was tried: the schema has no others.
     let parts = ["address", "cluster", "dialect", "event", "fingerprint", "id", "id_or_null"];

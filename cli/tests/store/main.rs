@@ -10,4 +10,5 @@ mod import;
 mod load;
 mod power_cut;
 mod take_over;
+mod tools;
 mod weather;

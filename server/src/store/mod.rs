@@ -7,6 +7,7 @@
 //! names.
 
 mod commit_counter;
+pub mod export;
 mod files;
 mod memory;
 mod overlay;
@@ -27,7 +28,7 @@ pub use self::redb::{TakeOver, take_over};
 pub use commit_counter::CounterTrust;
 pub use memory::MemoryStore;
 pub use revisions::Revision;
-pub use sqlite::Sqlite;
+pub use sqlite::{Snapshot, Sqlite, Stats};
 
 /// A store decides requests and makes their changes durable.
 pub trait Store: Send + Sync + 'static {

@@ -68,6 +68,7 @@ pub(super) struct Loader<'a> {
     clusters: HashMap<i64, NodeId>,
     tokens: HashMap<i64, (MemberEntry, TokenHash)>,
     counts: Counts,
+    read: u64,
 }
 
 impl<'a> Loader<'a> {
@@ -79,21 +80,24 @@ impl<'a> Loader<'a> {
             clusters: HashMap::new(),
             tokens: HashMap::new(),
             counts: Counts::default(),
+            read: 0,
         }
     }
 
-    /// Puts all rows into an empty registry. `counts` is how many there must be.
+    /// Puts all rows into an empty registry. `counts` is how many there must be. `progress` is told
+    /// now and then how many were read.
     pub(super) fn load(
         mut self,
         registry: &mut Registry,
         counts: Counts,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<Index, StoreError> {
-        self.each("nodes", NodeRow::ALL, NodeRow::read, |this, node| {
+        self.each("nodes", NodeRow::ALL, NodeRow::read, progress, |this, node| {
             this.counts.nodes += 1;
             Next::see(&mut this.index.next.node, node.row);
             this.apply(registry, &Change::NodeBound { id: node.id, key: node.key })
         })?;
-        self.each("clusters", ClusterRow::ALL, ClusterRow::read, |this, cluster| {
+        self.each("clusters", ClusterRow::ALL, ClusterRow::read, progress, |this, cluster| {
             this.counts.clusters += 1;
             Next::see(&mut this.index.next.cluster, cluster.row);
             this.index.clusters.insert(cluster.info.id, cluster.row);
@@ -101,7 +105,7 @@ impl<'a> Loader<'a> {
             let ClusterRow { name, info, .. } = cluster;
             this.apply(registry, &Change::ClusterCreated { name, info })
         })?;
-        self.each("tokens", TokenRow::ALL, TokenRow::read, |this, token| {
+        self.each("tokens", TokenRow::ALL, TokenRow::read, progress, |this, token| {
             this.counts.tokens += 1;
             let TokenRow { row, hash, member } = token;
             Next::see(&mut this.index.next.token, row);
@@ -111,7 +115,7 @@ impl<'a> Loader<'a> {
             this.tokens.insert(row, (member, hash));
             Ok(())
         })?;
-        self.each("members", MemberRow::ALL, MemberRow::read, |this, member| {
+        self.each("members", MemberRow::ALL, MemberRow::read, progress, |this, member| {
             this.counts.members += 1;
             this.member(registry, &member)
         })?;
@@ -151,6 +155,7 @@ impl<'a> Loader<'a> {
         table: &str,
         select: &str,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<Result<T, Damage>>,
+        progress: &mut dyn FnMut(u64),
         mut take: impl FnMut(&mut Self, T) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let failed = |source| error::of_reading(self.path, &source);
@@ -162,6 +167,10 @@ impl<'a> Loader<'a> {
                 damaged(self.path, format!("a row of '{table}' cannot be used: {reason}"))
             })?;
             take(self, row)?;
+            self.read += 1;
+            if self.read.is_multiple_of(4096) {
+                progress(self.read);
+            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod load;
 mod open;
 mod rows;
 mod schema;
+mod snapshot;
 mod write;
 
 use std::fs::{self, File};
@@ -22,6 +23,7 @@ use xlreg::registry::{Change, Registry};
 
 use self::load::{Index, Loader};
 use self::schema::Facts;
+pub use self::snapshot::{Snapshot, Stats};
 use super::commit_counter::{CommitCounter, CounterTrust};
 use super::files::{beside, damaged, foreign, private, remove, sync_parent, system};
 use super::{DiskSize, Log, StoreError};
@@ -160,7 +162,8 @@ impl Sqlite {
         let counted = CommitCounter::read(path, trust)?;
         let opened = open::open(path)?;
         let facts = Self::check_facts(path, &opened.connection, registry.credential().id)?;
-        let index = Loader::new(path, &opened.connection).load(registry, facts.counts)?;
+        let index =
+            Loader::new(path, &opened.connection).load(registry, facts.counts, &mut |_| ())?;
         CommitCounter::check(path, facts.commits, counted)?;
         let mut store = Self {
             path: path.into(),
@@ -181,6 +184,20 @@ impl Sqlite {
             warn!(target: target::STORE, "{} can be read and not written now", path.display());
         }
         Ok(store)
+    }
+
+    /// Gives back the room of rows that are gone. It takes as long as writing the whole store anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then the store is as it was.
+    pub fn compact(&mut self) -> Result<(), StoreError> {
+        self.reopen()?;
+        let Some(connection) = &self.connection else {
+            return Err(self.unwritable("it is not open"));
+        };
+        let compacted = connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
+        compacted.map_err(|error| error::of_writing(&self.path, &error))
     }
 
     /// Sets the number of pages of 4 KiB in the log that is worth moving them into the database; 1,000
