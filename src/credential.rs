@@ -110,6 +110,9 @@ impl fmt::Display for Credential {
     }
 }
 
+#[cfg(feature = "serde")]
+crate::identity::serde_as_text!(Credential);
+
 impl FromStr for Credential {
     type Err = CredentialError;
 

@@ -7,6 +7,7 @@ use crate::message::{ClusterInfo, MemberIndex, MemberSet};
 
 /// The roster of a cluster: its properties and its known members.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Roster {
     /// The cluster's properties.
     pub cluster: ClusterInfo,

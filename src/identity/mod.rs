@@ -32,6 +32,8 @@ mod node_id;
 mod openssh;
 mod openssh_private;
 mod public_key;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod spki;
 mod token;
 mod version;
@@ -46,6 +48,8 @@ pub use node::Identity;
 pub use node_id::{NodeId, NodeIdError};
 pub use openssh::OpenSshError;
 pub use public_key::{Fingerprint, FingerprintError, KeyError, PublicKey};
+#[cfg(feature = "serde")]
+pub(crate) use serde_text::serde_as_text;
 #[cfg(feature = "internals")]
 pub(crate) use spki::PARSED;
 pub(crate) use spki::Spki;

@@ -10,6 +10,7 @@ use crate::crypto::{Sign, SignError, Verify};
 /// The description of a member: its name, flags, keys and end points. The member signs it for the
 /// registry. The registry serves it to other members without the signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Token {
     /// The member's name.
     pub name: Name,

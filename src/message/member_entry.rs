@@ -14,6 +14,11 @@ use crate::identity::Token;
 
 /// A member's token without its signature, and its bytes in a list of members. Cloning is cheap.
 #[derive(Clone)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "Token", from = "Token")
+)]
 pub struct MemberEntry(Arc<Entry>);
 
 struct Entry {
@@ -74,6 +79,12 @@ fn hash(token: &Token) -> [u8; 32] {
 impl From<Token> for MemberEntry {
     fn from(token: Token) -> Self {
         Self::new(token)
+    }
+}
+
+impl From<MemberEntry> for Token {
+    fn from(member: MemberEntry) -> Self {
+        member.into_token()
     }
 }
 

@@ -4,9 +4,13 @@ use core::fmt;
 
 use super::MAX_CLUSTER_SIZE;
 
-/// The index of a member in its cluster, 0 to 63. Members get their indexes in the order of
-/// joining.
+/// The index of a member in its cluster, 0 to 63. A new member gets the first one that is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "u32", try_from = "u32")
+)]
 pub struct MemberIndex(u8);
 
 impl MemberIndex {
@@ -23,6 +27,19 @@ impl MemberIndex {
     /// All possible indexes, lowest first.
     pub fn all() -> impl Iterator<Item = Self> + Clone {
         (0..MAX_CLUSTER_SIZE).map(Self)
+    }
+}
+
+/// No member can have this index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no member can have the index {0}")]
+pub struct MemberIndexError(pub u32);
+
+impl TryFrom<u32> for MemberIndex {
+    type Error = MemberIndexError;
+
+    fn try_from(index: u32) -> Result<Self, MemberIndexError> {
+        Self::new(index).ok_or(MemberIndexError(index))
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) use codec::{Decoded, encode_reply, encode_request, room_for};
 pub use error::{Field, MessageError};
 pub use limits::MessageLimits;
 pub use member_entry::MemberEntry;
-pub use member_index::MemberIndex;
+pub use member_index::{MemberIndex, MemberIndexError};
 pub use member_set::{MemberSet, MemberSetError};
 pub use op::{Op, UnknownOp};
 pub use refusal::{Reason, Refusal, UnknownRefusal};

@@ -47,6 +47,7 @@ impl Reply {
 
 /// A cluster's properties.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ClusterInfo {
     /// The cluster's ID.
     pub id: NodeId,

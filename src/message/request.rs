@@ -36,6 +36,7 @@ impl Request {
 
 /// A cluster to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Create {
     /// The cluster's name.
     pub name: Name,

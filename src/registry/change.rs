@@ -7,6 +7,7 @@ use crate::message::{ClusterInfo, MemberEntry, MemberIndex, Refusal};
 /// order, and a reply that may tell of them goes out afterwards
 /// ([`Outcome::revision`](super::Outcome::revision)).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Change {
     /// A node ID is bound to a sig key.

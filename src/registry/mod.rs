@@ -13,6 +13,7 @@
 //!   machines can run them as compare-and-swap.
 
 mod change;
+mod change_bytes;
 mod client_state;
 mod cluster;
 mod clusters;
@@ -22,6 +23,7 @@ mod tokens;
 mod view;
 
 pub use change::{ApplyError, Change};
+pub use change_bytes::ChangeBytesError;
 pub use client_state::{CheckedRequest, ClientState};
 pub use cluster::{Cluster, Joined};
 pub use memory::{Outcome, Registry};
@@ -30,6 +32,7 @@ pub use view::View;
 
 /// How large a registry may grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RegistryLimits {
     /// Nodes known. Each takes about 120 bytes of memory.
     pub nodes: usize,
@@ -50,6 +53,7 @@ impl Default for RegistryLimits {
 
 /// How much a registry knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Size {
     /// Nodes known: every ID that was accepted or issued.
     pub nodes: usize,

@@ -1,5 +1,6 @@
 //! The bytes on the wire and on disk: captures, texts, keys, identities and their directories.
 
+mod changes;
 mod credential;
 mod directory;
 mod golden;

@@ -11,7 +11,7 @@ use xlreg::registry::{Registry, RegistryLimits};
 use xlreg_server::store::{Snapshot, export};
 
 use crate::daemon::home::{Home, STORE_FILE, Tenant, credential, store_failure};
-use crate::output::progress::Count;
+use crate::output::count::Count;
 use crate::output::tables::fields;
 use crate::output::{Failure, note, print, print_json};
 

@@ -1,5 +1,7 @@
 //! The output of commands: results on stdout, all else on stderr, as text or JSON.
 
+#[cfg(feature = "server")]
+pub mod count;
 mod failure;
 pub mod json;
 pub mod progress;

@@ -46,17 +46,37 @@ async fn visit(address: SocketAddr, credential: &Credential, seed: u64) -> Resul
 }
 
 /// The example is a binary beside this one. `cargo test` builds both.
-#[test]
-fn the_example_keeps_its_cluster_from_run_to_run() {
+/// Runs an example twice on the same path, and gives what it printed.
+fn twice(example: &str, path: &Path) -> [String; 2] {
     let test = std::env::current_exe().unwrap();
-    let example = test.parent().and_then(Path::parent).unwrap().join("examples/embed");
+    let example = test.parent().and_then(Path::parent).unwrap().join("examples").join(example);
     assert!(example.exists(), "not built: run `cargo build -p xlreg-server --examples` first");
-    let dir = tempdir().unwrap();
-    let [first, second] = [(); 2].map(|()| {
-        let output = Command::new(&example).arg(dir.path()).output().unwrap();
+    [(); 2].map(|()| {
+        let output = Command::new(&example).arg(path).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
-    });
+    })
+}
+
+#[test]
+fn a_store_of_one_s_own_keeps_what_was_decided() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("changes");
+    let [first, second] = twice("own_store", &path);
+    assert!(first.starts_with("0 nodes and 0 clusters were there\n"), "{first}");
+    assert!(second.starts_with("1 nodes and 1 clusters were there\n"), "{second}");
+    assert!(second.ends_with("2 nodes and 1 clusters are there\n"), "{second}");
+    // A change that was cut short was never acknowledged.
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let [third, _] = twice("own_store", &path);
+    assert!(third.starts_with("1 nodes and 1 clusters were there\n"), "{third}");
+}
+
+#[test]
+fn the_example_keeps_its_cluster_from_run_to_run() {
+    let dir = tempdir().unwrap();
+    let [first, second] = twice("embed", dir.path());
     assert!(first.starts_with("alice is in the cluster "), "{first}");
     assert_eq!(first, second);
 }

@@ -1,0 +1,170 @@
+//! Changes as bytes, for stores and for what goes between machines.
+//!
+//! The first byte is the kind, and says what follows:
+//!
+//! | Kind | Change | What follows |
+//! |------|--------|--------------|
+//! | 1 | [`Change::NodeBound`] | ID, fingerprint (32) |
+//! | 2 | [`Change::ClusterCreated`] | ID, name, size (4), attrs (8), number of end points (4) |
+//! | 3 | [`Change::MemberJoined`] | ID of the cluster, index (1), the token as on the wire |
+//! | 4 | [`Change::MemberUpdated`] | the same |
+//!
+//! Numbers are little-endian. An ID and a name have their length in front, in 1 and in 2 bytes. What
+//! was written once is read for ever: a change that has more to say gets a new kind.
+
+use alloc::vec::Vec;
+
+use super::Change;
+use crate::identity::{ClusterAttrs, Fingerprint, Name, NameError, NodeId, NodeIdError};
+use crate::message::{
+    ClusterInfo, DecodeError, MemberEntry, MemberIndex, MessageLimits, decode_token, encode_token,
+};
+
+/// The reason why bytes are not a change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeBytesError {
+    /// A later version has written this kind. It must not be lost in silence.
+    #[error("a change of the unknown kind {0}")]
+    UnknownKind(u8),
+    /// The bytes end early, or go on after the end.
+    #[error("a change that is cut short or too long")]
+    Length,
+    /// A name is not UTF-8.
+    #[error("a name is not UTF-8")]
+    Utf8,
+    /// An illegal name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An illegal ID.
+    #[error(transparent)]
+    Id(#[from] NodeIdError),
+    /// No member can have this index.
+    #[error("a member has index {0}")]
+    Index(u8),
+    /// An illegal token.
+    #[error(transparent)]
+    Token(#[from] DecodeError),
+}
+
+impl Change {
+    /// The change as bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::NodeBound { id, key } => {
+                out.push(1);
+                append_id(&mut out, id);
+                out.extend(key.to_bytes());
+            }
+            Self::ClusterCreated { name, info } => {
+                let ClusterInfo { id, max_size, attrs, end_point_count } = info;
+                out.push(2);
+                append_id(&mut out, id);
+                let name = name.as_str().as_bytes();
+                let len = u16::try_from(name.len());
+                debug_assert!(len.is_ok(), "a name has 65,535 bytes at most");
+                out.extend(len.unwrap_or(u16::MAX).to_le_bytes());
+                out.extend_from_slice(name);
+                out.extend(max_size.to_le_bytes());
+                out.extend(attrs.bits().to_le_bytes());
+                out.extend(end_point_count.to_le_bytes());
+            }
+            Self::MemberJoined { cluster, index, member } => {
+                append_member(&mut out, 3, cluster, *index, member);
+            }
+            Self::MemberUpdated { cluster, index, member } => {
+                append_member(&mut out, 4, cluster, *index, member);
+            }
+        }
+        out
+    }
+
+    /// Reads a change.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeBytesError`] if [`to_bytes`](Self::to_bytes) of this version or an earlier one gives
+    /// no such bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ChangeBytesError> {
+        let mut rest = Rest(bytes);
+        let [kind] = rest.array()?;
+        let change = match kind {
+            1 => Self::NodeBound { id: rest.id()?, key: Fingerprint::from_bytes(rest.array()?) },
+            2 => {
+                let id = rest.id()?;
+                let name = rest.name()?;
+                let info = ClusterInfo {
+                    id,
+                    max_size: u32::from_le_bytes(rest.array()?),
+                    attrs: ClusterAttrs::from_bits(u64::from_le_bytes(rest.array()?)),
+                    end_point_count: u32::from_le_bytes(rest.array()?),
+                };
+                Self::ClusterCreated { name, info }
+            }
+            3 | 4 => {
+                let cluster = rest.id()?;
+                let [index] = rest.array()?;
+                let index = MemberIndex::new(index.into()).ok_or(ChangeBytesError::Index(index))?;
+                let token = core::mem::take(&mut rest.0);
+                let member = decode_token(token, &MessageLimits::default())?.into();
+                match kind {
+                    3 => Self::MemberJoined { cluster, index, member },
+                    _ => Self::MemberUpdated { cluster, index, member },
+                }
+            }
+            unknown => return Err(ChangeBytesError::UnknownKind(unknown)),
+        };
+        if rest.0.is_empty() { Ok(change) } else { Err(ChangeBytesError::Length) }
+    }
+}
+
+fn append_id(out: &mut Vec<u8>, id: &NodeId) {
+    let bytes = id.as_bytes();
+    let len = u8::try_from(bytes.len());
+    debug_assert!(len.is_ok(), "an ID has 32 bytes at most");
+    out.push(len.unwrap_or(u8::MAX));
+    out.extend_from_slice(bytes);
+}
+
+fn append_member(
+    out: &mut Vec<u8>,
+    kind: u8,
+    cluster: &NodeId,
+    index: MemberIndex,
+    member: &MemberEntry,
+) {
+    out.push(kind);
+    append_id(out, cluster);
+    let [index, ..] = index.get().to_le_bytes();
+    out.push(index);
+    out.extend(encode_token(member));
+}
+
+/// The bytes that are not read yet.
+struct Rest<'a>(&'a [u8]);
+
+impl<'a> Rest<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], ChangeBytesError> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(ChangeBytesError::Length)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ChangeBytesError> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(ChangeBytesError::Length)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn id(&mut self) -> Result<NodeId, ChangeBytesError> {
+        let [len] = self.array()?;
+        Ok(NodeId::from_bytes(self.take(len.into())?)?)
+    }
+
+    fn name(&mut self) -> Result<Name, ChangeBytesError> {
+        let len = u16::from_le_bytes(self.array()?);
+        let text = core::str::from_utf8(self.take(len.into())?);
+        Ok(text.map_err(|_| ChangeBytesError::Utf8)?.parse()?)
+    }
+}
