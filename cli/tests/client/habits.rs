@@ -20,8 +20,10 @@ fn commands() -> Vec<String> {
         list.lines().map(first).filter(|name| name != "help").collect()
     };
     let mut commands = listed(&["--help"]);
-    commands
-        .extend(listed(&["credential", "--help"]).iter().map(|sub| format!("credential {sub}")));
+    for group in ["credential", "store"] {
+        let within = listed(&[group, "--help"]);
+        commands.extend(within.iter().map(|sub| format!("{group} {sub}")));
+    }
     commands
 }
 

@@ -34,6 +34,10 @@ use crate::target;
 /// nobody waits long for a disk that has room again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often a request that changes nothing is decided again because what it told of was dropped.
+/// Then it is told only what is durable, so that nobody's failing changes can keep it waiting.
+const DECIDED_AGAIN: u32 = 3;
+
 /// A registry in this process.
 pub struct MemoryStore {
     shared: Arc<Shared>,
@@ -154,6 +158,20 @@ impl MemoryStore {
         }
     }
 
+    /// Decides a request on what is durable alone. It is refused if it would change something.
+    fn decide_on_durable(&self, client: &mut ClientState, request: CheckedRequest) -> Reply {
+        let before = client.clone();
+        let State { registry, .. } = &*self.shared.state();
+        let Decision { reply, change } = decide(registry, client, request, &mut SystemRng);
+        match change {
+            None => reply,
+            Some(_) => {
+                *client = before;
+                Reply::Error(Refusal::CannotStore.into())
+            }
+        }
+    }
+
     /// The reason why the store does nothing more.
     fn end(&self) -> StoreError {
         self.written.borrow().failure.clone().unwrap_or_else(closed)
@@ -198,7 +216,7 @@ impl Store for MemoryStore {
         state: &mut ClientState,
         request: CheckedRequest,
     ) -> Result<Reply, StoreError> {
-        loop {
+        for _ in 0..DECIDED_AGAIN {
             let before = state.clone();
             let decided = self.decide_now(state, request.clone())?;
             let Some(mut outcome) = decided.outcome else { return Ok(decided.reply) };
@@ -211,13 +229,14 @@ impl Store for MemoryStore {
                         StoreError::Unwritable { .. } if decided.changes => {
                             return Ok(Reply::Error(Refusal::CannotStore.into()));
                         }
-                        // What it told of was dropped. Perhaps it can tell of what is durable.
+                        // What it told of was dropped. Perhaps it can tell of something else.
                         StoreError::Unwritable { .. } => {}
                         _ => return Err(self.end()),
                     }
                 }
             }
         }
+        Ok(self.decide_on_durable(state, request))
     }
 
     async fn changed(

@@ -104,6 +104,7 @@ impl Overlay {
             debug_assert!(false, "a layer has just been added");
             return Err(ApplyError::TooMany);
         };
+        // Each of these has taken memory, so their number cannot come to its end.
         match &change {
             Change::NodeBound { id, key } => {
                 layer.nodes.insert(*id, *key);

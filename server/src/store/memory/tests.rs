@@ -11,20 +11,22 @@ use super::*;
 
 /// A log that commits or fails on command.
 struct Gate {
-    verdicts: std_mpsc::Receiver<bool>,
+    verdicts: std_mpsc::Receiver<Verdict>,
     committed: std_mpsc::Sender<usize>,
     commits: u64,
 }
 
 impl Log for Gate {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let reason = "full".into();
         match self.verdicts.recv() {
-            Ok(true) => {
+            Ok(Verdict::Durable) => {
                 let _ = self.committed.send(changes.len());
                 self.commits += 1;
                 Ok(())
             }
-            _ => Err(StoreError::Io { path: "disk".into(), reason: "full".into() }),
+            Ok(Verdict::Unwritable) => Err(StoreError::Unwritable { path: "disk".into(), reason }),
+            Ok(Verdict::Lost) | Err(_) => Err(StoreError::Io { path: "disk".into(), reason }),
         }
     }
 
@@ -33,9 +35,31 @@ impl Log for Gate {
     }
 }
 
+/// What comes of a commit.
+enum Verdict {
+    Durable,
+    Unwritable,
+    Lost,
+}
+
+/// The verdicts on the next commits.
+struct Verdicts(std_mpsc::Sender<Verdict>);
+
+impl Verdicts {
+    /// Whether the next commit is durable; otherwise nothing is any more.
+    fn send(&self, durable: bool) -> Result<(), std_mpsc::SendError<Verdict>> {
+        self.0.send(if durable { Verdict::Durable } else { Verdict::Lost })
+    }
+
+    /// The next commit cannot be written, and a later one may be.
+    fn unwritable(&self) {
+        self.0.send(Verdict::Unwritable).unwrap();
+    }
+}
+
 struct Bench {
     store: Arc<MemoryStore>,
-    verdict: std_mpsc::Sender<bool>,
+    verdict: Verdicts,
     committed: std_mpsc::Receiver<usize>,
     node: Identity,
 }
@@ -62,7 +86,7 @@ fn bench() -> Bench {
     let (sender, committed) = std_mpsc::channel();
     let log = Gate { verdicts, committed: sender, commits: 0 };
     let store = MemoryStore::with_log(registry, log, Arc::default()).unwrap();
-    Bench { store: Arc::new(store), verdict, committed, node }
+    Bench { store: Arc::new(store), verdict: Verdicts(verdict), committed, node }
 }
 
 impl Bench {
@@ -345,4 +369,67 @@ async fn its_health_is_what_waits_and_whether_more_can_be_kept() {
     let health = bench.store.health();
     assert_eq!(health.failure.unwrap().to_string(), "disk: full");
     assert_eq!(health.waiting, 0, "it is dropped");
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_now_is_dropped_and_refused_and_the_rest_goes_on() {
+    let bench = bench();
+    let (creator, finder) = (bench.member().await, bench.member().await);
+    let before = creator.clone();
+    let created = bench.ask(creator, create("alpha"));
+    settle().await;
+    // It finds a cluster that is not durable, and is told to wait.
+    let found = bench.ask(finder, create("alpha"));
+    // Another one is decided on top of that.
+    let other = bench.ask(before.clone(), create("beta"));
+    settle().await;
+    assert_eq!(bench.store.size().clusters, 2);
+    bench.verdict.unwritable();
+    for (asked, name) in [(created, "alpha"), (other, "beta")] {
+        let (state, reply) = asked.await.unwrap();
+        assert_eq!(reply.unwrap(), Reply::Error(Refusal::CannotStore.into()), "{name}");
+        // The session knows of no cluster: it never entered one.
+        assert_eq!(format!("{state:?}"), format!("{before:?}"));
+    }
+    let health = bench.store.health();
+    assert!(!health.is_writable() && health.failure.is_none(), "{health:?}");
+    assert_eq!(health.unwritable.unwrap().to_string(), "disk: nothing can be stored now: full");
+    // Whoever found the cluster decides again: now it creates it.
+    settle().await;
+    assert!(!found.is_finished());
+    bench.verdict.send(true).unwrap();
+    let (_, reply) = found.await.unwrap();
+    assert!(matches!(reply, Ok(Reply::Create(_))), "{reply:?}");
+    assert_eq!((bench.store.size().clusters, bench.store.health().waiting), (1, 0));
+    assert!(bench.store.health().is_writable(), "a commit shows it");
+}
+
+/// A request that changes nothing needs no disk, and the store finds by itself when it can write.
+#[tokio::test]
+async fn while_nothing_can_be_written_what_is_known_is_served_until_it_can_again() {
+    let bench = bench();
+    let (client, cluster) = in_a_cluster(&bench).await;
+    let known = bench.store.changed(cluster, None).await.unwrap();
+    let watching = watch_cluster(&bench, cluster, known);
+    let joined = bench.ask(client.clone(), Request::Join(ClusterRef::CURRENT));
+    settle().await;
+    bench.verdict.unwritable();
+    let (client, reply) = joined.await.unwrap();
+    assert_eq!(reply.unwrap(), Reply::Error(Refusal::CannotStore.into()));
+    let (client, reply) = bench.ask(client, create("alpha")).await.unwrap();
+    assert!(matches!(reply, Ok(Reply::Create(_))), "{reply:?}");
+    assert_eq!(bench.store.changed(cluster, None).await.unwrap(), known, "no member has come");
+    assert!(!bench.store.health().is_writable() && !watching.is_finished());
+    // It tries without anybody's request.
+    while bench.committed.try_recv().is_ok() {}
+    bench.verdict.unwritable();
+    bench.verdict.send(true).unwrap();
+    assert_eq!(bench.committed.recv().unwrap(), 0);
+    while !bench.store.health().is_writable() {
+        tokio::task::yield_now().await;
+    }
+    let joined = bench.ask(client, Request::Join(ClusterRef::CURRENT));
+    bench.verdict.send(true).unwrap();
+    assert!(matches!(joined.await.unwrap().1, Ok(Reply::Join(_))));
+    assert!(watching.await.unwrap().unwrap().is_some());
 }
