@@ -350,7 +350,7 @@ fn quoted<'a>(prose: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// The subcommands that pages tell of.
-const SUBCOMMANDS: [&str; 17] = [
+const SUBCOMMANDS: [&str; 19] = [
     "demo",
     "serve",
     "init",
@@ -362,6 +362,8 @@ const SUBCOMMANDS: [&str; 17] = [
     "credential fetch",
     "store verify",
     "store stats",
+    "store backup",
+    "store restore",
     "store export",
     "store import",
     "store compact",

@@ -256,6 +256,7 @@ impl Home {
     /// Makes the store anew with the content of a registry, if it is empty.
     pub fn fill_store(&mut self, registry: &Registry) -> Result<(), Failure> {
         let path = self.store_path();
+        self.take_over(self.counter_trust())?;
         if Sqlite::is_there(&path).map_err(|error| self.store_failure(error))? {
             let (_, present) = self.open_log(self.empty_registry()?, self.counter_trust())?;
             if present.size() != Size::default() {

@@ -44,6 +44,8 @@ fn every_command_prints_what_the_schema_says() {
         ("store_verify", "store verify --dir registry".into(), 0),
         ("store_stats", "store stats --dir registry".into(), 0),
         ("store_export", "store export --dir registry export.jsonl".into(), 0),
+        ("store_backup", "store backup --dir registry backup".into(), 0),
+        ("store_restore", "store restore --dir restored backup".into(), 0),
         ("store_compact", "store compact --dir other".into(), 0),
         ("error", "members beta --registry regCred.dat".into(), 4),
         ("error", "members beta --registry none.dat".into(), 1),

@@ -66,6 +66,8 @@ fn written() -> (TempDir, Vec<Fact>, String) {
             serde_json::from_str(&done(&store(&["verify", "--json"], temp.path()))).unwrap();
         assert!(number(&verified, "memberships") >= 10, "{verified}");
         done(&store(&["export", export.to_str().unwrap()], temp.path()));
+        let backup = temp.path().join("backup");
+        done(&store(&["backup", backup.to_str().unwrap()], temp.path()));
     });
     let (status, time, log) = daemon.terminate();
     assert!(status.success() && time < Duration::from_secs(30), "{log}");
@@ -139,6 +141,98 @@ fn an_export_that_is_not_whole_or_of_another_registry_is_refused() {
     let refusal = refused(&store(&["export", file.to_str().unwrap()], temp.path()));
     assert!(refusal.contains("cannot write"), "{refusal}");
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
+}
+
+/// The identity of the registry in a directory, as its clients know it.
+fn who(dir: &Path) -> String {
+    let identity = Identity::load(dir).unwrap();
+    let keys = [identity.comms.public_key(), identity.sig.public_key()];
+    format!("{:?} {:?} {}", identity.id, keys.map(|key| key.fingerprint()), identity.name)
+}
+
+/// Starts the registry, and looks up facts.
+fn holds(dir: &Path, facts: &[Fact]) {
+    let daemon = Daemon::start(dir, &RATE);
+    let way = Way::new(daemon.address(), &daemon.credential());
+    check(facts, &way, &mut Seeded(5)).unwrap_or_else(|loss| panic!("{loss}"));
+    assert!(daemon.terminate().0.success());
+}
+
+#[test]
+fn a_backup_that_was_made_under_load_is_restored_into_an_empty_directory() {
+    let (temp, facts, _) = written();
+    let backup = temp.path().join("backup");
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&backup).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let elsewhere = tempdir().unwrap();
+    let dir = elsewhere.path().join("registry");
+    let words = ["restore", backup.to_str().unwrap()];
+    let output = store(&words, &dir);
+    let told = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(told.contains("acknowledged after"), "{told}");
+    done(&output);
+    assert_eq!(who(&dir), who(temp.path()));
+    done(&store(&["verify"], &dir));
+    holds(&dir, &facts);
+    // Nothing is left of it but the directory.
+    let left: Vec<_> = fs::read_dir(elsewhere.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+    // There it is not restored again, nor is it written over.
+    let told = refused(&store(&words, &dir));
+    assert!(told.contains("is not empty"), "{told}");
+    let told = refused(&store(&["backup", backup.to_str().unwrap()], temp.path()));
+    assert!(told.contains("xists"), "{told}");
+}
+
+#[test]
+fn a_backup_without_keys_needs_them() {
+    let (temp, facts, _) = written();
+    let backup = temp.path().join("keyless");
+    let words = ["backup", "--without-keys", backup.to_str().unwrap()];
+    let output = store(&words, temp.path());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no private keys"), "{output:?}");
+    done(&output);
+    let bytes = fs::read(&backup).unwrap();
+    assert!(!bytes.windows(11).any(|it| it == b"PRIVATE KEY"));
+    let words = ["restore", backup.to_str().unwrap()];
+    let empty = tempdir().unwrap();
+    let told = refused(&store(&words, empty.path()));
+    assert!(told.contains("has no keys"), "{told}");
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+    let twin = twin();
+    done(&store(&words, twin.path()));
+    holds(twin.path(), &facts);
+    let other = self::twin();
+    let mut another = Identity::load(other.path()).unwrap();
+    another.id = Some(NodeId::from_bytes(&[0x5f; 32]).unwrap());
+    another.save(other.path()).unwrap();
+    let told = refused(&store(&words, other.path()));
+    assert!(told.contains("has another one"), "{told}");
+}
+
+#[test]
+fn a_backup_that_is_damaged_is_refused_before_anything_is_made() {
+    let (temp, ..) = written();
+    let backup = temp.path().join("backup");
+    let whole = fs::read(&backup).unwrap();
+    let mut found = 0;
+    for at in (0..whole.len()).step_by(whole.len() / 40) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&backup, &damaged).unwrap();
+        let elsewhere = tempdir().unwrap();
+        let output = store(&["restore", backup.to_str().unwrap()], elsewhere.path());
+        if !output.status.success() {
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "{at}");
+            found += 1;
+        }
+    }
+    assert!(found > 15, "{found}");
+    fs::write(&backup, "no backup").unwrap();
+    let elsewhere = tempdir().unwrap();
+    refused(&store(&["restore", backup.to_str().unwrap()], elsewhere.path()));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub use self::redb::{TakeOver, take_over};
 pub use commit_counter::CounterTrust;
 pub use memory::MemoryStore;
 pub use revisions::Revision;
-pub use sqlite::{Snapshot, Sqlite, Stats};
+pub use sqlite::{Backup, Snapshot, Sqlite, Stats};
 
 /// A store decides requests and makes their changes durable.
 pub trait Store: Send + Sync + 'static {

@@ -2,6 +2,7 @@
 //!
 //! docs/store.md explains the tables. [`rows`] is the one mapping between changes and rows.
 
+mod backup;
 mod digest;
 mod error;
 mod load;
@@ -21,6 +22,7 @@ use tracing::warn;
 use xlreg::identity::NodeId;
 use xlreg::registry::{Change, Registry};
 
+pub use self::backup::Backup;
 use self::load::{Index, Loader};
 use self::schema::Facts;
 pub use self::snapshot::{Snapshot, Stats};

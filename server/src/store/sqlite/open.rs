@@ -89,19 +89,18 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
     let failed = |error| error::of_reading(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let normal = Connection::open_with_flags(path, flags).and_then(|it| prepare(it, "NORMAL"));
-    let refused = match normal {
+    match normal {
         Ok(connection) if !connection.is_readonly("main").map_err(failed)? => {
             check_format(path, &connection)?;
             return Ok(Opened { connection, is_writable: true });
         }
-        Ok(_) => None,
-        Err(error) if is_lack_of_room(&error) => Some(error),
-        Err(error) => return Err(failed(error)),
-    };
+        Err(error) if !is_lack_of_room(&error) => return Err(failed(error)),
+        Ok(_) | Err(_) => {}
+    }
     let alone = Connection::open_with_flags(path, flags).and_then(|it| prepare(it, "EXCLUSIVE"));
     let connection = match alone {
         Ok(connection) => connection,
-        Err(error) => {
+        Err(_) => {
             let log = beside(path, "-wal");
             if std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
                 let reason = "what it has is needed, and cannot be moved into the store on a disk \
@@ -109,17 +108,21 @@ pub(super) fn open(path: &Path) -> Result<Opened, StoreError> {
                     .into();
                 return Err(StoreError::Io { path: log, reason });
             }
-            let path_text = path.to_str().ok_or_else(|| failed(refused.unwrap_or(error)))?;
-            let escaped = path_text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX
-                | OpenFlags::SQLITE_OPEN_URI;
-            let uri = format!("file:{escaped}?immutable=1");
-            Connection::open_with_flags(uri, flags).map_err(failed)?
+            immutable(path).map_err(failed)?
         }
     };
     check_format(path, &connection)?;
     Ok(Opened { connection, is_writable: false })
+}
+
+/// Opens a database as a file that nobody changes.
+pub(super) fn immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let text = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.into()))?;
+    let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
 }
 
 /// Sets up a connection, and reads once.
@@ -170,7 +173,7 @@ fn is_lack_of_room(error: &rusqlite::Error) -> bool {
 }
 
 /// Checks that the file is a registry's, in the present version of the schema.
-fn check_format(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn check_format(path: &Path, connection: &Connection) -> Result<(), StoreError> {
     let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let failed = |error| error::of_reading(path, &error);
     if read("application_id").map_err(failed)? != APPLICATION_ID {

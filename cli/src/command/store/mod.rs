@@ -1,10 +1,13 @@
 //! `xlreg store`: an operator's look into a registry's store, and what is done to it.
 
+mod backup;
+
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use backup::{BackupArgs, RestoreArgs};
 use serde_json::json;
 use xlreg::identity::Identity;
 use xlreg::registry::{Registry, RegistryLimits};
@@ -17,8 +20,9 @@ use crate::output::{Failure, note, print, print_json};
 
 /// The help of the command itself, which needs a subcommand.
 pub const AFTER_HELP: &str = "\
-'verify', 'stats' and 'export' read the store as it is at one moment, and may run beside 'serve'.
-While they read, the daemon cannot empty its log. 'import' and 'compact' need the registry stopped.
+'verify', 'stats', 'backup' and 'export' read the store as it is at one moment, and may run beside
+'serve'. While they read, the daemon cannot empty its log. 'restore', 'import' and 'compact' need the
+registry stopped.
 
 Exit codes:
   0  done
@@ -88,6 +92,10 @@ pub enum StoreCommand {
     Verify(StoreArgs),
     /// Print how much is in a store
     Stats(StoreArgs),
+    /// Write the registry into one file
+    Backup(BackupArgs),
+    /// Read a backup into an empty directory
+    Restore(RestoreArgs),
     /// Write what is in a store as lines of JSON
     Export(ExportArgs),
     /// Read an export into an empty store
@@ -132,6 +140,8 @@ impl StoreCommand {
     pub const fn json(&self) -> bool {
         match self {
             Self::Verify(args) | Self::Stats(args) | Self::Compact(args) => args.json,
+            Self::Backup(args) => args.store.json,
+            Self::Restore(args) => args.store.json,
             Self::Export(args) => args.store.json,
             Self::Import(args) => args.store.json,
         }
@@ -142,6 +152,8 @@ pub fn run(command: &StoreCommand) -> Result<(), Failure> {
     match command {
         StoreCommand::Verify(args) => verify(args),
         StoreCommand::Stats(args) => stats(args),
+        StoreCommand::Backup(args) => backup::back_up(args),
+        StoreCommand::Restore(args) => backup::restore(args),
         StoreCommand::Export(args) => write_export(args),
         StoreCommand::Import(args) => import(args),
         StoreCommand::Compact(args) => compact(args),
