@@ -14,7 +14,7 @@ use xlreg_testkit::http::{Samples, get};
 use xlreg_testkit::wait::until;
 use xlreg_testkit::{Seeded, identity};
 
-use crate::common::{Daemon, Failed, furnish, serve};
+use crate::common::{Daemon, Failed, furnish, serve, signal};
 
 /// A small file system of its own, in memory.
 struct Small {
@@ -300,6 +300,86 @@ fn a_limit_of_file_size_is_weather_too() {
     registry.assert_served();
     let (status, _, log) = registry.daemon.terminate();
     assert!(status.success() && log.contains("nothing can be stored now"), "{log}");
+    registry.daemon = launch(temp.path()).unwrap();
+    registry.way = Way::new(registry.daemon.address(), &registry.daemon.credential());
+    registry.check();
+    registry.write().unwrap();
+}
+
+/// The daemon under `strace`, which makes some of its system calls fail. `None`, loudly, where there
+/// is no `strace`.
+fn failing(dir: &Path, faults: &[&str]) -> Option<Daemon> {
+    if !super::first_start::can_walk() {
+        return None;
+    }
+    let daemon = serve(dir, &["--listen", "127.0.0.1:0"]);
+    let mut strace = Command::new("strace");
+    strace.args(["--follow-forks", "--output=/dev/null", "--trace=fsync,pwrite64,write"]);
+    for fault in faults {
+        strace.arg(format!("--inject={fault}"));
+    }
+    strace.arg("--").arg(daemon.get_program()).args(daemon.get_args()).args(FLAGS);
+    strace.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    Some(Daemon::launch(strace, dir, 1).unwrap())
+}
+
+/// A write that fails is rolled back, and the next one may succeed.
+#[test]
+fn a_write_that_fails_is_refused_and_undone() {
+    let temp = tempdir().unwrap();
+    let mut registry = Registry::start(temp.path());
+    registry.write().unwrap();
+    let (status, ..) = registry.daemon.terminate();
+    assert!(status.success());
+    for error in ["EIO", "EDQUOT"] {
+        // One write of 41 to the store fails.
+        let fault = format!("pwrite64:error={error}:when=41+41");
+        let Some(daemon) = failing(temp.path(), &[&fault]) else { return };
+        registry.way = Way::new(daemon.address(), &daemon.credential());
+        registry.daemon = daemon;
+        let mut refused = 0;
+        for _ in 0..20 {
+            match registry.write() {
+                Ok(()) => {}
+                Err(failure) => {
+                    assert!(failure.is(Refusal::CannotStore), "{error}: {failure:?}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 2 && refused < 15, "{error}: {refused}\n{}", registry.daemon.log());
+        registry.check();
+        // strace ends with its program.
+        let pid = registry.daemon.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        signal(children.trim().parse().unwrap(), "TERM");
+        registry.daemon.wait();
+        let log = registry.daemon.log();
+        assert!(!log.contains("panicked"), "{log}");
+        registry.daemon = launch(temp.path()).unwrap();
+        registry.way = Way::new(registry.daemon.address(), &registry.daemon.credential());
+        registry.check();
+        assert!(registry.daemon.terminate().0.success());
+    }
+}
+
+/// After a failed flush nobody knows what is on disk: the system has marked the pages as written.
+#[test]
+fn a_flush_that_fails_ends_the_registry_and_loses_nothing() {
+    let temp = tempdir().unwrap();
+    let mut registry = Registry::start(temp.path());
+    registry.write().unwrap();
+    assert!(registry.daemon.terminate().0.success());
+    let Some(daemon) = failing(temp.path(), &["fsync:error=EIO:when=12+"]) else { return };
+    registry.way = Way::new(daemon.address(), &daemon.credential());
+    registry.daemon = daemon;
+    let failure = (0..1000).find_map(|_| registry.write().err()).unwrap();
+    assert!(!failure.is(Refusal::CannotStore), "{failure:?}");
+    let status = registry.daemon.wait();
+    let log = registry.daemon.log();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("registry.sqlite") && log.contains("disk I/O error"), "{log}");
+    assert!(log.contains("nothing can be made durable any more"), "{log}");
     registry.daemon = launch(temp.path()).unwrap();
     registry.way = Way::new(registry.daemon.address(), &registry.daemon.credential());
     registry.check();
