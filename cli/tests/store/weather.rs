@@ -164,9 +164,9 @@ impl Registry {
         assert_eq!(self.readiness(), (false, "nothing can be stored now\n".into()));
         assert_eq!(Samples::of(&self.daemon.metrics()).value("xlreg_store_writable", &[]), 0.0);
         assert!(get(&self.daemon.metrics(), "/livez").status.contains(" 200 "));
-        let log = self.daemon.log();
-        assert!(log.contains("nothing can be stored now"), "{log}");
-        assert!(!log.contains("panicked"), "{log}");
+        // Lines of the log have their way to go.
+        until("it is told", || self.daemon.log().contains("nothing can be stored now"));
+        assert!(!self.daemon.log().contains("panicked"), "{}", self.daemon.log());
     }
 
     fn wait_until_writable(&mut self) {
@@ -246,9 +246,10 @@ fn after_a_clean_stop_it_starts_on_a_disk_that_can_only_be_read() {
     command.args(FLAGS).arg("--credential").arg(&told);
     registry.daemon = Daemon::launch(command, elsewhere.path(), 1).unwrap();
     registry.way = Way::new(registry.daemon.address(), &registry.daemon.credential());
+    // It knows before anybody asks for a change.
+    registry.assert_unwritable();
     registry.assert_served();
     assert!(registry.write().unwrap_err().is(Refusal::CannotStore));
-    registry.assert_unwritable();
     disk.remount("rw");
     registry.wait_until_writable();
 }

@@ -113,8 +113,12 @@ impl MemoryStore {
         log: impl Log,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Self> {
+        let unwritable = log.unwritable();
+        if let Some(error) = &unwritable {
+            warn!(target: target::STORE, "{error}; changes are refused until then");
+        }
         let (announce, written) =
-            watch::channel(Written { disk: log.disk(), ..Written::default() });
+            watch::channel(Written { disk: log.disk(), unwritable, failure: None });
         let shared = Arc::new(Shared::new(registry, Keeper::Committer));
         let committer = Committer { log, shared: Arc::clone(&shared), announce, metrics };
         let committer = thread::Builder::new()

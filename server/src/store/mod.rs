@@ -117,6 +117,11 @@ pub trait Log: Send + 'static {
     /// [`StoreError::Unwritable`] later commits may succeed.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
+    /// The reason why nothing can be written now, if that is known when the log is opened.
+    fn unwritable(&self) -> Option<StoreError> {
+        None
+    }
+
     /// The size on disk, if it is known. It is asked after each commit.
     fn disk(&self) -> Option<DiskSize> {
         None

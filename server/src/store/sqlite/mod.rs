@@ -182,8 +182,6 @@ impl Sqlite {
             store.use_connection(opened.connection)?;
             store.counter =
                 CommitCounterState::Open(CommitCounter::open(path, facts.commits, counted, trust)?);
-        } else {
-            warn!(target: target::STORE, "{} can be read and not written now", path.display());
         }
         Ok(store)
     }
@@ -196,7 +194,7 @@ impl Sqlite {
     pub fn compact(&mut self) -> Result<(), StoreError> {
         self.reopen()?;
         let Some(connection) = &self.connection else {
-            return Err(self.unwritable("it is not open"));
+            return Err(self.unwritable_for("it is not open"));
         };
         let compacted = connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)");
         compacted.map_err(|error| error::of_writing(&self.path, &error))
@@ -241,7 +239,7 @@ impl Sqlite {
                 return Err(StoreError::ForeignWrite(self.path.clone()));
             }
             if !opened.is_writable {
-                return Err(self.unwritable("it can be read and not written"));
+                return Err(self.unwritable_for("it can be read and not written"));
             }
             self.use_connection(opened.connection)?;
         }
@@ -256,7 +254,7 @@ impl Sqlite {
         Ok(())
     }
 
-    fn unwritable(&self, reason: impl Into<String>) -> StoreError {
+    fn unwritable_for(&self, reason: impl Into<String>) -> StoreError {
         StoreError::Unwritable { path: self.path.clone(), reason: reason.into() }
     }
 
@@ -269,7 +267,7 @@ impl Sqlite {
         self.checkpoint();
         match self.log.blocked_at {
             None => Ok(()),
-            Some(_) => Err(self.unwritable(
+            Some(_) => Err(self.unwritable_for(
                 "a program that reads the store keeps its log from being emptied: end it",
             )),
         }
@@ -293,12 +291,16 @@ impl Sqlite {
 }
 
 impl Log for Sqlite {
+    fn unwritable(&self) -> Option<StoreError> {
+        self.connection.is_none().then(|| self.unwritable_for("it can be read and not written"))
+    }
+
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.reopen()?;
         self.check_room()?;
         let Some(connection) = &self.connection else {
             debug_assert!(false, "it has just been opened");
-            return Err(self.unwritable("it is not open"));
+            return Err(self.unwritable_for("it is not open"));
         };
         let transaction = write::Transaction {
             path: &self.path,
