@@ -23,6 +23,8 @@ pub enum Change {
         name: Name,
         /// Its properties.
         info: ClusterInfo,
+        /// The sig key of the member that created it; `None` if nobody knows.
+        created_by: Option<Fingerprint>,
     },
     /// A member has joined.
     MemberJoined {

@@ -5,7 +5,7 @@
 //! | Kind | Change | What follows |
 //! |------|--------|--------------|
 //! | 1 | [`Change::NodeBound`] | ID, fingerprint (32) |
-//! | 2 | [`Change::ClusterCreated`] | ID, name, size (4), attrs (8), number of end points (4) |
+//! | 2 | [`Change::ClusterCreated`] | ID, name, size (4), attrs (8), number of end points (4); 0, or 1 and the fingerprint of the creator (32) |
 //! | 3 | [`Change::MemberJoined`] | ID of the cluster, index (1), the token as on the wire |
 //! | 4 | [`Change::MemberUpdated`] | the same |
 //!
@@ -57,7 +57,7 @@ impl Change {
                 append_id(&mut out, id);
                 out.extend(key.to_bytes());
             }
-            Self::ClusterCreated { name, info } => {
+            Self::ClusterCreated { name, info, created_by } => {
                 let ClusterInfo { id, max_size, attrs, end_point_count } = info;
                 out.push(2);
                 append_id(&mut out, id);
@@ -69,6 +69,8 @@ impl Change {
                 out.extend(max_size.to_le_bytes());
                 out.extend(attrs.bits().to_le_bytes());
                 out.extend(end_point_count.to_le_bytes());
+                out.push(created_by.is_some().into());
+                out.extend(created_by.iter().flat_map(|key| key.to_bytes()));
             }
             Self::MemberJoined { cluster, index, member } => {
                 append_member(&mut out, 3, cluster, *index, member);
@@ -100,7 +102,12 @@ impl Change {
                     attrs: ClusterAttrs::from_bits(u64::from_le_bytes(rest.array()?)),
                     end_point_count: u32::from_le_bytes(rest.array()?),
                 };
-                Self::ClusterCreated { name, info }
+                let created_by = match rest.array()? {
+                    [0] => None,
+                    [1] => Some(Fingerprint::from_bytes(rest.array()?)),
+                    _ => return Err(ChangeBytesError::Length),
+                };
+                Self::ClusterCreated { name, info, created_by }
             }
             3 | 4 => {
                 let cluster = rest.id()?;

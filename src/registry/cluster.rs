@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::change::{ApplyError, Change};
-use crate::identity::{Name, NodeId};
+use crate::identity::{Fingerprint, Name, NodeId};
 use crate::message::{
     ClusterInfo, Create, MAX_CLUSTER_SIZE, MemberEntry, MemberIndex, MemberList, MemberSet, Refusal,
 };
@@ -13,6 +13,7 @@ use crate::message::{
 pub struct Cluster {
     name: Name,
     info: ClusterInfo,
+    created_by: Option<Fingerprint>,
     /// The indexes in use. There may be gaps between them.
     taken: MemberSet,
     /// One member for each index in use, in the same order.
@@ -34,7 +35,11 @@ impl Cluster {
     /// # Errors
     ///
     /// The [`Refusal`] to send if the cluster is not allowed.
-    pub fn create(id: NodeId, create: Create) -> Result<Self, Refusal> {
+    pub fn create(
+        id: NodeId,
+        create: Create,
+        created_by: Option<Fingerprint>,
+    ) -> Result<Self, Refusal> {
         if create.max_size == 0 {
             return Err(Refusal::EmptyCluster);
         }
@@ -47,7 +52,8 @@ impl Cluster {
             attrs: create.attrs,
             end_point_count: create.end_point_count,
         };
-        Ok(Self { name: create.name, info, taken: MemberSet::NONE, members: Vec::new() })
+        let (name, taken) = (create.name, MemberSet::NONE);
+        Ok(Self { name, info, created_by, taken, members: Vec::new() })
     }
 
     /// Its name.
@@ -58,6 +64,17 @@ impl Cluster {
     /// Its properties.
     pub const fn info(&self) -> &ClusterInfo {
         &self.info
+    }
+
+    /// The sig key of the member that created it; `None` if nobody knows.
+    pub const fn created_by(&self) -> Option<Fingerprint> {
+        self.created_by
+    }
+
+    /// The change that creates it.
+    pub(super) fn creation(&self) -> Change {
+        let Self { name, info, created_by, .. } = self;
+        Change::ClusterCreated { name: name.clone(), info: *info, created_by: *created_by }
     }
 
     /// Its members, in the order of their indexes.
@@ -140,10 +157,15 @@ impl Cluster {
     /// # Errors
     ///
     /// [`ApplyError::Properties`] if no such cluster can be created.
-    pub fn restore(name: Name, info: ClusterInfo) -> Result<Self, ApplyError> {
+    pub fn restore(
+        name: Name,
+        info: ClusterInfo,
+        created_by: Option<Fingerprint>,
+    ) -> Result<Self, ApplyError> {
         let ClusterInfo { id, max_size, attrs, end_point_count } = info;
         let create = Create { name, max_size, attrs, end_point_count };
-        let created = Self::create(id, create).ok().filter(|cluster| cluster.info == info);
+        let created =
+            Self::create(id, create, created_by).ok().filter(|cluster| cluster.info == info);
         created.ok_or(ApplyError::Properties(id))
     }
 
@@ -185,12 +207,11 @@ impl Cluster {
 
     pub(super) fn changes(&self) -> Vec<Change> {
         let cluster = self.info.id;
-        let created = Change::ClusterCreated { name: self.name.clone(), info: self.info };
         let joined = self.entries().map(|(index, member)| Change::MemberJoined {
             cluster,
             index,
             member: member.clone(),
         });
-        core::iter::once(created).chain(joined).collect()
+        core::iter::once(self.creation()).chain(joined).collect()
     }
 }

@@ -157,14 +157,14 @@ impl Registry {
                 }
                 self.nodes.insert(*id, *key);
             }
-            Change::ClusterCreated { name, info } => {
+            Change::ClusterCreated { name, info, created_by } => {
                 if self.is_taken(&info.id) {
                     return Err(ApplyError::IdTaken(info.id));
                 }
                 if self.clusters.named(name).is_some() {
                     return Err(ApplyError::NameTaken(name.clone()));
                 }
-                self.clusters.insert(Cluster::restore(name.clone(), *info)?);
+                self.clusters.insert(Cluster::restore(name.clone(), *info, *created_by)?);
             }
             Change::MemberJoined { cluster, index, member }
             | Change::MemberUpdated { cluster, index, member } => {

@@ -92,20 +92,19 @@ fn create_cluster(
     create: Create,
     rng: &mut dyn CryptoRng,
 ) -> Result<Decision, Refusal> {
-    state.require_member()?;
+    let creator = state.require_member()?.sig_key.fingerprint();
     if let Some(existing) = view.cluster_named(&create.name) {
         let info = *existing.info();
         state.enter(info.id);
         return Ok(Decision::unchanged(Reply::Create(info)));
     }
-    let cluster = Cluster::create(fresh_id(view, rng)?, create)?;
+    let cluster = Cluster::create(fresh_id(view, rng)?, create, Some(creator))?;
     if view.size().clusters >= view.limits().clusters {
         return Err(Refusal::RegistryFull);
     }
     let info = *cluster.info();
     state.enter(info.id);
-    let change = Change::ClusterCreated { name: cluster.name().clone(), info };
-    Ok(Decision { reply: Reply::Create(info), change: Some(change) })
+    Ok(Decision { reply: Reply::Create(info), change: Some(cluster.creation()) })
 }
 
 /// PROTOCOL 6.6.

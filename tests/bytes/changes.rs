@@ -34,12 +34,12 @@ fn golden() -> Vec<(Change, Vec<u8>)> {
             [&[1, 20][..], &[1; 20], &[9; 32]].concat(),
         ),
         (
-            Change::ClusterCreated { name: "alpha".parse().unwrap(), info },
-            [&[2, 20][..], &[2; 20], &[5, 0], b"alpha", &numbers].concat(),
+            Change::ClusterCreated { name: "alpha".parse().unwrap(), info, created_by: None },
+            [&[2, 20][..], &[2; 20], &[5, 0], b"alpha", &numbers, &[0]].concat(),
         ),
         (
-            Change::ClusterCreated { name: long.parse().unwrap(), info },
-            [&[2, 20][..], &[2; 20], &[255, 0], long.as_bytes(), &numbers].concat(),
+            Change::ClusterCreated { name: long.parse().unwrap(), info, created_by: Some(key) },
+            [&[2, 20][..], &[2; 20], &[255, 0], long.as_bytes(), &numbers, &[1], &[9; 32]].concat(),
         ),
         (Change::MemberJoined { cluster, index: at(63), member: member() }, joined(3)),
         (Change::MemberUpdated { cluster, index: at(63), member: member() }, joined(4)),
@@ -71,7 +71,7 @@ fn bytes_that_are_cut_or_too_long_are_no_change() {
 fn what_is_wrong_with_bytes_is_said() {
     let node = |id: &[u8]| [&[1, id.len() as u8][..], id, &[9; 32]].concat();
     let named = |len: u16, name: &[u8]| {
-        [&[2, 20][..], &[2; 20], &len.to_le_bytes(), name, &[0; 16]].concat()
+        [&[2, 20][..], &[2; 20], &len.to_le_bytes(), name, &[0; 17]].concat()
     };
     for (bytes, told) in [
         (vec![], "a change that is cut short or too long"),

@@ -23,7 +23,8 @@ fn created(n: usize) -> Change {
         attrs: Default::default(),
         end_point_count: 1,
     };
-    Change::ClusterCreated { name: format!("{n:0255}").parse().unwrap(), info }
+    let created_by = Some(xlreg::identity::Fingerprint::from_bytes([7; 32]));
+    Change::ClusterCreated { name: format!("{n:0255}").parse().unwrap(), info, created_by }
 }
 
 /// The memory that each of a number of changes adds to a registry, on average.

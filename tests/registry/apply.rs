@@ -20,7 +20,8 @@ fn does_not_apply(registry: &Registry, change: &Change) -> ApplyError {
 }
 
 fn created(text: &str, id: NodeId, create: Create) -> Change {
-    Change::ClusterCreated { name: text.parse().unwrap(), info: info(id, &create) }
+    let (name, info) = (text.parse().unwrap(), info(id, &create));
+    Change::ClusterCreated { name, info, created_by: None }
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn a_cluster_that_could_not_be_created_does_not_apply() {
         let wrong = ClusterInfo { max_size, end_point_count, ..info(id(5), &cluster("x", 1, 1)) };
         does_not_apply(
             &empty(),
-            &Change::ClusterCreated { name: "x".parse().unwrap(), info: wrong },
+            &Change::ClusterCreated { name: "x".parse().unwrap(), info: wrong, created_by: None },
         );
     }
 }

@@ -238,7 +238,7 @@ fn the_rules_of_one_cluster_hold_for_its_value_alone() {
     assert_eq!(duo.join(&carol), Ok(Joined { index: at(2), change: Some(change) }));
     let impostor = served(&token("alice", 2, &["h:3"]), alice);
     assert_eq!(duo.join(&impostor.into()), Err(Refusal::MemberIdInUse));
-    let at = |size, end_points| Cluster::create(id(5), cluster("new", size, end_points));
+    let at = |size, end_points| Cluster::create(id(5), cluster("new", size, end_points), None);
     assert_eq!(at(0, 1).unwrap_err(), Refusal::EmptyCluster);
     assert_eq!(at(1, 0).unwrap_err(), Refusal::EndPointCount);
     assert_eq!(at(1, 3).unwrap_err(), Refusal::EndPointCount);

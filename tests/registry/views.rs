@@ -28,8 +28,8 @@ impl Rows {
             Change::NodeBound { id, key } => {
                 assert_eq!(self.nodes.insert(*id, *key), None);
             }
-            Change::ClusterCreated { name, info } => {
-                let cluster = Cluster::restore(name.clone(), *info).unwrap();
+            Change::ClusterCreated { name, info, created_by } => {
+                let cluster = Cluster::restore(name.clone(), *info, *created_by).unwrap();
                 assert_eq!(self.clusters.insert(info.id, cluster), None);
             }
             Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. } => {

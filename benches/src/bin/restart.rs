@@ -2,7 +2,8 @@
 //!
 //! `restart KIND` fills a store in one process and opens it in another, and prints the figures of
 //! both. The kinds are `million`: a million memberships of 100,000 nodes with tokens of some 750
-//! bytes; and `largest`: 24,000 memberships of 16 nodes with the largest tokens there can be.
+//! bytes; `largest`: 24,000 memberships of 16 nodes with the largest tokens there can be; and
+//! `gigabyte`: 400,000 memberships of as many nodes with the largest keys.
 
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +43,11 @@ fn kind(name: &str) -> Kind {
             let end_points = end_points(&texts);
             Kind { nodes: 16, memberships: 24_000, key_bytes: 1024, end_points }
         }
-        other => panic!("the kinds are million and largest, not {other}"),
+        "gigabyte" => {
+            let end_points = end_points(&["10.11.12.13:4000".to_owned()]);
+            Kind { nodes: 400_000, memberships: 400_000, key_bytes: 1024, end_points }
+        }
+        other => panic!("the kinds are million, largest and gigabyte, not {other}"),
     }
 }
 
@@ -118,7 +123,7 @@ fn fill(name: &str, path: &Path) {
             let attrs = Default::default();
             let (max_size, end_point_count) = (OF_A_CLUSTER, 1);
             let info = ClusterInfo { id: id(1, cluster), max_size, attrs, end_point_count };
-            commit(Change::ClusterCreated { name, info }, &mut registry, false);
+            commit(Change::ClusterCreated { name, info, created_by: None }, &mut registry, false);
         }
         // An entry of its own, as each session makes one.
         let token = tokens[((cluster * 7 + index) % nodes) as usize].clone();

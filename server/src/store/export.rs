@@ -75,7 +75,9 @@ pub fn export(
             Change::NodeBound { id, key } => lines.write(&json!({
                 "node": { "id": id.to_string(), "sig_key": key.to_string() }
             }))?,
-            Change::ClusterCreated { name, info } => lines.write(&cluster(&name, &info))?,
+            Change::ClusterCreated { name, info, created_by } => {
+                lines.write(&cluster(&name, &info, created_by))?;
+            }
             Change::MemberJoined { cluster, index, member } => {
                 let next = tokens.len();
                 let number = match tokens.get(&member.hash()) {
@@ -102,13 +104,14 @@ pub fn export(
     }}))
 }
 
-fn cluster(name: &Name, info: &ClusterInfo) -> Value {
+fn cluster(name: &Name, info: &ClusterInfo, created_by: Option<Fingerprint>) -> Value {
     json!({ "cluster": {
         "id": info.id.to_string(),
         "name": name.as_str(),
         "max_size": info.max_size,
         "attrs": info.attrs.bits(),
         "end_points": info.end_point_count,
+        "created_by": created_by.map(|key| key.to_string()),
     }})
 }
 
@@ -212,7 +215,12 @@ impl Importer<'_> {
                     attrs: ClusterAttrs::from_bits(fields.number("attrs")?),
                     end_point_count: fields.number("end_points")?,
                 };
-                self.apply(&Change::ClusterCreated { name: fields.parse("name")?, info })?;
+                let created_by = match fields.get("created_by")? {
+                    Value::Null => None,
+                    _ => Some(fields.parse("created_by")?),
+                };
+                let name = fields.parse("name")?;
+                self.apply(&Change::ClusterCreated { name, info, created_by })?;
             }
             "token" => self.take_token(&fields)?,
             "member" => {

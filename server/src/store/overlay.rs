@@ -85,7 +85,9 @@ impl Overlay {
     /// [`ApplyError`] if it was not; then nothing has changed.
     pub(super) fn add(&mut self, registry: &Registry, change: Change) -> Result<(), ApplyError> {
         let cluster = match &change {
-            Change::ClusterCreated { name, info } => Some(Cluster::restore(name.clone(), *info)?),
+            Change::ClusterCreated { name, info, created_by } => {
+                Some(Cluster::restore(name.clone(), *info, *created_by)?)
+            }
             Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. } => {
                 let known = self.over(registry).cluster(cluster).cloned();
                 let mut cluster = known.ok_or(ApplyError::NoCluster(*cluster))?;
@@ -110,7 +112,7 @@ impl Overlay {
                 layer.nodes.insert(*id, *key);
                 layer.size.nodes = layer.size.nodes.saturating_add(1);
             }
-            Change::ClusterCreated { name, info } => {
+            Change::ClusterCreated { name, info, .. } => {
                 layer.names.insert(name.clone(), info.id);
                 layer.size.clusters = layer.size.clusters.saturating_add(1);
             }

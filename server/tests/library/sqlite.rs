@@ -73,7 +73,8 @@ fn member(name: &str, end: &str) -> Token {
 fn created(name: &str, n: u8) -> Change {
     let attrs = Default::default();
     let info = ClusterInfo { id: id(n), max_size: 2, attrs, end_point_count: 1 };
-    Change::ClusterCreated { name: name.parse().unwrap(), info }
+    let created_by = Some(member("alice", "h:1").sig_key.fingerprint());
+    Change::ClusterCreated { name: name.parse().unwrap(), info, created_by }
 }
 
 fn joined(cluster: u8, end: &str) -> Change {

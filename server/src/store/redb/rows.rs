@@ -80,6 +80,7 @@ pub(super) fn change(table: Table, key: &[u8], value: &[u8]) -> Result<Change, R
             key: Fingerprint::from_bytes(value.array()?),
         },
         Table::Clusters => Change::ClusterCreated {
+            created_by: None,
             name: name(value.with_length()?)?,
             info: ClusterInfo {
                 id: NodeId::from_bytes(key.all())?,

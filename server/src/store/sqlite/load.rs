@@ -102,8 +102,8 @@ impl<'a> Loader<'a> {
             Next::see(&mut this.index.next.cluster, cluster.row);
             this.index.clusters.insert(cluster.info.id, cluster.row);
             this.clusters.insert(cluster.row, cluster.info.id);
-            let ClusterRow { name, info, .. } = cluster;
-            this.apply(registry, &Change::ClusterCreated { name, info })
+            let ClusterRow { name, info, created_by, .. } = cluster;
+            this.apply(registry, &Change::ClusterCreated { name, info, created_by })
         })?;
         self.each("tokens", TokenRow::ALL, TokenRow::read, progress, |this, token| {
             this.counts.tokens += 1;

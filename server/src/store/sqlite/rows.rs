@@ -71,7 +71,7 @@ pub(super) struct ClusterRow {
     pub(super) row: i64,
     pub(super) name: Name,
     pub(super) info: ClusterInfo,
-    pub(super) created_by: Option<Vec<u8>>,
+    pub(super) created_by: Option<Fingerprint>,
 }
 
 impl ClusterRow {
@@ -81,7 +81,9 @@ impl ClusterRow {
         let digest = digest.blob(id.as_bytes()).blob(self.name.as_str().as_bytes());
         let digest = digest.number(max_size.into()).number(attrs.bits());
         let digest = digest.number(end_point_count.into());
-        digest.blob(self.created_by.as_deref().unwrap_or(&[])).end()
+        digest
+            .blob(self.created_by.map(Fingerprint::to_bytes).as_ref().map_or(&[], |key| key))
+            .end()
     }
 
     pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
@@ -95,7 +97,7 @@ impl ClusterRow {
                 max_size,
                 attrs.bits().cast_signed(),
                 end_point_count,
-                self.created_by,
+                self.created_by.map(Fingerprint::to_bytes),
                 self.digest()
             ])?;
         Ok(())
@@ -115,6 +117,10 @@ impl ClusterRow {
                 max_size: max_size.try_into().map_err(damage)?,
                 attrs: ClusterAttrs::from_bits(attrs.cast_unsigned()),
                 end_point_count: end_points.try_into().map_err(damage)?,
+            };
+            let created_by = match created_by {
+                None => None,
+                Some(key) => Some(Fingerprint::from_bytes(key.try_into().map_err(|_| "a key")?)),
             };
             let name = name.parse().map_err(damage)?;
             let cluster = Self { row: number, name, info, created_by };

@@ -42,7 +42,7 @@ CREATE TABLE clusters (
     max_size INTEGER NOT NULL,
     attrs INTEGER NOT NULL,         -- 64 bits, signed
     end_points INTEGER NOT NULL,    -- how many each member must have
-    created_by BLOB,                -- SHA-256 of a sig key; NULL if not known
+    created_by BLOB,                -- SHA-256 of the creator's sig key; NULL if not known
     digest BLOB NOT NULL
 ) STRICT;
 

@@ -129,12 +129,12 @@ impl<'i> Staged<'i> {
                 let node = NodeRow { row, id: *id, key: *key, last_use: None };
                 node.insert(connection).map_err(failed)
             }
-            Change::ClusterCreated { name, info } => {
+            Change::ClusterCreated { name, info, created_by } => {
                 let row = Next::take(&mut self.next.cluster).ok_or_else(full)?;
                 self.facts.counts.clusters += 1;
                 self.clusters.insert(info.id, row);
                 let (name, info) = (name.clone(), *info);
-                let cluster = ClusterRow { row, name, info, created_by: None };
+                let cluster = ClusterRow { row, name, info, created_by: *created_by };
                 cluster.insert(connection).map_err(failed)
             }
             Change::MemberJoined { cluster, index, member } => {

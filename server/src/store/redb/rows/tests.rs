@@ -15,7 +15,7 @@ fn cluster(name: &str, id: NodeId) -> Change {
         attrs: ClusterAttrs::from_bits(0x0102_0304_0506_0708),
         end_point_count: 2,
     };
-    Change::ClusterCreated { name: name.parse().unwrap(), info }
+    Change::ClusterCreated { name: name.parse().unwrap(), info, created_by: None }
 }
 
 fn token() -> Token {
