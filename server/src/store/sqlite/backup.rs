@@ -51,7 +51,8 @@ impl Backup {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             remove(&beside(&unfinished, suffix))?;
         }
-        let file = private().open(&unfinished).map_err(failed)?;
+        // Nobody else has put a file there, or a link to one.
+        let file = private().create_new(true).open(&unfinished).map_err(failed)?;
         let mut written = 0_u64;
         let mut unflushed = Ok(());
         let changes = registry.changes().into_iter().inspect(|_| {

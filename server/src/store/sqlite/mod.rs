@@ -129,7 +129,7 @@ impl Sqlite {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             remove(&beside(&unfinished, suffix))?;
         }
-        private().open(&unfinished).map_err(failed)?;
+        private().create_new(true).open(&unfinished).map_err(failed)?;
         open::build(&unfinished, registry, changes)?;
         File::open(&unfinished).and_then(|file| file.sync_all()).map_err(failed)?;
         // The commit counter is made first, so that a store is never without one.
