@@ -23,6 +23,10 @@ CREATE TABLE files (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The number of changes after which what is written goes to the disk. Whoever waits for a commit
+/// waits for that too, so it is little: 1 MB with the largest tokens.
+const PACE: u64 = 512;
+
 /// A backup that is read.
 pub struct Backup {
     path: PathBuf,
@@ -57,9 +61,8 @@ impl Backup {
         let mut unflushed = Ok(());
         let changes = registry.changes().into_iter().inspect(|_| {
             written += 1;
-            if written.is_multiple_of(4096) {
+            if written.is_multiple_of(PACE) {
                 progress(written);
-                // A little at a time. Who waits for a commit would wait for all of it otherwise.
                 let flushed = file.sync_data();
                 if unflushed.is_ok() {
                     unflushed = flushed;

@@ -35,8 +35,11 @@ use crate::target;
 /// default.
 const CHECKPOINT_PAGES: u64 = 1000;
 
-/// The bound on the write-ahead log, in pages of 4 KiB: 64 MiB. Only a reader that does not go away
-/// lets it grow so far.
+/// The size of a page, in bytes. It is SQLite's default.
+const PAGE: u64 = 4096;
+
+/// The bound on the write-ahead log, in pages: 64 MiB, and as many as the database has, so that a
+/// backup under load can be read to its end. Only a reader that does not go away lets it grow so far.
 const MAX_LOG_PAGES: u64 = 16 * 1024;
 
 /// A store in a database of SQLite, with a commit counter and a lock beside it.
@@ -262,6 +265,11 @@ impl Sqlite {
     /// emptied.
     fn check_room(&mut self) -> Result<(), StoreError> {
         if self.log.pages() < MAX_LOG_PAGES {
+            return Ok(());
+        }
+        // If its size is not known, the bound is the lower one.
+        let pages = fs::metadata(&self.path).map_or(0, |file| file.len() / PAGE);
+        if self.log.pages() < MAX_LOG_PAGES.saturating_add(pages) {
             return Ok(());
         }
         self.checkpoint();
