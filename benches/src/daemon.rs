@@ -25,6 +25,9 @@ pub struct Daemon {
     pub address: String,
 }
 
+/// The flags that lift all limits.
+const UNLIMITED: &str = include_str!("../unlimited");
+
 /// A connected client.
 pub type Connection = Driver<Session<Client>, TcpStream>;
 
@@ -40,7 +43,8 @@ impl Daemon {
     pub fn of(xlreg: &str, flags: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("xlreg-benches-{}", std::process::id()));
         let mut command = Command::new(xlreg);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--hello-rate", "1000000", "--dir"]);
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(UNLIMITED.split_whitespace());
+        command.arg("--dir");
         command.arg(&dir).args(flags).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().expect("it starts");
         let mut line = String::new();

@@ -20,10 +20,7 @@ pub struct Registries {
 
 impl Registries {
     pub fn new(clusters: u64) -> Self {
-        let unlimited = usize::MAX;
-        let limits =
-            RegistryLimits { nodes: unlimited, clusters: unlimited, memberships: unlimited };
-        let registry = Registry::new(credential(), limits);
+        let registry = Registry::new(credential(), RegistryLimits::NONE);
         let rng = Seeded::new(7);
         let mut registries = Self { registry, clients: Vec::new(), rng, clusters: 0 };
         let tokens: Vec<Token> = (0..=MEMBERS as u64).map(|n| token(&identity(n + 1))).collect();

@@ -94,7 +94,7 @@ impl Pair {
             ..ServerConfig::new(&credential.comms_key)
         };
         // No more members than fit a record.
-        let room = RegistryLimits { nodes: 6, clusters: 3, memberships: 4 };
+        let room = RegistryLimits { nodes: 6, clusters: 3, memberships: 4, ..RegistryLimits::NONE };
         Self {
             client,
             server: Session::<Server>::new(Instant::EPOCH, config, Seeded::new(2)),

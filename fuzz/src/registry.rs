@@ -23,6 +23,7 @@ pub fn registry(data: &[u8]) {
         nodes: input.byte().into(),
         clusters: input.byte().into(),
         memberships: input.byte().into(),
+        ..RegistryLimits::NONE
     };
     let mut registry = Registry::new(credential(), limits);
     let mut model = Model::new(credential(), limits, CLIENTS);

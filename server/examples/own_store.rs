@@ -17,7 +17,7 @@ use xlreg::identity::{Identity, MemberAttrs, NodeId};
 use xlreg::message::{Create, Reply, Request};
 use xlreg::registry::{Change, CheckedRequest, ClientState, Registry, RegistryLimits};
 use xlreg_server::credential;
-use xlreg_server::store::{Log, MemoryStore, Store, StoreError};
+use xlreg_server::store::{Log, MemoryStore, Origin, Store, StoreError};
 
 /// A file of changes.
 struct Appended(File);
@@ -81,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let create = Create { name, max_size: 2, attrs: Default::default(), end_point_count: 1 };
     for request in [Request::Member(token), Request::Create(create)] {
         let request = CheckedRequest::new(request, &RustCrypto).map_err(|it| it.as_str())?;
-        if let Reply::Error(reason) = store.decide(client, request).await? {
+        if let Reply::Error(reason) = store.decide(client, request, &Origin::unlimited()).await? {
             return Err(reason.as_str().into());
         }
     }

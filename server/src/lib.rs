@@ -54,6 +54,7 @@ mod listen;
 mod metrics;
 mod metrics_http;
 mod places;
+mod rates;
 mod rsa;
 mod server;
 pub mod store;
@@ -67,6 +68,7 @@ pub use error::ServerError;
 pub use listen::{connections_within_files, listen};
 pub use metrics::Metrics;
 pub use metrics_http::MetricsHttp;
+pub use rates::Rates;
 pub use server::{Options, Server, runtime};
 
 /// The targets of log lines. The filters of operators name them, so they do not change with the

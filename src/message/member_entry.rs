@@ -60,6 +60,13 @@ impl MemberEntry {
         self.0.field.as_deref()
     }
 
+    /// The number of bytes that it takes in a list of members.
+    pub fn listed_len(&self) -> u64 {
+        let len = self.field().map_or_else(|| encode_listed(self).len(), <[u8]>::len);
+        // No machine has a length that does not fit.
+        u64::try_from(len).unwrap_or(u64::MAX)
+    }
+
     /// The SHA-256 of the token, as it is on the wire without its signature. Equal tokens have the
     /// same.
     pub fn hash(&self) -> [u8; 32] {

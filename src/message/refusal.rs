@@ -74,6 +74,22 @@ refusals! {
     BadEnd = "not a valid endPoint",
     /// The registry has no room for another node or cluster.
     RegistryFull = "registry is full",
+    /// The sig key has as many node IDs as one may.
+    TooManyNodesOfKey = "too many nodes with this sig key",
+    /// The sig key has created as many clusters as one may.
+    TooManyClustersOfKey = "too many clusters created with this sig key",
+    /// The nodes of the sig key are members as often as they may be.
+    TooManyMembershipsOfKey = "too many memberships with this sig key",
+    /// The sig key has made as many changes in this minute as one may.
+    TooManyChangesOfKey = "too many changes with this sig key in a minute",
+    /// The address has registered as many new nodes in this minute as one may.
+    TooManyNodesFromAddress = "too many new nodes from this address in a minute",
+    /// The address has created as many clusters in this minute as one may.
+    TooManyClustersFromAddress = "too many new clusters from this address in a minute",
+    /// The address has joined as often in this minute as one may.
+    TooManyMembershipsFromAddress = "too many new members from this address in a minute",
+    /// The address has made as many changes in this minute as one may.
+    TooManyChangesFromAddress = "too many changes from this address in a minute",
     /// The session has made as many requests as it may.
     TooManyRequests = "too many requests in one session",
     /// The registry cannot make a change durable now, because its disk is full or can only be read.

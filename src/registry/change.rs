@@ -1,5 +1,8 @@
 //! The changes that requests make in a registry: the unit of durability.
 
+use alloc::vec::Vec;
+
+use super::Day;
 use crate::identity::{Fingerprint, Name, NodeId};
 use crate::message::{ClusterInfo, MemberEntry, MemberIndex, Refusal};
 
@@ -16,6 +19,15 @@ pub enum Change {
         id: NodeId,
         /// The fingerprint of its sig key.
         key: Fingerprint,
+        /// The day of its first use; `None` if nobody knows.
+        day: Option<Day>,
+    },
+    /// A node was used on a later day than before.
+    NodeUsed {
+        /// The node's ID.
+        id: NodeId,
+        /// The day.
+        day: Day,
     },
     /// There is a new cluster without members.
     ClusterCreated {
@@ -44,17 +56,28 @@ pub enum Change {
         /// The member's new token, without the signature.
         member: MemberEntry,
     },
+    /// A cluster is gone with all its members. Its name is free again.
+    ClusterDeleted {
+        /// The cluster's ID.
+        cluster: NodeId,
+    },
+    /// Several changes that apply in this order, all of them or none. There is no list among them.
+    All(Vec<Change>),
 }
 
 impl Change {
-    /// The same change with another entry for the member, if it is about one.
-    pub(super) fn with_member(&self, shared: &MemberEntry) -> Self {
-        let mut change = self.clone();
-        if let Self::MemberJoined { member, .. } | Self::MemberUpdated { member, .. } = &mut change
-        {
-            *member = shared.clone();
+    /// The changes that it consists of: those of a list, or else itself.
+    pub fn parts(&self) -> &[Self] {
+        match self {
+            Self::All(parts) => parts,
+            change => core::slice::from_ref(change),
         }
-        change
+    }
+
+    /// Whether nothing is lost with it that anybody was told. A store that cannot write now serves
+    /// the request without it.
+    pub const fn is_note(&self) -> bool {
+        matches!(self, Self::NodeUsed { .. })
     }
 }
 
@@ -71,6 +94,15 @@ pub enum ApplyError {
     /// There is no such cluster.
     #[error("no cluster has the ID {0}")]
     NoCluster(NodeId),
+    /// There is no such node.
+    #[error("no node has the ID {0}")]
+    NoNode(NodeId),
+    /// The node was used on that day already, or later.
+    #[error("the node {0} was used on that day already, or later")]
+    Day(NodeId),
+    /// A list has a list among its changes.
+    #[error("a list of changes within another")]
+    Nested,
     /// No cluster can have this size or this number of end points.
     #[error("the cluster {0} has properties that no cluster can have")]
     Properties(NodeId),

@@ -8,13 +8,17 @@
 //! | 2 | [`Change::ClusterCreated`] | ID, name, size (4), attrs (8), number of end points (4); 0, or 1 and the fingerprint of the creator (32) |
 //! | 3 | [`Change::MemberJoined`] | ID of the cluster, index (1), the token as on the wire |
 //! | 4 | [`Change::MemberUpdated`] | the same |
+//! | 5 | [`Change::NodeBound`] with its day | ID, fingerprint (32), day (4) |
+//! | 6 | [`Change::NodeUsed`] | ID, day (4) |
+//! | 7 | [`Change::ClusterDeleted`] | ID |
+//! | 8 | [`Change::All`] | each change, with its length (4) in front |
 //!
 //! Numbers are little-endian. An ID and a name have their length in front, in 1 and in 2 bytes. What
 //! was written once is read for ever: a change that has more to say gets a new kind.
 
 use alloc::vec::Vec;
 
-use super::Change;
+use super::{Change, Day};
 use crate::identity::{ClusterAttrs, Fingerprint, Name, NameError, NodeId, NodeIdError};
 use crate::message::{
     ClusterInfo, DecodeError, MemberEntry, MemberIndex, MessageLimits, decode_token, encode_token,
@@ -27,6 +31,9 @@ pub enum ChangeBytesError {
     /// A later version has written this kind. It must not be lost in silence.
     #[error("a change of the unknown kind {0}")]
     UnknownKind(u8),
+    /// A list has a list among its changes.
+    #[error("a list of changes within another")]
+    Nested,
     /// The bytes end early, or go on after the end.
     #[error("a change that is cut short or too long")]
     Length,
@@ -52,10 +59,30 @@ impl Change {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         match self {
-            Self::NodeBound { id, key } => {
-                out.push(1);
+            Self::NodeBound { id, key, day } => {
+                out.push(if day.is_some() { 5 } else { 1 });
                 append_id(&mut out, id);
                 out.extend(key.to_bytes());
+                out.extend(day.iter().flat_map(|day| day.get().to_le_bytes()));
+            }
+            Self::NodeUsed { id, day } => {
+                out.push(6);
+                append_id(&mut out, id);
+                out.extend(day.get().to_le_bytes());
+            }
+            Self::ClusterDeleted { cluster } => {
+                out.push(7);
+                append_id(&mut out, cluster);
+            }
+            Self::All(parts) => {
+                out.push(8);
+                for part in parts {
+                    let bytes = part.to_bytes();
+                    let len = u32::try_from(bytes.len());
+                    debug_assert!(len.is_ok(), "the longest change is a token");
+                    out.extend(len.unwrap_or(u32::MAX).to_le_bytes());
+                    out.extend(bytes);
+                }
             }
             Self::ClusterCreated { name, info, created_by } => {
                 let ClusterInfo { id, max_size, attrs, end_point_count } = info;
@@ -92,7 +119,14 @@ impl Change {
         let mut rest = Rest(bytes);
         let [kind] = rest.array()?;
         let change = match kind {
-            1 => Self::NodeBound { id: rest.id()?, key: Fingerprint::from_bytes(rest.array()?) },
+            1 | 5 => {
+                let (id, key) = (rest.id()?, Fingerprint::from_bytes(rest.array()?));
+                let day = if kind == 5 { Some(rest.day()?) } else { None };
+                Self::NodeBound { id, key, day }
+            }
+            6 => Self::NodeUsed { id: rest.id()?, day: rest.day()? },
+            7 => Self::ClusterDeleted { cluster: rest.id()? },
+            8 => Self::All(rest.parts()?),
             2 => {
                 let id = rest.id()?;
                 let name = rest.name()?;
@@ -162,6 +196,23 @@ impl<'a> Rest<'a> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(ChangeBytesError::Length)?;
         self.0 = rest;
         Ok(*taken)
+    }
+
+    fn day(&mut self) -> Result<Day, ChangeBytesError> {
+        Ok(Day::new(u32::from_le_bytes(self.array()?)))
+    }
+
+    fn parts(&mut self) -> Result<Vec<Change>, ChangeBytesError> {
+        let mut parts = Vec::new();
+        while !self.0.is_empty() {
+            let len = usize::try_from(u32::from_le_bytes(self.array()?));
+            let part = self.take(len.map_err(|_| ChangeBytesError::Length)?)?;
+            if part.first() == Some(&8) {
+                return Err(ChangeBytesError::Nested);
+            }
+            parts.push(Change::from_bytes(part)?);
+        }
+        Ok(parts)
     }
 
     fn id(&mut self) -> Result<NodeId, ChangeBytesError> {

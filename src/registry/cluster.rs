@@ -1,5 +1,6 @@
 //! One cluster and its rules, as functions over its value (PROTOCOL 6.5 to 6.7).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::change::{ApplyError, Change};
@@ -8,12 +9,23 @@ use crate::message::{
     ClusterInfo, Create, MAX_CLUSTER_SIZE, MemberEntry, MemberIndex, MemberList, MemberSet, Refusal,
 };
 
-/// A cluster: its name, its properties and its members by index.
+/// What never changes of a cluster. It can be had without its members, and checked against while
+/// others change them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ClusterProperties {
+    /// Its name.
+    pub name: Name,
+    /// Its ID, size, attrs and number of end points.
+    pub info: ClusterInfo,
+    /// The sig key of the member that created it; `None` if nobody knows.
+    pub created_by: Option<Fingerprint>,
+}
+
+/// A cluster: its properties and its members by index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    name: Name,
-    info: ClusterInfo,
-    created_by: Option<Fingerprint>,
+    properties: Arc<ClusterProperties>,
     /// The indexes in use. There may be gaps between them.
     taken: MemberSet,
     /// One member for each index in use, in the same order.
@@ -52,29 +64,34 @@ impl Cluster {
             attrs: create.attrs,
             end_point_count: create.end_point_count,
         };
-        let (name, taken) = (create.name, MemberSet::NONE);
-        Ok(Self { name, info, created_by, taken, members: Vec::new() })
+        let properties = Arc::new(ClusterProperties { name: create.name, info, created_by });
+        Ok(Self { properties, taken: MemberSet::NONE, members: Vec::new() })
+    }
+
+    /// What never changes of it.
+    pub const fn properties(&self) -> &Arc<ClusterProperties> {
+        &self.properties
     }
 
     /// Its name.
-    pub const fn name(&self) -> &Name {
-        &self.name
+    pub fn name(&self) -> &Name {
+        &self.properties.name
     }
 
-    /// Its properties.
-    pub const fn info(&self) -> &ClusterInfo {
-        &self.info
+    /// Its ID, size, attrs and number of end points.
+    pub fn info(&self) -> &ClusterInfo {
+        &self.properties.info
     }
 
     /// The sig key of the member that created it; `None` if nobody knows.
-    pub const fn created_by(&self) -> Option<Fingerprint> {
-        self.created_by
+    pub fn created_by(&self) -> Option<Fingerprint> {
+        self.properties.created_by
     }
 
     /// The change that creates it.
     pub(super) fn creation(&self) -> Change {
-        let Self { name, info, created_by, .. } = self;
-        Change::ClusterCreated { name: name.clone(), info: *info, created_by: *created_by }
+        let ClusterProperties { name, info, created_by } = (*self.properties).clone();
+        Change::ClusterCreated { name, info, created_by }
     }
 
     /// Its members, in the order of their indexes.
@@ -84,7 +101,7 @@ impl Cluster {
 
     /// The indexes that a new member of this cluster can have.
     fn free(&self) -> MemberSet {
-        MemberSet::first(self.info.max_size).without(self.taken)
+        MemberSet::first(self.info().max_size).without(self.taken)
     }
 
     /// Its members with their indexes.
@@ -93,7 +110,7 @@ impl Cluster {
     }
 
     /// The member with this index.
-    pub(super) fn member(&self, index: MemberIndex) -> Option<&MemberEntry> {
+    pub fn member(&self, index: MemberIndex) -> Option<&MemberEntry> {
         self.taken.contains(index).then(|| self.members.get(self.rank(index)))?
     }
 
@@ -109,14 +126,14 @@ impl Cluster {
     ///
     /// The [`Refusal`] to send if the member may not join.
     pub fn join(&self, member: &MemberEntry) -> Result<Joined, Refusal> {
-        let wanted = self.info.end_point_count;
+        let wanted = self.info().end_point_count;
         if u32::try_from(member.end_points.len()).is_ok_and(|count| count < wanted) {
             return Err(match wanted {
                 1 => Refusal::NoEnd,
                 _ => Refusal::TooFewEnds,
             });
         }
-        let cluster = self.info.id;
+        let cluster = self.info().id;
         let mut others = self.members.iter().filter(|other| other.id != member.id);
         if others.any(|other| other.name == member.name) {
             return Err(Refusal::MemberNameInUse);
@@ -147,7 +164,7 @@ impl Cluster {
         let mut members = Vec::with_capacity(self.members.len());
         let wanted = self.entries().filter(|(index, _)| which.contains(*index));
         members.extend(wanted.map(|(_, member)| member.clone()));
-        let list = MemberList::of(self.info.id, which, members);
+        let list = MemberList::of(self.info().id, which, members);
         debug_assert!(list.is_ok(), "each member has an ID");
         list.map_err(|_| Refusal::Unavailable)
     }
@@ -165,7 +182,7 @@ impl Cluster {
         let ClusterInfo { id, max_size, attrs, end_point_count } = info;
         let create = Create { name, max_size, attrs, end_point_count };
         let created =
-            Self::create(id, create, created_by).ok().filter(|cluster| cluster.info == info);
+            Self::create(id, create, created_by).ok().filter(|cluster| *cluster.info() == info);
         created.ok_or(ApplyError::Properties(id))
     }
 
@@ -182,31 +199,49 @@ impl Cluster {
         else {
             return Ok(());
         };
-        let joined = self.join(member).map_err(ApplyError::Refused)?;
-        let (rank, is_update) = (self.rank(*index), joined.change.as_ref() == Some(change));
-        match (joined.change, change) {
-            (Some(Change::MemberJoined { .. }), Change::MemberJoined { .. })
-                if self.free().contains(*index) =>
-            {
-                self.members.insert(rank, member.clone());
-                self.taken = self.taken.with(*index);
-            }
-            (Some(Change::MemberUpdated { .. }), Change::MemberUpdated { .. }) if is_update => {
-                if let Some(known) = self.members.get_mut(rank) {
-                    *known = member.clone();
-                }
-            }
-            _ => {
-                let (cluster, members) = (self.info.id, self.members.len());
-                return Err(ApplyError::Index { cluster, members, index: *index });
-            }
-        }
-        debug_assert_eq!(self.members.len(), self.taken.iter().count(), "a member an index");
+        self.check(change, *index, member)?;
+        self.set(*index, Some(member.clone()));
         Ok(())
     }
 
+    /// Checks that a change to the members is one that a join gives on this state.
+    pub(super) fn check(
+        &self,
+        change: &Change,
+        index: MemberIndex,
+        member: &MemberEntry,
+    ) -> Result<(), ApplyError> {
+        let joined = self.join(member).map_err(ApplyError::Refused)?.change;
+        let follows = match (&joined, change) {
+            (Some(Change::MemberJoined { .. }), Change::MemberJoined { .. }) => {
+                self.free().contains(index)
+            }
+            (Some(joined), Change::MemberUpdated { .. }) => joined == change,
+            _ => false,
+        };
+        let (cluster, members) = (self.info().id, self.members.len());
+        if follows { Ok(()) } else { Err(ApplyError::Index { cluster, members, index }) }
+    }
+
+    /// Puts a member in a place, or nobody. Gives back who was there.
+    pub(super) fn set(
+        &mut self,
+        index: MemberIndex,
+        member: Option<MemberEntry>,
+    ) -> Option<MemberEntry> {
+        let rank = self.rank(index);
+        let old = self.taken.contains(index).then(|| self.members.remove(rank));
+        self.taken = self.taken.without(MemberSet::NONE.with(index));
+        if let Some(member) = member {
+            self.members.insert(rank, member);
+            self.taken = self.taken.with(index);
+        }
+        debug_assert_eq!(self.members.len(), self.taken.iter().count(), "a member an index");
+        old
+    }
+
     pub(super) fn changes(&self) -> Vec<Change> {
-        let cluster = self.info.id;
+        let cluster = self.info().id;
         let joined = self.entries().map(|(index, member)| Change::MemberJoined {
             cluster,
             index,

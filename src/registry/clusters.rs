@@ -1,7 +1,6 @@
 //! All clusters of a registry, by ID and by name.
 //!
-//! Nothing is ever deleted, so a cluster keeps its place in one list. Ordered maps with short keys
-//! lead there. A look-up takes time with the logarithm of the registry, whatever names clients
+//! Each cluster has its place in one list. Ordered maps with short keys lead there. A look-up takes time with the logarithm of the registry, whatever names clients
 //! choose, and touches little memory.
 
 use alloc::collections::BTreeMap;
@@ -34,7 +33,7 @@ impl Clusters {
         self.all.len()
     }
 
-    /// All clusters, in the order of their creation.
+    /// All clusters, in the order of their creation as long as none was deleted.
     pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &Cluster> {
         self.all.iter()
     }
@@ -63,6 +62,20 @@ impl Clusters {
         self.ids.insert(cluster.info().id, place);
         self.names.insert(key(cluster.name()), place);
         self.all.push(cluster);
+    }
+
+    /// Takes a cluster out. The last one gets its place.
+    pub(super) fn remove(&mut self, id: &NodeId) -> Option<Cluster> {
+        let place = self.ids.remove(id)?;
+        let moved = self.all.last()?;
+        let (moved_id, moved_name) = (moved.info().id, key(moved.name()));
+        let removed = self.all.swap_remove(place);
+        self.names.remove(&key(removed.name()));
+        if moved_id != *id {
+            self.ids.insert(moved_id, place);
+            self.names.insert(moved_name, place);
+        }
+        Some(removed)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Look-ups by ID and name go through ordered maps. Their time grows with the logarithm of the
 //! registry, and no peer can choose IDs or names that collide.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -10,31 +11,36 @@ use rand_core::CryptoRng;
 
 use super::client_state::{CheckedRequest, ClientState};
 use super::clusters::Clusters;
+use super::keys::{Keys, Step};
 use super::rules::{Decision, decide};
 use super::tokens::Tokens;
-use super::{ApplyError, Change, Cluster, RegistryLimits, Size, View};
+use super::undo::Undo;
+use super::{ApplyError, Change, Cluster, Day, Holdings, Node, RegistryLimits, Size, View};
 use crate::credential::Credential;
 use crate::crypto::RustCrypto;
 use crate::identity::{Fingerprint, Name, NodeId};
-use crate::message::{Refusal, Reply, Request};
+use crate::message::{MemberEntry, MemberIndex, Refusal, Reply, Request};
 
 /// A registry in memory. Two registries are equal if they know the same nodes and clusters.
 #[derive(Clone, Debug)]
 pub struct Registry {
     credential: Credential,
     limits: RegistryLimits,
-    /// Every node ID that was accepted or issued, with the sig key that it is bound to.
-    nodes: BTreeMap<NodeId, Fingerprint>,
+    /// Every node ID that was accepted or issued.
+    nodes: BTreeMap<NodeId, Node>,
     clusters: Clusters,
     tokens: Tokens,
+    token_bytes: u64,
     /// Members of all clusters together.
     memberships: usize,
+    keys: Keys,
+    today: Option<Day>,
     revision: u64,
 }
 
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        // The number of memberships follows from the clusters. The revision is history.
+        // The tokens, the keys and all numbers follow from nodes and clusters. The revision is history.
         self.credential == other.credential
             && self.limits == other.limits
             && self.nodes == other.nodes
@@ -67,9 +73,17 @@ impl Registry {
             nodes: BTreeMap::new(),
             clusters: Clusters::default(),
             tokens: Tokens::default(),
+            token_bytes: 0,
             memberships: 0,
+            keys: Keys::default(),
+            today: None,
             revision: 0,
         }
+    }
+
+    /// Sets the present day. From now on the last use of nodes is noted.
+    pub const fn set_today(&mut self, today: Day) {
+        self.today = Some(today);
     }
 
     /// How many changes have been applied since the registry was made.
@@ -84,11 +98,21 @@ impl Registry {
 
     /// How much the registry knows.
     pub fn size(&self) -> Size {
-        let (nodes, clusters) = (self.nodes.len(), self.clusters.len());
-        Size { nodes, clusters, memberships: self.memberships }
+        Size {
+            nodes: self.nodes.len(),
+            clusters: self.clusters.len(),
+            memberships: self.memberships,
+            tokens: self.tokens.len(),
+            token_bytes: self.token_bytes,
+        }
     }
 
-    /// Every cluster, in the order they were created.
+    /// The most of each that one sig key has had since this registry was made.
+    pub const fn most_of_a_key(&self) -> Holdings {
+        self.keys.most()
+    }
+
+    /// Every cluster, in the order they were created as long as none was deleted.
     pub fn clusters(&self) -> impl ExactSizeIterator<Item = &Cluster> {
         self.clusters.iter()
     }
@@ -150,12 +174,36 @@ impl Registry {
     /// [`ApplyError`] if the change does not follow from this state; then nothing has changed.
     pub fn apply(&mut self, change: &Change) -> Result<(), ApplyError> {
         let revision = self.revision.checked_add(1).ok_or(ApplyError::TooMany)?;
+        let mut applied = Vec::new();
+        for part in change.parts() {
+            match self.apply_part(part) {
+                Ok(undo) => applied.push(undo),
+                Err(error) => {
+                    applied.into_iter().rev().for_each(|undo| self.undo(undo));
+                    return Err(error);
+                }
+            }
+        }
+        self.revision = revision;
+        Ok(())
+    }
+
+    fn apply_part(&mut self, change: &Change) -> Result<Undo, ApplyError> {
         match change {
-            Change::NodeBound { id, key } => {
+            Change::NodeBound { id, key, day } => {
                 if self.is_taken(id) {
                     return Err(ApplyError::IdTaken(*id));
                 }
-                self.nodes.insert(*id, *key);
+                self.nodes.insert(*id, Node { key: *key, last_use: *day });
+                self.keys.bind(*key, *id);
+                Ok(Undo::RemoveNode(*id))
+            }
+            Change::NodeUsed { id, day } => {
+                let node = self.nodes.get_mut(id).ok_or(ApplyError::NoNode(*id))?;
+                if !node.is_news(*day) {
+                    return Err(ApplyError::Day(*id));
+                }
+                Ok(Undo::SetLastUse(*id, node.last_use.replace(*day)))
             }
             Change::ClusterCreated { name, info, created_by } => {
                 if self.is_taken(&info.id) {
@@ -164,35 +212,108 @@ impl Registry {
                 if self.clusters.named(name).is_some() {
                     return Err(ApplyError::NameTaken(name.clone()));
                 }
-                self.clusters.insert(Cluster::restore(name.clone(), *info, *created_by)?);
+                self.put_cluster(Cluster::restore(name.clone(), *info, *created_by)?);
+                Ok(Undo::RemoveCluster(info.id))
+            }
+            Change::ClusterDeleted { cluster } => {
+                let removed = self.remove_cluster(cluster).ok_or(ApplyError::NoCluster(*cluster));
+                removed.map(|cluster| Undo::PutCluster(Box::new(cluster)))
             }
             Change::MemberJoined { cluster, index, member }
             | Change::MemberUpdated { cluster, index, member } => {
                 let id = member.id.ok_or(ApplyError::NotBound)?;
-                if self.nodes.get(&id) != Some(&member.sig_key.fingerprint()) {
+                if self.nodes.get(&id).map(|node| node.key) != Some(member.sig_key.fingerprint()) {
                     return Err(ApplyError::NotBound);
                 }
-                let known = self.clusters.get_mut(cluster);
+                let known = self.clusters.get(cluster);
                 let known = known.ok_or(ApplyError::NoCluster(*cluster))?;
-                let old = known.member(*index).cloned();
-                let added = usize::from(old.is_none());
-                let memberships = self.memberships.checked_add(added);
-                let memberships = memberships.ok_or(ApplyError::TooMany)?;
-                // The same token, in the memory that other memberships have it in.
-                let shared = self.tokens.shared(member);
-                known.apply(&change.with_member(&shared))?;
-                self.tokens.add(&shared);
-                old.iter().for_each(|old| self.tokens.remove(old));
-                self.memberships = memberships;
+                known.check(change, *index, member)?;
+                let old = self.set_member(cluster, *index, Some(member));
+                Ok(Undo::SetMember(*cluster, *index, old))
+            }
+            Change::All(_) => Err(ApplyError::Nested),
+        }
+    }
+
+    fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::RemoveNode(id) => {
+                if let Some(node) = self.nodes.remove(&id) {
+                    self.keys.unbind(node.key, &id);
+                }
+            }
+            Undo::SetLastUse(id, day) => {
+                if let Some(node) = self.nodes.get_mut(&id) {
+                    node.last_use = day;
+                }
+            }
+            Undo::RemoveCluster(id) => drop(self.remove_cluster(&id)),
+            Undo::PutCluster(cluster) => self.put_cluster(*cluster),
+            Undo::SetMember(cluster, index, member) => {
+                self.set_member(&cluster, index, member.as_ref());
             }
         }
-        self.revision = revision;
-        Ok(())
+    }
+
+    /// Adds a cluster with the members that it has.
+    fn put_cluster(&mut self, cluster: Cluster) {
+        for member in cluster.members() {
+            self.count(member, Step::Up);
+        }
+        if let Some(key) = cluster.created_by() {
+            self.keys.count_cluster(key, Step::Up);
+        }
+        self.clusters.insert(cluster);
+    }
+
+    /// Takes a cluster out with its members.
+    fn remove_cluster(&mut self, id: &NodeId) -> Option<Cluster> {
+        let cluster = self.clusters.remove(id)?;
+        for member in cluster.members() {
+            self.count(member, Step::Down);
+        }
+        if let Some(key) = cluster.created_by() {
+            self.keys.count_cluster(key, Step::Down);
+        }
+        Some(cluster)
+    }
+
+    /// Puts a member in a place of a cluster, or nobody. Gives back who was there.
+    fn set_member(
+        &mut self,
+        cluster: &NodeId,
+        index: MemberIndex,
+        member: Option<&MemberEntry>,
+    ) -> Option<MemberEntry> {
+        // The same token, in the memory that other memberships have it in.
+        let shared = member.map(|member| self.tokens.shared(member));
+        let old = self.clusters.get_mut(cluster)?.set(index, shared.clone());
+        old.iter().for_each(|member| self.count(member, Step::Down));
+        shared.iter().for_each(|member| self.count(member, Step::Up));
+        old
+    }
+
+    /// Counts a membership that comes or goes, and its token.
+    fn count(&mut self, member: &MemberEntry, step: Step) {
+        let counts_token = match step {
+            Step::Up => self.tokens.add(member),
+            Step::Down => self.tokens.remove(member),
+        };
+        if counts_token {
+            self.token_bytes = step.by(self.token_bytes, member.listed_len());
+        }
+        self.memberships = step.from(self.memberships);
+        self.keys.count_membership(member.sig_key.fingerprint(), step);
     }
 
     /// The changes that rebuild this registry from an empty one: a snapshot.
     pub fn changes(&self) -> Vec<Change> {
-        let nodes = self.nodes.iter().map(|(id, key)| Change::NodeBound { id: *id, key: *key });
+        let nodes = self.nodes.iter();
+        let nodes = nodes.map(|(id, Node { key, last_use })| Change::NodeBound {
+            id: *id,
+            key: *key,
+            day: *last_use,
+        });
         nodes.chain(self.clusters.iter().flat_map(Cluster::changes)).collect()
     }
 }
@@ -210,8 +331,20 @@ impl View for Registry {
         Self::size(self)
     }
 
-    fn node(&self, id: &NodeId) -> Option<Fingerprint> {
+    fn used_by(&self, key: &Fingerprint) -> Holdings {
+        self.keys.used_by(key)
+    }
+    fn uses(&self, member: &MemberEntry) -> usize {
+        self.tokens.uses(member)
+    }
+    fn node(&self, id: &NodeId) -> Option<Node> {
         self.nodes.get(id).copied()
+    }
+    fn nodes_of(&self, key: &Fingerprint) -> Vec<NodeId> {
+        self.keys.nodes(key).to_vec()
+    }
+    fn today(&self) -> Option<Day> {
+        self.today
     }
 
     fn cluster(&self, id: &NodeId) -> Option<&Cluster> {

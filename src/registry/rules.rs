@@ -5,6 +5,7 @@
 use rand_core::CryptoRng;
 
 use super::client_state::{Checked, CheckedRequest, ClientState};
+use super::room::check_room;
 use super::{Change, Cluster, View};
 use crate::identity::{NodeId, Token};
 use crate::message::{ClusterRef, Create, GetCluster, MemberEntry, Refusal, Reply, Request};
@@ -72,12 +73,19 @@ fn register(
         Some(id) => id,
         None => fresh_id(view, rng)?,
     };
+    let today = view.today();
     let change = match view.node(&id) {
-        Some(bound) if bound == key => None,
+        Some(node) if node.key == key => {
+            let news = today.filter(|day| node.is_news(*day));
+            news.map(|day| Change::NodeUsed { id, day })
+        }
         Some(_) => return Err(Refusal::IdInUse),
         None if view.is_taken(&id) => return Err(Refusal::IdInUse),
-        None if view.size().nodes >= view.limits().nodes => return Err(Refusal::RegistryFull),
-        None => Some(Change::NodeBound { id, key }),
+        None => {
+            let change = Change::NodeBound { id, key, day: today };
+            check_room(view, &key, &change)?;
+            Some(change)
+        }
     };
     let attrs = token.attrs;
     token.id = Some(id);
@@ -99,12 +107,11 @@ fn create_cluster(
         return Ok(Decision::unchanged(Reply::Create(info)));
     }
     let cluster = Cluster::create(fresh_id(view, rng)?, create, Some(creator))?;
-    if view.size().clusters >= view.limits().clusters {
-        return Err(Refusal::RegistryFull);
-    }
+    let change = cluster.creation();
+    check_room(view, &creator, &change)?;
     let info = *cluster.info();
     state.enter(info.id);
-    Ok(Decision { reply: Reply::Create(info), change: Some(cluster.creation()) })
+    Ok(Decision { reply: Reply::Create(info), change: Some(change) })
 }
 
 /// PROTOCOL 6.6.
@@ -116,11 +123,8 @@ fn join(
     let member = state.require_member()?;
     let cluster = find(view, state, cluster)?;
     let joined = cluster.join(member)?;
-    // A member that joins again takes no more room, so a full registry lets it.
-    if matches!(joined.change, Some(Change::MemberJoined { .. }))
-        && view.size().memberships >= view.limits().memberships
-    {
-        return Err(Refusal::RegistryFull);
+    if let Some(change) = &joined.change {
+        check_room(view, &member.sig_key.fingerprint(), change)?;
     }
     let info = *cluster.info();
     state.enter(info.id);

@@ -1,8 +1,12 @@
 //! The look-ups of the rules.
 
-use super::{Cluster, RegistryLimits, Size};
+use alloc::vec::Vec;
+
+use super::room::size_after;
+use super::{Change, Cluster, Day, Holdings, Node, RegistryLimits, Size};
 use crate::credential::Credential;
 use crate::identity::{Fingerprint, Name, NodeId};
+use crate::message::{MemberEntry, Refusal};
 
 /// A registry as the rules see it.
 ///
@@ -20,8 +24,14 @@ pub trait View {
     /// How much the registry knows.
     fn size(&self) -> Size;
 
-    /// The sig key that this node ID is bound to.
-    fn node(&self, id: &NodeId) -> Option<Fingerprint>;
+    /// What a sig key has of that.
+    fn used_by(&self, key: &Fingerprint) -> Holdings;
+    /// How many memberships have this token.
+    fn uses(&self, member: &MemberEntry) -> usize;
+    /// The node with this ID.
+    fn node(&self, id: &NodeId) -> Option<Node>;
+    /// The IDs that are bound to a sig key, in the order in which they were.
+    fn nodes_of(&self, key: &Fingerprint) -> Vec<NodeId>;
 
     /// The cluster with this ID.
     fn cluster(&self, id: &NodeId) -> Option<&Cluster>;
@@ -29,6 +39,23 @@ pub trait View {
     /// The cluster with this name.
     fn cluster_named(&self, name: &Name) -> Option<&Cluster>;
 
+    /// Today, if the last use of nodes is to be noted.
+    fn today(&self) -> Option<Day> {
+        None
+    }
+    /// Whether a change that the rules and the limits allow may be made now by the client with this
+    /// sig key. It is asked last, once for each change.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`] to send.
+    fn admit(&self, _key: &Fingerprint, _change: &Change) -> Result<(), Refusal> {
+        Ok(())
+    }
+    /// How much the registry knows after a change, which the view does not have yet.
+    fn size_after(&self, change: &Change) -> Size {
+        size_after(self, change)
+    }
     /// Whether an ID is in use for anything. IDs are unique in a registry (PROTOCOL 1).
     fn is_taken(&self, id: &NodeId) -> bool {
         self.node(id).is_some() || self.cluster(id).is_some() || self.credential().id == *id

@@ -2,9 +2,11 @@
 //! them.
 
 use xlreg::credential::Credential;
-use xlreg::identity::{Name, NodeId, Token};
-use xlreg::message::{ClusterInfo, ClusterRef, MemberList, MemberSet, Refusal, Reply, Request};
-use xlreg::registry::{Registry, RegistryLimits};
+use xlreg::identity::{Name, NodeId, PublicKey, Token};
+use xlreg::message::{
+    ClusterInfo, ClusterRef, MemberEntry, MemberList, MemberSet, Refusal, Reply, Request,
+};
+use xlreg::registry::{Holdings, Registry, RegistryLimits, Size, View};
 
 /// The expected state of a registry and of its clients.
 pub struct Model {
@@ -12,6 +14,8 @@ pub struct Model {
     limits: RegistryLimits,
     nodes: Vec<(NodeId, Token)>,
     clusters: Vec<(Name, ClusterInfo, Vec<Token>)>,
+    /// The creator of each cluster.
+    creators: Vec<PublicKey>,
     clients: Vec<Client>,
 }
 
@@ -37,7 +41,8 @@ impl Model {
     /// Makes an empty registry with a number of clients.
     pub fn new(credential: Credential, limits: RegistryLimits, clients: usize) -> Self {
         let clients = vec![Client::default(); clients];
-        Self { credential, limits, nodes: Vec::new(), clusters: Vec::new(), clients }
+        let (nodes, clusters, creators) = Default::default();
+        Self { credential, limits, nodes, clusters, creators, clients }
     }
 
     /// A client hangs up, and another one takes its place.
@@ -116,6 +121,7 @@ impl Model {
         none_left: bool,
     ) -> Vec<Refusal> {
         let client = &self.clients[client];
+        let of_a_key = self.limits.of_a_key;
         let mut reasons = Vec::new();
         let mut unless = |fine: bool, refusal| reasons.extend((!fine).then_some(refusal));
         match (request, &client.member) {
@@ -128,17 +134,21 @@ impl Model {
                     None => {
                         unless(!token.id.is_some_and(|id| self.is_taken(id)), Refusal::IdInUse);
                         unless(self.nodes.len() < self.limits.nodes, Refusal::RegistryFull);
+                        let used = self.used_by(&token.sig_key);
+                        unless(used.nodes < of_a_key.nodes, Refusal::TooManyNodesOfKey);
                         unless(token.id.is_some() || !none_left, Refusal::Unavailable);
                     }
                 }
             }
             (Request::RegCred | Request::Bye, _) => {}
             (_, None) => unless(false, Refusal::WrongState),
-            (Request::Create(create), _) => {
+            (Request::Create(create), Some(token)) => {
                 if !self.clusters.iter().any(|(name, ..)| *name == create.name) {
                     unless(create.max_size > 0, Refusal::EmptyCluster);
                     unless(matches!(create.end_point_count, 1 | 2), Refusal::EndPointCount);
                     unless(self.clusters.len() < self.limits.clusters, Refusal::RegistryFull);
+                    let used = self.used_by(&token.sig_key);
+                    unless(used.clusters < of_a_key.clusters, Refusal::TooManyClustersOfKey);
                     unless(!none_left, Refusal::Unavailable);
                 }
             }
@@ -158,6 +168,11 @@ impl Model {
                     unless(own.is_some() || room, Refusal::ClusterFull);
                     let room = self.memberships() < self.limits.memberships;
                     unless(own.is_some() || room, Refusal::RegistryFull);
+                    let (before, after) =
+                        (self.size().token_bytes, self.token_bytes_after(place, own, token));
+                    unless(after <= before.max(self.limits.token_bytes), Refusal::RegistryFull);
+                    let room = self.used_by(&token.sig_key).memberships < of_a_key.memberships;
+                    unless(own.is_some() || room, Refusal::TooManyMembershipsOfKey);
                 }
             },
             (Request::GetCluster(get), _) => {
@@ -165,6 +180,38 @@ impl Model {
             }
         }
         reasons
+    }
+
+    /// The bytes of tokens when this one is there too, in the place of the own one if there is one.
+    fn token_bytes_after(&self, place: usize, own: Option<usize>, token: &Token) -> u64 {
+        let mut after = self.clusters[place].2.clone();
+        match own {
+            Some(own) => after[own] = token.clone(),
+            None => after.push(token.clone()),
+        }
+        let others = self.clusters.iter().enumerate().filter(|(at, _)| *at != place);
+        token_bytes(others.flat_map(|(_, (.., members))| members).chain(&after))
+    }
+
+    /// What a sig key has.
+    fn used_by(&self, key: &PublicKey) -> Holdings {
+        let members = self.clusters.iter().flat_map(|(.., members)| members);
+        Holdings {
+            nodes: self.nodes.iter().filter(|(_, token)| token.sig_key == *key).count(),
+            clusters: self.creators.iter().filter(|creator| *creator == key).count(),
+            memberships: members.filter(|member| member.sig_key == *key).count(),
+        }
+    }
+
+    fn size(&self) -> Size {
+        let tokens = || self.clusters.iter().flat_map(|(.., members)| members);
+        Size {
+            nodes: self.nodes.len(),
+            clusters: self.clusters.len(),
+            memberships: self.memberships(),
+            tokens: distinct(tokens()).len(),
+            token_bytes: token_bytes(tokens()),
+        }
     }
 
     fn memberships(&self) -> usize {
@@ -195,6 +242,8 @@ impl Model {
                         end_point_count: create.end_point_count,
                     };
                     self.clusters.push((create.name.clone(), info, Vec::new()));
+                    let creator = client.member.as_ref().expect("a member");
+                    self.creators.push(creator.sig_key.clone());
                     info
                 });
                 client.cluster = Some(info.id);
@@ -238,14 +287,20 @@ impl Model {
     /// Panics unless the registry has the same counts as the model, within the limits.
     pub fn check_counts(&self, registry: &Registry) {
         let size = registry.size();
+        assert_eq!(size, self.size());
         let counts = [
-            (size.nodes, self.nodes.len(), self.limits.nodes),
-            (size.clusters, self.clusters.len(), self.limits.clusters),
-            (size.memberships, self.memberships(), self.limits.memberships),
+            (size.nodes, self.limits.nodes),
+            (size.clusters, self.limits.clusters),
+            (size.memberships, self.limits.memberships),
         ];
-        for (count, model, limit) in counts {
-            assert_eq!(count, model);
+        for (count, limit) in counts {
             assert!(count <= limit, "more than allowed");
+        }
+        assert!(size.token_bytes <= self.limits.token_bytes, "more than allowed");
+        for (id, token) in &self.nodes {
+            let key = token.sig_key.fingerprint();
+            assert_eq!(registry.used_by(&key), self.used_by(&token.sig_key));
+            assert!(registry.nodes_of(&key).contains(id));
         }
     }
 
@@ -260,6 +315,21 @@ impl Model {
         }
         check_bounds(registry);
     }
+}
+
+/// The different ones among these tokens, as they are listed.
+fn distinct<'a>(tokens: impl Iterator<Item = &'a Token>) -> Vec<MemberEntry> {
+    let mut distinct: Vec<MemberEntry> = Vec::new();
+    for token in tokens {
+        if !distinct.iter().any(|it| *it == *token) {
+            distinct.push(token.clone().into());
+        }
+    }
+    distinct
+}
+
+fn token_bytes<'a>(tokens: impl Iterator<Item = &'a Token>) -> u64 {
+    distinct(tokens).iter().map(|member| member.listed_len()).sum()
 }
 
 /// Panics unless the registry keeps the bounds of all registries.

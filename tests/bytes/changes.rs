@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use xlreg::identity::{ClusterAttrs, Fingerprint, NodeId, Token};
 use xlreg::message::{ClusterInfo, MemberEntry, encode_token};
-use xlreg::registry::{Change, ChangeBytesError};
+use xlreg::registry::{Change, ChangeBytesError, Day};
 use xlreg_testkit::captures::token;
 use xlreg_testkit::pair::at;
 
@@ -20,17 +20,18 @@ fn golden() -> Vec<(Change, Vec<u8>)> {
         attrs: ClusterAttrs::from_bits(0x0102_0304_0506_0708),
         end_point_count: 2,
     };
+    let day = Day::new(20_242);
     let numbers = [3, 0, 0, 0, 8, 7, 6, 5, 4, 3, 2, 1, 2, 0, 0, 0];
     let (cluster, long): (NodeId, _) = ([2; 20].into(), "n".repeat(255));
     let token = encode_token(&member());
     let joined = |kind: u8| [&[kind, 20][..], &[2; 20], &[63], &token].concat();
     vec![
         (
-            Change::NodeBound { id: [1; 32].into(), key },
+            Change::NodeBound { id: [1; 32].into(), key, day: None },
             [&[1, 32][..], &[1; 32], &[9; 32]].concat(),
         ),
         (
-            Change::NodeBound { id: [1; 20].into(), key },
+            Change::NodeBound { id: [1; 20].into(), key, day: None },
             [&[1, 20][..], &[1; 20], &[9; 32]].concat(),
         ),
         (
@@ -43,6 +44,29 @@ fn golden() -> Vec<(Change, Vec<u8>)> {
         ),
         (Change::MemberJoined { cluster, index: at(63), member: member() }, joined(3)),
         (Change::MemberUpdated { cluster, index: at(63), member: member() }, joined(4)),
+        (
+            Change::NodeBound { id: [1; 20].into(), key, day: Some(day) },
+            [&[5, 20][..], &[1; 20], &[9; 32], &[0x12, 0x4f, 0, 0]].concat(),
+        ),
+        (
+            Change::NodeUsed { id: [1; 20].into(), day },
+            [&[6, 20][..], &[1; 20], &[0x12, 0x4f, 0, 0]].concat(),
+        ),
+        (Change::ClusterDeleted { cluster }, [&[7, 20][..], &[2; 20]].concat()),
+        (
+            Change::All(vec![
+                Change::ClusterDeleted { cluster },
+                Change::NodeUsed { id: [1; 20].into(), day },
+            ]),
+            [
+                &[8, 22, 0, 0, 0, 7, 20][..],
+                &[2; 20],
+                &[26, 0, 0, 0, 6, 20],
+                &[1; 20],
+                &[0x12, 0x4f, 0, 0],
+            ]
+            .concat(),
+        ),
     ]
 }
 
@@ -58,9 +82,12 @@ fn each_change_has_these_bytes_and_is_read_from_them() {
 fn bytes_that_are_cut_or_too_long_are_no_change() {
     for (change, bytes) in golden() {
         for len in 0..bytes.len() {
-            // A part of a token may be a token, and is never the same.
+            // A part of a token may be a token, and a part of a list a list. It is never the same.
             let read = Change::from_bytes(&bytes[..len]);
-            assert!(read.is_err() || bytes[0] > 2 && read != Ok(change.clone()), "{len}: {read:?}");
+            assert!(
+                read.is_err() || matches!(bytes[0], 3 | 4 | 8) && read != Ok(change.clone()),
+                "{len}: {read:?}"
+            );
         }
         let longer = Change::from_bytes(&[&bytes[..], &[0]].concat());
         assert!(longer.is_err(), "{change:?}");
@@ -76,7 +103,10 @@ fn what_is_wrong_with_bytes_is_said() {
     for (bytes, told) in [
         (vec![], "a change that is cut short or too long"),
         (vec![0], "a change of the unknown kind 0"),
-        (vec![5], "a change of the unknown kind 5"),
+        (vec![9], "a change of the unknown kind 9"),
+        (vec![8, 1, 0, 0, 0, 8], "a list of changes within another"),
+        (vec![8, 1, 0, 0], "a change that is cut short or too long"),
+        (vec![8, 255, 255, 255, 255, 7], "a change that is cut short or too long"),
         (node(&[1; 21]), "an ID of 21 bytes; an ID has 20 or 32"),
         (named(1, b"\xff"), "a name is not UTF-8"),
         (named(0, b""), "the name is empty"),

@@ -191,7 +191,12 @@ fn a_signature_by_another_key_or_over_other_words_is_refused() {
 fn a_full_registry_is_told() {
     let full = |nodes, clusters, memberships| {
         move |setup| Setup {
-            registry_limits: RegistryLimits { nodes, clusters, memberships },
+            registry_limits: RegistryLimits {
+                nodes,
+                clusters,
+                memberships,
+                ..RegistryLimits::NONE
+            },
             ..setup
         }
     };

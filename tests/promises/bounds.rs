@@ -68,12 +68,26 @@ fn defaults() -> Vec<(&'static str, [u64; 2])> {
     let [server, client] = session;
     let mut all: Vec<_> =
         server.into_iter().zip(client).map(|((key, s), (_, c))| (key, [s, c])).collect();
-    let RegistryLimits { nodes, clusters, memberships } = RegistryLimits::default();
+    let RegistryLimits {
+        nodes,
+        clusters,
+        memberships,
+        token_bytes,
+        memory_bytes,
+        store_bytes,
+        of_a_key,
+    } = RegistryLimits::default();
     let plan = Plan::join(token(), ClusterRef::CURRENT);
     let same = [
         ("RegistryLimits::nodes", nodes as u64),
         ("RegistryLimits::clusters", clusters as u64),
         ("RegistryLimits::memberships", memberships as u64),
+        ("RegistryLimits::token_bytes", token_bytes),
+        ("RegistryLimits::memory_bytes", memory_bytes),
+        ("RegistryLimits::store_bytes", store_bytes),
+        ("Holdings::nodes", of_a_key.nodes as u64),
+        ("Holdings::clusters", of_a_key.clusters as u64),
+        ("Holdings::memberships", of_a_key.memberships as u64),
         ("MAX_CLUSTER_SIZE", MAX_CLUSTER_SIZE.into()),
         ("PublicKey::BITS", *PublicKey::BITS.end() as u64),
         ("PublicKey::MAX_EXPONENT", PublicKey::MAX_EXPONENT),

@@ -3,7 +3,7 @@
 
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{ClusterInfo, Create, MemberIndex};
-use xlreg::registry::{ApplyError, Change, Registry};
+use xlreg::registry::{ApplyError, Change, Day, Holdings, Registry, View};
 use xlreg_testkit::pair::{TestRegistry, at, cluster, duo, id, info, served, token, visit};
 
 fn empty() -> Registry {
@@ -29,7 +29,7 @@ fn an_id_is_taken_once() {
     let (registry, [alice, _], trio) = duo();
     let key = token("alice", 0, &[]).sig_key.fingerprint();
     for taken in [alice, trio, registry.rules.credential().id] {
-        let bound = Change::NodeBound { id: taken, key };
+        let bound = Change::NodeBound { id: taken, key, day: None };
         assert_eq!(does_not_apply(&registry.rules, &bound), ApplyError::IdTaken(taken));
         let created = created("other", taken, cluster("other", 3, 1));
         assert_eq!(does_not_apply(&registry.rules, &created), ApplyError::IdTaken(taken));
@@ -256,4 +256,87 @@ fn a_cluster_that_could_not_be_created_does_not_apply() {
             &Change::ClusterCreated { name: "x".parse().unwrap(), info: wrong, created_by: None },
         );
     }
+}
+
+/// A deleted cluster leaves its name and its members' room, and its nodes stay.
+#[test]
+fn a_deleted_cluster_is_gone_with_its_members_and_its_name_is_free() {
+    let (registry, [alice, bob], trio) = duo();
+    let mut rules = registry.rules.clone();
+    // So that another one moves into its place.
+    for (text, n) in [("other", 8), ("last", 9)] {
+        rules.apply(&created(text, id(n), cluster(text, 3, 1))).unwrap();
+    }
+    let deleted = Change::ClusterDeleted { cluster: trio };
+    rules.apply(&deleted).unwrap();
+    assert_eq!(does_not_apply(&rules, &deleted), ApplyError::NoCluster(trio));
+    assert_eq!((rules.cluster(&trio), rules.cluster_named(&"trio".parse().unwrap())), (None, None));
+    for (text, n) in [("other", 8), ("last", 9)] {
+        let by_name = rules.cluster_named(&text.parse().unwrap());
+        assert_eq!((by_name, by_name.is_some()), (rules.cluster(&id(n)), true), "{text}");
+    }
+    let size = rules.size();
+    assert_eq!((size.nodes, size.clusters, size.memberships), (2, 2, 0));
+    assert_eq!((size.tokens, size.token_bytes), (0, 0));
+    for node in [alice, bob] {
+        let key = rules.node(&node).unwrap().key;
+        assert_eq!(rules.used_by(&key), Holdings { nodes: 1, ..Holdings::default() });
+    }
+    rules.apply(&created("trio", id(7), cluster("trio", 3, 1))).unwrap();
+}
+
+#[test]
+fn a_use_is_noted_once_a_day() {
+    let (registry, [alice, _], _) = duo();
+    let mut rules = registry.rules.clone();
+    let used = |number| Change::NodeUsed { id: alice, day: Day::new(number) };
+    rules.apply(&used(5)).unwrap();
+    assert_eq!(rules.node(&alice).unwrap().last_use, Some(Day::new(5)));
+    for number in [0, 4, 5] {
+        assert_eq!(does_not_apply(&rules, &used(number)), ApplyError::Day(alice));
+    }
+    rules.apply(&used(6)).unwrap();
+    let unknown = Change::NodeUsed { id: id(9), day: Day::new(7) };
+    assert_eq!(does_not_apply(&rules, &unknown), ApplyError::NoNode(id(9)));
+}
+
+/// A list applies whole: each change that does apply is taken back when a later one does not.
+#[test]
+fn a_list_applies_whole_or_not_at_all() {
+    let (registry, [alice, bob], trio) = duo();
+    let key = |node: &NodeId| registry.rules.node(node).unwrap().key;
+    let token = served(&token("alice", 0, &["elsewhere:1"]), alice);
+    let parts = vec![
+        Change::NodeBound { id: id(7), key: key(&alice), day: None },
+        Change::NodeUsed { id: bob, day: Day::new(5) },
+        Change::MemberUpdated { cluster: trio, index: at(0), member: token.clone().into() },
+        created("other", id(8), cluster("other", 3, 1)),
+        Change::MemberJoined { cluster: id(8), index: at(2), member: token.into() },
+        Change::ClusterDeleted { cluster: trio },
+        created("trio", id(9), cluster("trio", 3, 1)),
+    ];
+    let before = registry.rules.clone();
+    for len in 0..=parts.len() {
+        for (wrong, error) in [
+            (Change::NodeUsed { id: id(6), day: Day::new(1) }, ApplyError::NoNode(id(6))),
+            (Change::All(Vec::new()), ApplyError::Nested),
+        ] {
+            let list = Change::All([&parts[..len], &[wrong]].concat());
+            assert_eq!(does_not_apply(&before, &list), error);
+            let mut changed = before.clone();
+            let _ = changed.apply(&list);
+            assert_eq!(changed.size(), before.size(), "the first {len}");
+            for node in [alice, bob] {
+                assert_eq!(changed.used_by(&key(&node)), before.used_by(&key(&node)));
+                assert_eq!(changed.nodes_of(&key(&node)), before.nodes_of(&key(&node)));
+            }
+        }
+    }
+    let (mut whole, mut one_by_one) = (before.clone(), before);
+    whole.apply(&Change::All(parts.clone())).unwrap();
+    parts.iter().for_each(|part| one_by_one.apply(part).unwrap());
+    assert!(whole == one_by_one);
+    assert_eq!(whole.size(), one_by_one.size());
+    assert_eq!(whole.revision() + 6, one_by_one.revision(), "it is one change");
+    assert_eq!(whole.nodes_of(&key(&alice)), [alice, id(7)]);
 }

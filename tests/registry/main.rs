@@ -2,5 +2,6 @@
 
 mod apply;
 mod model;
+mod room;
 mod rules;
 mod views;

@@ -7,11 +7,18 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{ClusterRef, GetCluster, MemberSet, Request};
-use xlreg::registry::{ClientState, Registry, RegistryLimits};
+use xlreg::registry::{ClientState, Holdings, Registry, RegistryLimits};
 use xlreg_testkit::model::{Answered, Model};
 use xlreg_testkit::pair::{Backend, DIALECTS, TestRegistry, cluster, token};
 
-pub(super) const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3, memberships: 5 };
+pub(super) const LIMITS: RegistryLimits = RegistryLimits {
+    nodes: 9,
+    clusters: 3,
+    memberships: 5,
+    token_bytes: 2_000,
+    of_a_key: Holdings { nodes: 4, clusters: 2, memberships: 3 },
+    ..RegistryLimits::NONE
+};
 const CLUSTERS: [&str; 5] = ["a", "b", "c", "d", "e"];
 pub(super) const CLIENTS: usize = 6;
 

@@ -39,7 +39,7 @@ fn a_member_without_an_id_is_issued_a_fresh_one_of_32_bytes() {
     assert_eq!((first.as_bytes().len(), second.as_bytes().len()), (32, 32));
     assert_ne!(first, second);
     let key = alice().sig_key.fingerprint();
-    let bound = |id| Change::NodeBound { id, key };
+    let bound = |id| Change::NodeBound { id, key, day: None };
     assert_eq!(registry.changes, [bound(first), bound(second)]);
 }
 
@@ -55,7 +55,7 @@ fn an_id_that_a_member_brings_is_bound_to_its_key_once() {
         renamed.sign(&xlreg_testkit::KEYS.sig[0], &mut Seeded::new(1)).unwrap();
         assert_eq!(visit(&mut registry, renamed).member().unwrap().0, own);
         let key = token("alice", 0, &[]).sig_key.fingerprint();
-        assert_eq!(registry.changes, [Change::NodeBound { id: own, key }]);
+        assert_eq!(registry.changes, [Change::NodeBound { id: own, key, day: None }]);
         assert_eq!(registry.rules.size().nodes, 1);
     }
 }

@@ -1,14 +1,16 @@
 //! The rules over other views than a registry in memory. They decide the same.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use xlreg::credential::Credential;
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{Fingerprint, Name, NodeId};
+use xlreg::message::MemberEntry;
 use xlreg::registry::{
-    Change, CheckedRequest, ClientState, Cluster, Registry, RegistryLimits, Size, View, decide,
+    Change, CheckedRequest, ClientState, Cluster, Holdings, Node, Registry, RegistryLimits, Size,
+    View, decide,
 };
 use xlreg_testkit::model::{Answered, Model};
 use xlreg_testkit::pair::{Backend, DIALECTS, TestRegistry};
@@ -18,15 +20,16 @@ use super::model::{CLIENTS, LIMITS, request, step};
 /// The changes as rows, which any store could keep.
 #[derive(Clone, Default)]
 struct Rows {
-    nodes: HashMap<NodeId, Fingerprint>,
-    clusters: HashMap<NodeId, Cluster>,
+    nodes: BTreeMap<NodeId, Node>,
+    clusters: BTreeMap<NodeId, Cluster>,
 }
 
 impl Rows {
     fn write(&mut self, change: &Change, below: Option<&Cluster>) {
         match change {
-            Change::NodeBound { id, key } => {
-                assert_eq!(self.nodes.insert(*id, *key), None);
+            Change::NodeBound { id, key, day } => {
+                let node = Node { key: *key, last_use: *day };
+                assert_eq!(self.nodes.insert(*id, node), None);
             }
             Change::ClusterCreated { name, info, created_by } => {
                 let cluster = Cluster::restore(name.clone(), *info, *created_by).unwrap();
@@ -40,8 +43,22 @@ impl Rows {
         }
     }
 
-    fn named(&self, name: &Name) -> Option<&Cluster> {
-        self.clusters.values().find(|cluster| cluster.name() == name)
+    /// These rows over others.
+    fn over(&self, below: &Self) -> Self {
+        let mut all = below.clone();
+        all.nodes.extend(self.nodes.clone());
+        all.clusters.extend(self.clusters.clone());
+        all
+    }
+
+    fn of(registry: &Registry) -> Self {
+        let mut rows = Self::default();
+        registry.changes().iter().for_each(|change| rows.write(change, None));
+        rows
+    }
+
+    fn members(&self) -> impl Iterator<Item = &MemberEntry> {
+        self.clusters.values().flat_map(Cluster::members)
     }
 }
 
@@ -56,50 +73,39 @@ impl View for Fetched<'_> {
         &LIMITS
     }
     fn size(&self) -> Size {
-        let Rows { nodes, clusters } = self.1;
-        let memberships = clusters.values().map(|cluster| cluster.members().len()).sum();
-        Size { nodes: nodes.len(), clusters: clusters.len(), memberships }
+        let mut tokens: Vec<_> = self.1.members().map(|it| (it.hash(), it.listed_len())).collect();
+        let memberships = tokens.len();
+        tokens.sort_unstable();
+        tokens.dedup();
+        Size {
+            nodes: self.1.nodes.len(),
+            clusters: self.1.clusters.len(),
+            memberships,
+            tokens: tokens.len(),
+            token_bytes: tokens.iter().map(|(_, len)| *len).sum(),
+        }
     }
-    fn node(&self, id: &NodeId) -> Option<Fingerprint> {
+    fn used_by(&self, key: &Fingerprint) -> Holdings {
+        Holdings {
+            nodes: self.nodes_of(key).len(),
+            clusters: self.1.clusters.values().filter(|it| it.created_by() == Some(*key)).count(),
+            memberships: self.1.members().filter(|it| it.sig_key.fingerprint() == *key).count(),
+        }
+    }
+    fn uses(&self, member: &MemberEntry) -> usize {
+        self.1.members().filter(|it| *it == member).count()
+    }
+    fn node(&self, id: &NodeId) -> Option<Node> {
         self.1.nodes.get(id).copied()
+    }
+    fn nodes_of(&self, key: &Fingerprint) -> Vec<NodeId> {
+        self.1.nodes.iter().filter(|(_, node)| node.key == *key).map(|(id, _)| *id).collect()
     }
     fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
         self.1.clusters.get(id)
     }
     fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
-        self.1.named(name)
-    }
-}
-
-/// The durable state, with later changes over it.
-struct Overlay<'a>(&'a Registry, &'a Rows);
-
-impl View for Overlay<'_> {
-    fn credential(&self) -> &Credential {
-        self.0.credential()
-    }
-    fn limits(&self) -> &RegistryLimits {
-        &LIMITS
-    }
-    fn size(&self) -> Size {
-        let below = self.0.size();
-        let Rows { nodes, clusters } = self.1;
-        let mut size = Size { nodes: below.nodes + nodes.len(), ..below };
-        for (id, cluster) in clusters {
-            let old = self.0.cluster(id);
-            size.clusters += usize::from(old.is_none());
-            size.memberships += cluster.members().len() - old.map_or(0, |it| it.members().len());
-        }
-        size
-    }
-    fn node(&self, id: &NodeId) -> Option<Fingerprint> {
-        self.1.nodes.get(id).copied().or_else(|| self.0.node(id))
-    }
-    fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
-        self.1.clusters.get(id).or_else(|| self.0.cluster(id))
-    }
-    fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
-        self.1.named(name).or_else(|| self.0.cluster_named(name))
+        self.1.clusters.values().find(|cluster| cluster.name() == name)
     }
 }
 
@@ -130,7 +136,7 @@ proptest! {
             let (mut by_rows, mut by_overlay) = (clients[at].clone(), clients[at].clone());
             let decided = checked.ok().map(|checked| [
                 decide(&Fetched(&credential, &rows), &mut by_rows, checked.clone(), &mut registry.rng.clone()),
-                decide(&Overlay(&durable, &pending), &mut by_overlay, checked, &mut registry.rng.clone()),
+                decide(&Fetched(&credential, &pending.over(&Rows::of(&durable))), &mut by_overlay, checked, &mut registry.rng.clone()),
             ]);
             let count = registry.changes.len();
             let reply = registry.answer(&mut clients[at], request.clone());

@@ -52,9 +52,7 @@ fn kind(name: &str) -> Kind {
 }
 
 fn empty() -> Registry {
-    let unlimited =
-        RegistryLimits { nodes: usize::MAX, clusters: usize::MAX, memberships: usize::MAX };
-    Registry::new(credential(), unlimited)
+    Registry::new(credential(), RegistryLimits::NONE)
 }
 
 fn id(kind: u8, n: u32) -> NodeId {
@@ -110,7 +108,7 @@ fn fill(name: &str, path: &Path) {
             sig_key,
         };
         commit(
-            Change::NodeBound { id: id(2, n), key: token.sig_key.fingerprint() },
+            Change::NodeBound { id: id(2, n), key: token.sig_key.fingerprint(), day: None },
             &mut registry,
             false,
         );

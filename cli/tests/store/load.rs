@@ -14,7 +14,7 @@ use xlreg::crypto::RustCrypto;
 use xlreg::identity::NodeId;
 use xlreg::message::{ClusterRef, Create, Reply, Request};
 use xlreg::registry::{CheckedRequest, ClientState, Registry, RegistryLimits};
-use xlreg_server::store::{CounterTrust, MemoryStore, Sqlite, Store};
+use xlreg_server::store::{CounterTrust, MemoryStore, Origin, Sqlite, Store};
 use xlreg_testkit::client::{Way, token};
 use xlreg_testkit::facts::{Fact, check};
 use xlreg_testkit::{Seeded, identity};
@@ -56,7 +56,7 @@ async fn writer() {
 
 async fn ask(store: &MemoryStore, state: &mut ClientState, request: Request) -> Reply {
     let request = CheckedRequest::new(request, &RustCrypto).unwrap();
-    store.decide(state, request).await.unwrap()
+    store.decide(state, request, &Origin::unlimited()).await.unwrap()
 }
 
 /// A node registers, creates a cluster, joins it, and comes back with another end point.

@@ -10,7 +10,7 @@ use xlreg::identity::{
     ClusterAttrs, EndPoint, Fingerprint, MemberAttrs, Name, NodeId, PublicKey, Token,
 };
 use xlreg::message::{ClusterInfo, MemberEntry, MemberIndex};
-use xlreg::registry::{ApplyError, Change, Registry};
+use xlreg::registry::{ApplyError, Change, Day, Registry};
 
 /// The version that is written.
 const VERSION: u64 = 1;
@@ -72,9 +72,9 @@ pub fn export(
     let mut members = 0_u64;
     for change in registry.changes() {
         match change {
-            Change::NodeBound { id, key } => lines.write(&json!({
-                "node": { "id": id.to_string(), "sig_key": key.to_string() }
-            }))?,
+            Change::NodeBound { id, key, day } => lines.write(&json!({ "node": {
+                "id": id.to_string(), "sig_key": key.to_string(), "last_use": day.map(Day::get)
+            }}))?,
             Change::ClusterCreated { name, info, created_by } => {
                 lines.write(&cluster(&name, &info, created_by))?;
             }
@@ -206,7 +206,11 @@ impl Importer<'_> {
         match kind.as_str() {
             "node" => {
                 let (id, key) = (fields.parse("id")?, fields.parse::<Fingerprint>("sig_key")?);
-                self.apply(&Change::NodeBound { id, key })?;
+                let day = match fields.get("last_use")? {
+                    Value::Null => None,
+                    _ => Some(Day::new(fields.number("last_use")?)),
+                };
+                self.apply(&Change::NodeBound { id, key, day })?;
             }
             "cluster" => {
                 let info = ClusterInfo {

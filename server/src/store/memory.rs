@@ -12,22 +12,24 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 use xlreg::crypto::SystemRng;
-use xlreg::identity::NodeId;
+use xlreg::identity::{Fingerprint, NodeId};
 use xlreg::message::{Refusal, Reply};
 use xlreg::registry::{
-    Change, CheckedRequest, ClientState, Decision, Registry, Size, View, decide,
+    ApplyError, Change, CheckedRequest, ClientState, ClusterProperties, Day, Decision, Holdings,
+    Registry, RegistryLimits, Size, View, decide,
 };
 
 use super::overlay::{Outcome, Overlay};
 use super::revisions::{Look, Revision, Revisions};
-use super::{DiskSize, Health, Log, Store, StoreError};
+use super::{ChangeError, DiskSize, Health, Log, Store, StoreError};
 use crate::metrics::Metrics;
+use crate::rates::Origin;
 use crate::target;
 
 /// The pause between two tries to write where nothing can be written now. It is short enough that
@@ -132,43 +134,111 @@ impl MemoryStore {
         &self,
         client: &mut ClientState,
         request: CheckedRequest,
+        origin: &Origin,
     ) -> Result<Decided, StoreError> {
-        let State { registry, overlay, keeper } = &mut *self.shared.state();
+        let state = &mut *self.shared.state();
+        let disk = match state.keeper {
+            Keeper::Nobody => 0,
+            Keeper::Committer => self.disk_use(),
+            Keeper::Closed | Keeper::Gone => return Err(self.end()),
+        };
+        let admit = |key: &Fingerprint, change: &Change| {
+            let limit = state.registry.limits().store_bytes;
+            // What has no room on disk is not counted against anybody.
+            if disk >= limit && !change.is_note() {
+                return Err(Refusal::RegistryFull);
+            }
+            origin.admit(key, change)
+        };
+        let view = state.overlay.over(&state.registry).at(today(), &admit);
+        let Decision { mut reply, change } = decide(&view, client, request, &mut SystemRng);
+        let changes = change.as_ref().is_some_and(|change| !change.is_note());
+        if let Some(change) = change
+            && let Err(error) = self.take(state, change)?
+        {
+            debug_assert!(false, "what was decided applies: {error}");
+            reply = Reply::Error(Refusal::Unavailable.into());
+        }
+        Ok(Decided { reply, changes, outcome: state.overlay.outcome() })
+    }
+
+    /// Takes a change that was decided on this state: into the registry, or to the committer.
+    fn take(
+        &self,
+        state: &mut State,
+        change: Change,
+    ) -> Result<Result<(), ApplyError>, StoreError> {
+        let State { registry, overlay, keeper } = state;
         match keeper {
             Keeper::Nobody => {
-                let outcome = registry.handle_checked(client, request, &mut SystemRng);
-                let changes = outcome.change.is_some();
-                if let Some(change) = &outcome.change {
-                    self.shared.revisions().change(change);
+                let applied = registry.apply(&change);
+                if applied.is_ok() {
+                    self.shared.revisions().change(&change);
                 }
-                Ok(Decided { reply: outcome.reply, changes, outcome: None })
+                Ok(applied)
             }
             Keeper::Committer => {
-                let view = overlay.over(registry);
-                let Decision { mut reply, change } = decide(&view, client, request, &mut SystemRng);
-                let changes = change.is_some();
-                if let Some(change) = change {
-                    match overlay.add(registry, change) {
-                        Ok(()) => self.shared.work.notify_one(),
-                        Err(error) => {
-                            debug_assert!(false, "what was decided applies: {error}");
-                            reply = Reply::Error(Refusal::Unavailable.into());
-                        }
-                    }
+                let added = overlay.add(registry, change);
+                if added.is_ok() {
+                    self.shared.work.notify_one();
                 }
-                Ok(Decided { reply, changes, outcome: overlay.outcome() })
+                Ok(added)
             }
             Keeper::Closed | Keeper::Gone => Err(self.end()),
         }
     }
 
-    /// Decides a request on what is durable alone. It is refused if it would change something.
+    /// Makes a change that no client has asked for. Resolves when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`] if it does not follow from the state, or cannot be made durable.
+    pub async fn change(&self, change: Change) -> Result<(), ChangeError> {
+        let outcome = {
+            let state = &mut *self.shared.state();
+            self.take(state, change)??;
+            state.overlay.outcome()
+        };
+        match outcome {
+            Some(mut outcome) => Ok(wait(&mut outcome).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a cluster is there that is durable. Waits for one that is becoming so.
+    async fn is_durable(&self, cluster: &NodeId) -> Result<bool, StoreError> {
+        loop {
+            let waiting = {
+                let State { registry, overlay, .. } = &*self.shared.state();
+                if registry.cluster(cluster).is_some() {
+                    return Ok(true);
+                }
+                overlay.outcome_of_cluster(cluster)
+            };
+            let Some(mut outcome) = waiting else { return Ok(false) };
+            match wait(&mut outcome).await {
+                Ok(()) | Err(StoreError::Unwritable { .. }) => {}
+                Err(_) => return Err(self.end()),
+            }
+        }
+    }
+
+    /// The bytes on disk that are in use.
+    fn disk_use(&self) -> u64 {
+        let disk = self.written.borrow().disk.unwrap_or_default();
+        // What is free in the file was in it before.
+        disk.store.saturating_add(disk.log).saturating_sub(disk.free)
+    }
+
+    /// Decides a request on what is durable alone. It is refused if it would change something, but
+    /// for a note, which is not taken.
     fn decide_on_durable(&self, client: &mut ClientState, request: CheckedRequest) -> Reply {
         let before = client.clone();
         let State { registry, .. } = &*self.shared.state();
         let Decision { reply, change } = decide(registry, client, request, &mut SystemRng);
         match change {
             None => reply,
+            Some(change) if change.is_note() => reply,
             Some(_) => {
                 *client = before;
                 Reply::Error(Refusal::CannotStore.into())
@@ -219,10 +289,11 @@ impl Store for MemoryStore {
         &self,
         state: &mut ClientState,
         request: CheckedRequest,
+        origin: &Origin,
     ) -> Result<Reply, StoreError> {
         for _ in 0..DECIDED_AGAIN {
             let before = state.clone();
-            let decided = self.decide_now(state, request.clone())?;
+            let decided = self.decide_now(state, request.clone(), origin)?;
             let Some(mut outcome) = decided.outcome else { return Ok(decided.reply) };
             match wait(&mut outcome).await {
                 Ok(()) => return Ok(decided.reply),
@@ -243,36 +314,39 @@ impl Store for MemoryStore {
         Ok(self.decide_on_durable(state, request))
     }
 
+    async fn properties(
+        &self,
+        cluster: NodeId,
+    ) -> Result<Option<Arc<ClusterProperties>>, StoreError> {
+        let State { registry, overlay, .. } = &*self.shared.state();
+        let view = overlay.over(registry);
+        Ok(view.cluster(&cluster).map(|cluster| Arc::clone(cluster.properties())))
+    }
+
     async fn changed(
         &self,
         cluster: NodeId,
         known: Option<Revision>,
     ) -> Result<Option<Revision>, StoreError> {
-        // A cluster that is not durable is not told of.
         loop {
-            let waiting = {
-                let State { registry, overlay, .. } = &*self.shared.state();
-                match registry.cluster(&cluster) {
-                    Some(_) => break,
-                    None => overlay.outcome_of_cluster(&cluster),
-                }
-            };
-            let Some(mut outcome) = waiting else { return Ok(None) };
-            match wait(&mut outcome).await {
-                Ok(()) | Err(StoreError::Unwritable { .. }) => {}
-                Err(_) => return Err(self.end()),
+            if !self.is_durable(&cluster).await? {
+                return Ok(None);
             }
-        }
-        loop {
             let waiting;
             let notified;
-            match self.shared.revisions().look(cluster, known) {
-                Look::Moved(revision) => return Ok(Some(revision)),
-                Look::Ended => break,
-                Look::Same(place) => {
-                    waiting = place;
-                    // Still under the lock, so that no change is missed.
-                    notified = waiting.notified();
+            {
+                let state = self.shared.state();
+                if state.registry.cluster(&cluster).is_none() {
+                    return Ok(None);
+                }
+                match self.shared.revisions().look(cluster, known) {
+                    Look::Moved(revision) => return Ok(Some(revision)),
+                    Look::Ended => break,
+                    Look::Same(place) => {
+                        waiting = place;
+                        // Still under the locks, so that no change is missed.
+                        notified = waiting.notified();
+                    }
                 }
             }
             notified.await;
@@ -283,6 +357,14 @@ impl Store for MemoryStore {
     fn size(&self) -> Size {
         let State { registry, overlay, .. } = &*self.shared.state();
         overlay.over(registry).size()
+    }
+
+    fn limits(&self) -> RegistryLimits {
+        *self.shared.state().registry.limits()
+    }
+
+    fn most_of_a_key(&self) -> Holdings {
+        self.shared.state().registry.most_of_a_key()
     }
 
     fn health(&self) -> Health {
@@ -320,6 +402,12 @@ impl Store for MemoryStore {
         }
         self.shared.revisions().end();
     }
+}
+
+/// The day by the system's clock; `None` if that is before 1970.
+fn today() -> Option<Day> {
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs() / (24 * 60 * 60);
+    u32::try_from(days).ok().map(Day::new)
 }
 
 fn closed() -> StoreError {

@@ -14,14 +14,19 @@ mod overlay;
 #[cfg(feature = "redb")]
 mod redb;
 mod revisions;
+mod rows;
 mod sqlite;
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use xlreg::identity::NodeId;
 use xlreg::message::Reply;
-use xlreg::registry::{ApplyError, Change, CheckedRequest, ClientState, Size};
+use xlreg::registry::{
+    ApplyError, Change, CheckedRequest, ClientState, ClusterProperties, Holdings, RegistryLimits,
+    Size,
+};
 
 #[cfg(feature = "redb")]
 pub use self::redb::{TakeOver, take_over};
@@ -30,9 +35,11 @@ pub use memory::MemoryStore;
 pub use revisions::Revision;
 pub use sqlite::{Backup, Snapshot, Sqlite, Stats};
 
+pub use crate::rates::Origin;
+
 /// A store decides requests and makes their changes durable.
 pub trait Store: Send + Sync + 'static {
-    /// Decides a request. Resolves when all that the reply tells of is durable. Dropping the future
+    /// Decides a request from this place, whose rates it keeps. Resolves when all that the reply tells of is durable. Dropping the future
     /// undoes nothing.
     ///
     /// # Errors
@@ -44,11 +51,24 @@ pub trait Store: Send + Sync + 'static {
         &self,
         state: &mut ClientState,
         request: CheckedRequest,
+        origin: &Origin,
     ) -> impl Future<Output = Result<Reply, StoreError>> + Send;
+
+    /// Resolves with what never changes of a cluster, without its members; `None` if there is no such
+    /// cluster. So a request that depends on it can be prepared before it is decided. It need not be
+    /// durable.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store has failed.
+    fn properties(
+        &self,
+        cluster: NodeId,
+    ) -> impl Future<Output = Result<Option<Arc<ClusterProperties>>, StoreError>> + Send;
 
     /// Resolves with the revision of a cluster when it is not `known`: at once if nothing is known,
     /// otherwise when a member has joined or has changed. `None` means that there is no such
-    /// cluster. It tells only of durable changes.
+    /// cluster, or that it was deleted meanwhile. It tells only of durable changes.
     ///
     /// Ask for the revision first and for the members then. So you miss no change, and may hear
     /// twice of a change in between. A revision is valid as long as the store is open. Any other
@@ -63,8 +83,14 @@ pub trait Store: Send + Sync + 'static {
         known: Option<Revision>,
     ) -> impl Future<Output = Result<Option<Revision>, StoreError>> + Send;
 
-    /// The numbers of nodes, clusters and memberships.
+    /// How much the registry knows.
     fn size(&self) -> Size;
+
+    /// How much it may.
+    fn limits(&self) -> RegistryLimits;
+
+    /// The most of each that one sig key has had since the store was opened.
+    fn most_of_a_key(&self) -> Holdings;
 
     /// The health of the store.
     fn health(&self) -> Health;
@@ -98,6 +124,8 @@ pub struct DiskSize {
     pub store: u64,
     /// The log of what is not in that file yet.
     pub log: u64,
+    /// What is free within the file, as far as it is known.
+    pub free: u64,
 }
 
 impl Health {
@@ -184,4 +212,15 @@ pub enum StoreError {
         /// The error of the system.
         reason: String,
     },
+}
+
+/// The reason why a change that no client has asked for was not made.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// It does not follow from the state.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// It cannot be made durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }

@@ -4,14 +4,18 @@
 //! registry. When it has failed, the layer and all above it are dropped, since they were decided on
 //! it. So what is not durable is never in the registry.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use tokio::sync::watch;
 use xlreg::credential::Credential;
 use xlreg::identity::{Fingerprint, Name, NodeId};
-use xlreg::registry::{ApplyError, Change, Cluster, Registry, RegistryLimits, Size, View};
+use xlreg::message::{MemberEntry, Refusal};
+use xlreg::registry::{
+    ApplyError, Change, Cluster, Day, Holdings, Node, Registry, RegistryLimits, Size, View,
+};
 
 use super::StoreError;
+use super::rows::Rows;
 
 /// The number of changes in one layer. It is enough for all connections at once, and bounded so
 /// that a commit stays short.
@@ -19,6 +23,9 @@ const MAX_CHANGES: usize = 4096;
 
 /// The outcome of a layer; `None` while it is not known.
 pub(super) type Outcome = Option<Result<(), StoreError>>;
+
+/// Asks whether a change may be made now.
+pub(super) type Admit<'a> = &'a dyn Fn(&Fingerprint, &Change) -> Result<(), Refusal>;
 
 /// The layers over a registry, from the bottom up.
 #[derive(Default)]
@@ -28,38 +35,19 @@ pub(super) struct Overlay {
     committing: bool,
 }
 
-/// The changes of one commit, as far as they can be looked up.
+/// The changes of one commit.
 struct Layer {
-    nodes: BTreeMap<NodeId, Fingerprint>,
-    /// Clusters with all their members, those of lower layers too.
-    clusters: BTreeMap<NodeId, Cluster>,
-    names: BTreeMap<Name, NodeId>,
-    /// The size with this layer.
-    size: Size,
+    rows: Rows,
     changes: Vec<Change>,
     /// How many changes there are, even when they are being committed.
     count: usize,
     outcome: watch::Sender<Outcome>,
 }
 
-impl Layer {
-    fn over(size: Size) -> Self {
-        Self {
-            nodes: BTreeMap::new(),
-            clusters: BTreeMap::new(),
-            names: BTreeMap::new(),
-            size,
-            changes: Vec::new(),
-            count: 0,
-            outcome: watch::Sender::new(None),
-        }
-    }
-}
-
 impl Overlay {
     /// The registry with all layers.
     pub(super) const fn over<'a>(&'a self, registry: &'a Registry) -> Layered<'a> {
-        Layered { registry, overlay: self }
+        Layered { registry, overlay: self, top: None, today: None, admit: None }
     }
 
     /// The outcome that all that was decided up to now depends on; `None` if all is durable.
@@ -69,7 +57,7 @@ impl Overlay {
 
     /// The outcome that a cluster depends on that is not durable.
     pub(super) fn outcome_of_cluster(&self, id: &NodeId) -> Option<watch::Receiver<Outcome>> {
-        let layer = self.layers.iter().find(|layer| layer.clusters.contains_key(id))?;
+        let layer = self.layers.iter().find(|layer| layer.rows.clusters.contains_key(id))?;
         Some(layer.outcome.subscribe())
     }
 
@@ -84,46 +72,24 @@ impl Overlay {
     ///
     /// [`ApplyError`] if it was not; then nothing has changed.
     pub(super) fn add(&mut self, registry: &Registry, change: Change) -> Result<(), ApplyError> {
-        let cluster = match &change {
-            Change::ClusterCreated { name, info, created_by } => {
-                Some(Cluster::restore(name.clone(), *info, *created_by)?)
-            }
-            Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. } => {
-                let known = self.over(registry).cluster(cluster).cloned();
-                let mut cluster = known.ok_or(ApplyError::NoCluster(*cluster))?;
-                cluster.apply(&change)?;
-                Some(cluster)
-            }
-            _ => None,
-        };
-        let size = self.over(registry).size();
+        let mut rows = Rows::default();
+        for part in change.parts() {
+            let view = Layered { top: Some(&rows), ..self.over(registry) };
+            let above = Rows::of(&view, part)?;
+            rows.put(above);
+        }
         let closed = usize::from(self.committing);
         let is_open = |layer: &Layer| layer.count < MAX_CHANGES;
         if self.layers.len() <= closed || !self.layers.back().is_some_and(is_open) {
-            self.layers.push_back(Layer::over(size));
+            let (outcome, _) = watch::channel(None);
+            let (rows, changes) = (Rows::default(), Vec::new());
+            self.layers.push_back(Layer { rows, changes, count: 0, outcome });
         }
         let Some(layer) = self.layers.back_mut() else {
             debug_assert!(false, "a layer has just been added");
             return Err(ApplyError::TooMany);
         };
-        // Each of these has taken memory, so their number cannot come to its end.
-        match &change {
-            Change::NodeBound { id, key } => {
-                layer.nodes.insert(*id, *key);
-                layer.size.nodes = layer.size.nodes.saturating_add(1);
-            }
-            Change::ClusterCreated { name, info, .. } => {
-                layer.names.insert(name.clone(), info.id);
-                layer.size.clusters = layer.size.clusters.saturating_add(1);
-            }
-            Change::MemberJoined { .. } => {
-                layer.size.memberships = layer.size.memberships.saturating_add(1);
-            }
-            _ => {}
-        }
-        if let Some(cluster) = cluster {
-            layer.clusters.insert(cluster.info().id, cluster);
-        }
+        layer.rows.put(rows);
         layer.changes.push(change);
         layer.count = layer.changes.len();
         Ok(())
@@ -160,15 +126,25 @@ impl Overlay {
 }
 
 /// A registry with the layers over it.
+#[derive(Clone, Copy)]
 pub(super) struct Layered<'a> {
     registry: &'a Registry,
     overlay: &'a Overlay,
+    /// The first changes of a list, over all layers.
+    top: Option<&'a Rows>,
+    today: Option<Day>,
+    admit: Option<Admit<'a>>,
 }
 
 impl<'a> Layered<'a> {
+    /// The same on this day, for a client whose changes are admitted so.
+    pub(super) const fn at(self, today: Option<Day>, admit: Admit<'a>) -> Self {
+        Self { today, admit: Some(admit), ..self }
+    }
+
     /// The layers from the top down.
-    fn layers(&self) -> impl Iterator<Item = &'a Layer> + use<'a> {
-        self.overlay.layers.iter().rev()
+    fn rows(&self) -> impl DoubleEndedIterator<Item = &'a Rows> + use<'a> {
+        self.top.into_iter().chain(self.overlay.layers.iter().rev().map(|layer| &layer.rows))
     }
 }
 
@@ -182,27 +158,54 @@ impl View for Layered<'_> {
     }
 
     fn size(&self) -> Size {
-        self.overlay.layers.back().map_or_else(|| self.registry.size(), |layer| layer.size)
+        let top = self.rows().find_map(|rows| rows.size);
+        top.unwrap_or_else(|| self.registry.size())
     }
 
-    fn node(&self, id: &NodeId) -> Option<Fingerprint> {
-        let found = self.layers().find_map(|layer| layer.nodes.get(id).copied());
+    fn used_by(&self, key: &Fingerprint) -> Holdings {
+        let below = self.registry.used_by(key);
+        self.rows().rev().fold(below, |sum, rows| rows.add_used_by(key, sum))
+    }
+
+    fn uses(&self, member: &MemberEntry) -> usize {
+        let below = self.registry.uses(member);
+        self.rows().rev().fold(below, |sum, rows| rows.add_uses(member, sum))
+    }
+
+    fn node(&self, id: &NodeId) -> Option<Node> {
+        let found = self.rows().find_map(|rows| rows.nodes.get(id).copied());
         found.or_else(|| self.registry.node(id))
     }
 
+    fn nodes_of(&self, key: &Fingerprint) -> Vec<NodeId> {
+        let mut nodes = self.registry.nodes_of(key);
+        nodes.extend(self.rows().rev().flat_map(|rows| rows.nodes_of(key)));
+        nodes
+    }
+
     fn cluster(&self, id: &NodeId) -> Option<&Cluster> {
-        let found = self.layers().find_map(|layer| layer.clusters.get(id));
-        found.or_else(|| self.registry.cluster(id))
+        match self.rows().find_map(|rows| rows.clusters.get(id)) {
+            Some(cluster) => cluster.as_ref(),
+            None => self.registry.cluster(id),
+        }
     }
 
     fn cluster_named(&self, name: &Name) -> Option<&Cluster> {
-        match self.layers().find_map(|layer| layer.names.get(name)) {
-            Some(id) => self.cluster(id),
+        match self.rows().find_map(|rows| rows.names.get(name)) {
+            Some(id) => self.cluster(&(*id)?),
             // Its members may have changed in a layer.
             None => {
                 let known = self.registry.cluster_named(name)?;
                 self.cluster(&known.info().id)
             }
         }
+    }
+
+    fn today(&self) -> Option<Day> {
+        self.today
+    }
+
+    fn admit(&self, key: &Fingerprint, change: &Change) -> Result<(), Refusal> {
+        self.admit.map_or(Ok(()), |admit| admit(key, change))
     }
 }

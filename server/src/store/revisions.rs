@@ -85,16 +85,25 @@ impl Revisions {
         }))
     }
 
-    /// Moves the revision of a cluster whose change is durable.
+    /// Moves the revisions of clusters whose change is durable.
     pub fn change(&mut self, change: &Change) {
-        let (Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. }) = change
-        else {
-            return;
-        };
-        // If nobody has asked for the cluster, nobody knows a revision of it.
-        if let Some(watched) = self.clusters.get_mut(cluster) {
-            watched.revision = watched.revision.next();
-            watched.notify();
+        for part in change.parts() {
+            match part {
+                // If nobody has asked for the cluster, nobody knows a revision of it.
+                Change::MemberJoined { cluster, .. } | Change::MemberUpdated { cluster, .. } => {
+                    if let Some(watched) = self.clusters.get_mut(cluster) {
+                        watched.revision = watched.revision.next();
+                        watched.notify();
+                    }
+                }
+                // Who waits looks again, and finds no cluster.
+                Change::ClusterDeleted { cluster } => {
+                    if let Some(watched) = self.clusters.remove(cluster) {
+                        watched.notify();
+                    }
+                }
+                _ => {}
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use xlreg::credential::Credential;
 use xlreg::identity::{Identity, NodeId};
 use xlreg::registry::{Registry, RegistryLimits};
 use xlreg_server::store::{MemoryStore, Store, StoreError};
-use xlreg_server::{Limits, Options, Server, ServerError, credential};
+use xlreg_server::{Limits, Options, Rates, Server, ServerError, credential};
 use xlreg_testkit::client::{Client, Failure, Way, token};
 use xlreg_testkit::keys;
 use xlreg_testkit::rng::Seeded;
@@ -100,7 +100,7 @@ async fn limits_are_reloaded_while_it_runs() {
     let (server, _, address, credential) = started(limits(1)).await;
     let first = visit(address, &credential, 1).await.unwrap();
     assert!(visit(address, &credential, 2).await.err().unwrap().is_lost());
-    server.reload(limits(2));
+    server.reload(limits(2), Rates::default());
     let second = visit(address, &credential, 3).await.unwrap();
     assert!(visit(address, &credential, 4).await.err().unwrap().is_lost());
     drop((first, second));

@@ -3,5 +3,6 @@
 
 mod embedding;
 mod old_file;
+mod quotas;
 mod sqlite;
 mod stores;

@@ -107,7 +107,7 @@ fn assert_is_the_old_content(registry: &Registry) {
 /// A change that the old content lets happen.
 fn change() -> Change {
     let key = xlreg::identity::Fingerprint::from_bytes([3; 32]);
-    Change::NodeBound { id: [3; 20].into(), key }
+    Change::NodeBound { id: [3; 20].into(), key, day: None }
 }
 
 #[test]

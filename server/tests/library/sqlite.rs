@@ -30,7 +30,7 @@ impl Place {
         Sqlite::create(&place.path(), place.credential.id, []).unwrap();
         let (mut log, _) = place.open().unwrap();
         let key = member("alice", "h:1").sig_key.fingerprint();
-        log.commit(&[Change::NodeBound { id: id(1), key }]).unwrap();
+        log.commit(&[Change::NodeBound { id: id(1), key, day: None }]).unwrap();
         log.commit(&[created("alpha", 2), created("beta", 3)]).unwrap();
         log.commit(&[joined(2, "h:1"), joined(3, "h:1")]).unwrap();
         place
@@ -202,14 +202,14 @@ fn one_store_has_one_owner() {
 #[test]
 fn what_another_program_writes_ends_the_store() {
     let key = member("alice", "h:1").sig_key.fingerprint();
-    let bound = Change::NodeBound { id: id(7), key };
+    let bound = Change::NodeBound { id: id(7), key, day: None };
     let place = Place::new();
     let (mut log, _) = place.open().unwrap();
     // To read is no harm.
     assert_eq!(place.count("nodes"), 1);
     log.commit(&[bound]).unwrap();
     place.sql().execute_batch("UPDATE nodes SET last_use = 1").unwrap();
-    let failed = log.commit(&[Change::NodeBound { id: id(8), key }]).unwrap_err();
+    let failed = log.commit(&[Change::NodeBound { id: id(8), key, day: None }]).unwrap_err();
     assert!(matches!(failed, StoreError::ForeignWrite(_)), "{failed}");
     assert!(failed.to_string().contains("another program has written"), "{failed}");
     assert_eq!(place.count("nodes"), 2, "the commit was undone");
@@ -219,7 +219,7 @@ fn what_another_program_writes_ends_the_store() {
 #[test]
 fn a_program_that_keeps_the_file_locked_stops_changes_until_it_ends() {
     let key = member("alice", "h:1").sig_key.fingerprint();
-    let bound = Change::NodeBound { id: id(7), key };
+    let bound = Change::NodeBound { id: id(7), key, day: None };
     let place = Place::new();
     let (mut log, _) = place.open().unwrap();
     let other = place.sql();
@@ -246,7 +246,7 @@ fn the_log_is_bounded_however_long_somebody_reads() {
             n += 1;
             let mut bytes = [9; 32];
             bytes[..4].copy_from_slice(&n.to_le_bytes());
-            Change::NodeBound { id: bytes.into(), key }
+            Change::NodeBound { id: bytes.into(), key, day: None }
         });
         changes.collect::<Vec<_>>()
     };

@@ -7,15 +7,24 @@ use xlreg::credential::Credential;
 use xlreg::crypto::RustCrypto;
 use xlreg::identity::{NodeId, Token};
 use xlreg::message::{ClusterInfo, ClusterRef, GetCluster, MemberSet, Refusal, Reply, Request};
-use xlreg::registry::{CheckedRequest, ClientState, Registry, RegistryLimits};
+use xlreg::registry::{
+    Change, CheckedRequest, ClientState, Day, Holdings, Registry, RegistryLimits,
+};
 use xlreg_server::credential;
-use xlreg_server::store::{CounterTrust, MemoryStore, Sqlite, Store};
+use xlreg_server::store::{CounterTrust, MemoryStore, Origin, Sqlite, Store};
 use xlreg_testkit::keys;
 use xlreg_testkit::model::{Answered, Model};
 use xlreg_testkit::pair::{cluster, token};
 use xlreg_testkit::rng::Seeded;
 
-const LIMITS: RegistryLimits = RegistryLimits { nodes: 9, clusters: 3, memberships: 5 };
+const LIMITS: RegistryLimits = RegistryLimits {
+    nodes: 9,
+    clusters: 3,
+    memberships: 5,
+    token_bytes: 2_000,
+    of_a_key: Holdings { nodes: 3, clusters: 2, memberships: 4 },
+    ..RegistryLimits::NONE
+};
 const CLIENTS: usize = 6;
 
 /// All kinds of stores, and whether they keep their state.
@@ -71,7 +80,7 @@ impl Place {
 /// Sends a request as a session does: one with a bad signature does not reach the store.
 async fn ask(store: &impl Store, client: &mut ClientState, request: Request) -> Reply {
     match CheckedRequest::new(request, &RustCrypto) {
-        Ok(request) => store.decide(client, request).await.unwrap(),
+        Ok(request) => store.decide(client, request, &Origin::unlimited()).await.unwrap(),
         Err(refusal) => Reply::Error(refusal.into()),
     }
 }
@@ -220,6 +229,51 @@ async fn each_tells_when_a_cluster_has_changed() {
     }
 }
 
+/// Who waits for a cluster is told that it is gone; a new one of this name is another one.
+#[tokio::test]
+async fn each_tells_when_a_cluster_is_deleted() {
+    for kind in Kind::ALL {
+        let place = Place::new(kind);
+        let store = Arc::new(place.open());
+        let (mut client, info) = creator(&*store).await;
+        assert!(matches!(
+            ask(&*store, &mut client, Request::Join(ClusterRef::CURRENT)).await,
+            Reply::Join(_)
+        ));
+        let properties = store.properties(info.id).await.unwrap().unwrap();
+        let creator_key = token("alice", 0, &[]).sig_key.fingerprint();
+        assert_eq!((properties.name.as_str(), properties.info), ("alpha", info));
+        assert_eq!(properties.created_by, Some(creator_key));
+        let known = store.changed(info.id, None).await.unwrap();
+        let waiting = {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.changed(info.id, known).await })
+        };
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        // It goes with another change, as one.
+        let (key, id) = (creator_key, NodeId::from([9; 32]));
+        let list = Change::All(vec![
+            Change::ClusterDeleted { cluster: info.id },
+            Change::NodeBound { id, key, day: Some(Day::new(20_000)) },
+        ]);
+        store.change(list).await.unwrap();
+        assert_eq!(waiting.await.unwrap().unwrap(), None, "{kind:?}");
+        assert_eq!(store.properties(info.id).await.unwrap(), None);
+        let size = store.size();
+        assert_eq!((size.nodes, size.clusters, size.memberships, size.token_bytes), (2, 0, 0, 0));
+        let created = ask(&*store, &mut client, Request::Create(cluster("alpha", 2, 1))).await;
+        let Reply::Create(again) = created else { panic!("{created:?}") };
+        assert_ne!(again.id, info.id);
+        store.close().await;
+        if kind.is_kept() {
+            let opened = place.open();
+            assert_eq!(opened.size(), store.size());
+            assert_eq!(opened.properties(info.id).await.unwrap(), None);
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_decides_nothing_any_more_when_it_is_closed() {
     for kind in Kind::ALL {
@@ -231,7 +285,7 @@ async fn each_decides_nothing_any_more_when_it_is_closed() {
         assert_eq!(health.disk.is_some(), kind.is_kept());
         store.close().await;
         let join = CheckedRequest::new(Request::Join(ClusterRef::CURRENT), &RustCrypto).unwrap();
-        let refused = store.decide(&mut client, join).await.unwrap_err();
+        let refused = store.decide(&mut client, join, &Origin::unlimited()).await.unwrap_err();
         assert_eq!(refused.to_string(), "the store: closed");
         assert_eq!(store.size(), size);
         assert!(!store.health().is_writable());

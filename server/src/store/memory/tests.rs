@@ -31,7 +31,7 @@ impl Log for Gate {
     }
 
     fn disk(&self) -> Option<DiskSize> {
-        Some(DiskSize { store: self.commits, log: 0 })
+        Some(DiskSize { store: self.commits, log: 0, free: 0 })
     }
 }
 
@@ -99,7 +99,7 @@ impl Bench {
         let store = Arc::clone(&self.store);
         tokio::spawn(async move {
             let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
-            let reply = store.decide(&mut state, request).await;
+            let reply = store.decide(&mut state, request, &Origin::unlimited()).await;
             (state, reply)
         })
     }
@@ -199,7 +199,12 @@ async fn a_committer_that_panics_is_a_failure() {
     let store = MemoryStore::with_log(registry, Broken, Arc::default()).unwrap();
     let token = node.token(MemberAttrs::NONE, Vec::new(), &mut SystemRng).unwrap();
     let request = CheckedRequest::new(Request::Member(token), &xlreg::crypto::RustCrypto);
-    assert!(store.decide(&mut ClientState::new(), request.unwrap()).await.is_err());
+    assert!(
+        store
+            .decide(&mut ClientState::new(), request.unwrap(), &Origin::unlimited())
+            .await
+            .is_err()
+    );
     assert!(matches!(store.failed().await, StoreError::Io { .. }));
 }
 
@@ -335,7 +340,7 @@ async fn without_a_log_a_change_is_told_at_once() {
     let mut replies = Vec::new();
     for request in [Request::Member(token.unwrap()), create("alpha")] {
         let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
-        replies.push(store.decide(client, request).await.unwrap());
+        replies.push(store.decide(client, request, &Origin::unlimited()).await.unwrap());
     }
     let Some(Reply::Create(info)) = replies.pop() else { panic!("{replies:?}") };
     let known = store.changed(info.id, None).await.unwrap();
@@ -343,7 +348,7 @@ async fn without_a_log_a_change_is_told_at_once() {
     let join = async {
         let request = Request::Join(ClusterRef::CURRENT);
         let request = CheckedRequest::new(request, &xlreg::crypto::RustCrypto).unwrap();
-        store.decide(client, request).await.unwrap()
+        store.decide(client, request, &Origin::unlimited()).await.unwrap()
     };
     let (changed, _) = tokio::join!(biased; store.changed(info.id, known), join);
     assert_eq!(changed.unwrap(), known.map(Revision::next));
@@ -359,7 +364,7 @@ async fn its_health_is_what_waits_and_whether_more_can_be_kept() {
     let client = bench.member().await;
     let health = bench.store.health();
     assert_eq!(health.waiting, 0);
-    assert_eq!(health.disk, Some(DiskSize { store: 1, log: 0 }), "one commit");
+    assert_eq!(health.disk, Some(DiskSize { store: 1, log: 0, free: 0 }), "one commit");
     assert!(health.is_writable());
     let asked = bench.ask(client, create("alpha"));
     settle().await;
@@ -432,4 +437,50 @@ async fn while_nothing_can_be_written_what_is_known_is_served_until_it_can_again
     bench.verdict.send(true).unwrap();
     assert!(matches!(joined.await.unwrap().1, Ok(Reply::Join(_))));
     assert!(watching.await.unwrap().unwrap().is_some());
+}
+
+/// A node that comes back on another day is noted, and served where that cannot be stored.
+#[tokio::test]
+async fn a_node_is_served_though_its_use_cannot_be_noted() {
+    let bench = bench();
+    let id = NodeId::from([7; 32]);
+    let key = bench.node.sig.public_key().fingerprint();
+    bench.verdict.send(true).unwrap();
+    // Nobody knows when it was used last.
+    bench.store.change(Change::NodeBound { id, key, day: None }).await.unwrap();
+    let node = Identity { id: Some(id), ..bench.node.clone() };
+    let token = node.token(MemberAttrs::NONE, Vec::new(), &mut SystemRng).unwrap();
+    for _ in 0..DECIDED_AGAIN {
+        bench.verdict.unwritable();
+    }
+    let asked = bench.ask(ClientState::new(), Request::Member(token.clone()));
+    let (client, reply) = asked.await.unwrap();
+    assert!(matches!(reply, Ok(Reply::MemberOk { .. })), "{reply:?}");
+    assert!(client.member().is_some());
+    let last_use = || bench.store.shared.state().registry.node(&id).unwrap().last_use;
+    assert_eq!(last_use(), None);
+    // The store is tried, with what waits or with nothing.
+    bench.verdict.send(true).unwrap();
+    bench.verdict.send(true).unwrap();
+    let asked = bench.ask(ClientState::new(), Request::Member(token));
+    assert!(matches!(asked.await.unwrap().1, Ok(Reply::MemberOk { .. })));
+    assert_eq!(last_use(), today());
+}
+
+#[tokio::test]
+async fn a_change_without_a_client_must_follow_and_be_durable() {
+    let bench = bench();
+    let lost = Change::ClusterDeleted { cluster: NodeId::from([7; 32]) };
+    let refused = bench.store.change(lost.clone()).await.unwrap_err();
+    assert!(matches!(refused, ChangeError::Apply(ApplyError::NoCluster(_))), "{refused}");
+    let (key, id) = (bench.node.sig.public_key().fingerprint(), NodeId::from([8; 32]));
+    let bound = Change::NodeBound { id, key, day: None };
+    // A list of which the last change does not follow leaves nothing of the first.
+    let list = Change::All(vec![bound.clone(), lost]);
+    assert!(bench.store.change(list).await.is_err());
+    assert_eq!((bench.store.size().nodes, bench.store.health().waiting), (0, 0));
+    bench.verdict.unwritable();
+    let failed = bench.store.change(bound).await.unwrap_err();
+    assert!(matches!(failed, ChangeError::Store(StoreError::Unwritable { .. })), "{failed}");
+    assert_eq!(bench.store.size().nodes, 0);
 }

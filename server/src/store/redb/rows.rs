@@ -78,6 +78,7 @@ pub(super) fn change(table: Table, key: &[u8], value: &[u8]) -> Result<Change, R
         Table::Nodes => Change::NodeBound {
             id: NodeId::from_bytes(key.all())?,
             key: Fingerprint::from_bytes(value.array()?),
+            day: None,
         },
         Table::Clusters => Change::ClusterCreated {
             created_by: None,

@@ -17,6 +17,8 @@ use crate::store::files::damaged;
 /// What a store knows of its rows, to write the next ones.
 #[derive(Default)]
 pub(super) struct Index {
+    /// The row of each node.
+    pub(super) nodes: HashMap<NodeId, i64>,
     /// The row of each cluster.
     pub(super) clusters: HashMap<NodeId, i64>,
     /// The row of each token, and how many memberships have it.
@@ -95,7 +97,9 @@ impl<'a> Loader<'a> {
         self.each("nodes", NodeRow::ALL, NodeRow::read, progress, |this, node| {
             this.counts.nodes += 1;
             Next::see(&mut this.index.next.node, node.row);
-            this.apply(registry, &Change::NodeBound { id: node.id, key: node.key })
+            this.index.nodes.insert(node.id, node.row);
+            let NodeRow { id, key, last_use: day, .. } = node;
+            this.apply(registry, &Change::NodeBound { id, key, day })
         })?;
         self.each("clusters", ClusterRow::ALL, ClusterRow::read, progress, |this, cluster| {
             this.counts.clusters += 1;

@@ -53,6 +53,8 @@ pub struct Sqlite {
     /// `PRAGMA data_version`: it moves when another connection writes.
     data_version: i64,
     log: LogSize,
+    /// The bytes of pages that are free within the file, at the last checkpoint.
+    free: u64,
     checkpoint_pages: u64,
     /// Held as long as the store is open. A kill frees it.
     _lock: Option<File>,
@@ -178,6 +180,7 @@ impl Sqlite {
             index,
             data_version: 0,
             log: LogSize::default(),
+            free: 0,
             checkpoint_pages: CHECKPOINT_PAGES,
             _lock: lock,
         };
@@ -229,6 +232,7 @@ impl Sqlite {
         };
         connection.wal_hook(Some(seen)).map_err(failed)?;
         self.data_version = write::data_version(&connection).map_err(failed)?;
+        self.free = free_bytes(&connection);
         self.connection = Some(connection);
         Ok(())
     }
@@ -295,7 +299,14 @@ impl Sqlite {
                 Some(self.log.pages())
             }
         };
+        self.free = free_bytes(connection);
     }
+}
+
+/// The bytes of pages that are free within the file; none if that is not known.
+fn free_bytes(connection: &Connection) -> u64 {
+    let pages = connection.query_row("PRAGMA freelist_count", [], |row| row.get::<_, i64>(0));
+    pages.map_or(0, |pages| pages.unsigned_abs().saturating_mul(PAGE))
 }
 
 impl Log for Sqlite {
@@ -349,6 +360,7 @@ impl Log for Sqlite {
 
     fn disk(&self) -> Option<DiskSize> {
         let len = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-        Some(DiskSize { store: len(&self.path), log: len(&beside(&self.path, "-wal")) })
+        let (store, log) = (len(&self.path), len(&beside(&self.path, "-wal")));
+        Some(DiskSize { store, log, free: self.free })
     }
 }

@@ -5,6 +5,7 @@ use xlreg::identity::{
     ClusterAttrs, EndPoint, Fingerprint, MemberAttrs, Name, NodeId, PublicKey, Token,
 };
 use xlreg::message::{ClusterInfo, MemberEntry, MemberIndex};
+use xlreg::registry::Day;
 
 use super::digest::Digest;
 
@@ -32,22 +33,37 @@ pub(super) struct NodeRow {
     pub(super) row: i64,
     pub(super) id: NodeId,
     pub(super) key: Fingerprint,
-    pub(super) last_use: Option<i64>,
+    pub(super) last_use: Option<Day>,
 }
 
 impl NodeRow {
     fn digest(&self) -> [u8; 8] {
         let digest = Digest::of("nodes").number(self.row.cast_unsigned());
         let digest = digest.blob(self.id.as_bytes()).blob(&self.key.to_bytes());
-        digest.maybe(self.last_use.map(i64::cast_unsigned)).end()
+        digest.maybe(self.last_use.map(|day| day.get().into())).end()
     }
 
     pub(super) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let key = self.key.to_bytes();
+        let (key, day) = (self.key.to_bytes(), self.last_use.map(Day::get));
         connection
             .prepare_cached("INSERT INTO nodes VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![self.row, self.id.as_bytes(), key, self.last_use, self.digest()])?;
+            .execute(params![self.row, self.id.as_bytes(), key, day, self.digest()])?;
         Ok(())
+    }
+
+    /// Notes the last use of a node that is there.
+    pub(super) fn update(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let update = "UPDATE nodes SET last_use = ?2, digest = ?3 WHERE node = ?1";
+        let day = self.last_use.map(Day::get);
+        let mut statement = connection.prepare_cached(update)?;
+        Ok(statement.execute(params![self.row, day, self.digest()])? == 1)
+    }
+
+    /// The node in this row.
+    pub(super) fn at(row: i64, connection: &Connection) -> rusqlite::Result<Option<Self>> {
+        let select = "SELECT node, id, sig_key, last_use, digest FROM nodes WHERE node = ?1";
+        let mut statement = connection.prepare_cached(select)?;
+        Ok(statement.query_row([row], Self::read).optional()?.and_then(Result::ok))
     }
 
     pub(super) const ALL: &str = "SELECT node, id, sig_key, last_use, digest FROM nodes";
@@ -55,8 +71,9 @@ impl NodeRow {
     pub(super) fn read(row: &Row<'_>) -> Read<Self> {
         let id = blob(row, 1)?;
         let (key, digest) = (blob(row, 2)?, blob(row, 4)?);
-        let (number, last_use) = (row.get(0)?, row.get(3)?);
+        let (number, last_use) = (row.get(0)?, row.get::<_, Option<i64>>(3)?);
         Ok((|| {
+            let last_use = last_use.map(u32::try_from).transpose().map_err(damage)?.map(Day::new);
             let id = NodeId::from_bytes(id).map_err(damage)?;
             let key: [u8; 32] = key.try_into().map_err(damage)?;
             let node = Self { row: number, id, key: Fingerprint::from_bytes(key), last_use };
@@ -101,6 +118,12 @@ impl ClusterRow {
                 self.digest()
             ])?;
         Ok(())
+    }
+
+    /// Deletes a cluster whose members are gone.
+    pub(super) fn delete(row: i64, connection: &Connection) -> rusqlite::Result<bool> {
+        let delete = "DELETE FROM clusters WHERE cluster = ?1";
+        Ok(connection.prepare_cached(delete)?.execute([row])? == 1)
     }
 
     pub(super) const ALL: &str =
@@ -246,6 +269,13 @@ impl MemberRow {
         let update = "UPDATE members SET token = ?3, serial = ?4, entry_signature = ?5, \
              digest = ?6 WHERE cluster = ?1 AND position = ?2";
         Ok(self.run(connection.prepare_cached(update)?)? == 1)
+    }
+
+    /// Deletes the memberships of a cluster. Gives the rows of the tokens that they had.
+    pub(super) fn delete_all(cluster: i64, connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+        let delete = "DELETE FROM members WHERE cluster = ?1 RETURNING token";
+        let mut statement = connection.prepare_cached(delete)?;
+        statement.query_map([cluster], |row| row.get(0))?.collect()
     }
 
     /// The token of a membership.

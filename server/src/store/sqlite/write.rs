@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use xlreg::identity::NodeId;
 use xlreg::message::{MemberEntry, MemberIndex};
-use xlreg::registry::Change;
+use xlreg::registry::{Change, Day};
 
 use super::error;
 use super::load::{Index, Next, Uses};
@@ -85,7 +85,9 @@ pub(super) struct Staged<'i> {
     index: &'i Index,
     facts: Facts,
     next: Next,
-    clusters: HashMap<NodeId, i64>,
+    nodes: HashMap<NodeId, i64>,
+    /// Clusters with their rows; `None` if it is gone.
+    clusters: HashMap<NodeId, Option<i64>>,
     /// Tokens with their new number of uses; those without any are gone.
     tokens: HashMap<TokenHash, Uses>,
 }
@@ -93,14 +95,16 @@ pub(super) struct Staged<'i> {
 /// What was staged, without the index that it is for.
 pub(super) struct Kept {
     next: Next,
-    clusters: HashMap<NodeId, i64>,
+    nodes: HashMap<NodeId, i64>,
+    clusters: HashMap<NodeId, Option<i64>>,
     tokens: HashMap<TokenHash, Uses>,
 }
 
 impl<'i> Staged<'i> {
     pub(super) fn new(index: &'i Index, facts: Facts) -> Self {
         let next = index.next;
-        Self { index, facts, next, clusters: HashMap::new(), tokens: HashMap::new() }
+        let (nodes, clusters, tokens) = Default::default();
+        Self { index, facts, next, nodes, clusters, tokens }
     }
 
     pub(super) const fn facts(&self) -> Facts {
@@ -109,8 +113,8 @@ impl<'i> Staged<'i> {
 
     /// Gives what was staged, for [`Index::keep`].
     pub(super) fn into_kept(self) -> Kept {
-        let Self { next, clusters, tokens, .. } = self;
-        Kept { next, clusters, tokens }
+        let Self { next, nodes, clusters, tokens, .. } = self;
+        Kept { next, nodes, clusters, tokens }
     }
 
     /// Writes the rows of one change.
@@ -123,16 +127,18 @@ impl<'i> Staged<'i> {
         let full = || damaged(path, "it has more rows than can be numbered");
         let failed = |failure: rusqlite::Error| error::of_writing(path, &failure);
         match change {
-            Change::NodeBound { id, key } => {
+            Change::NodeBound { id, key, day } => {
                 let row = Next::take(&mut self.next.node).ok_or_else(full)?;
                 self.facts.counts.nodes += 1;
-                let node = NodeRow { row, id: *id, key: *key, last_use: None };
+                self.nodes.insert(*id, row);
+                let node = NodeRow { row, id: *id, key: *key, last_use: *day };
                 node.insert(connection).map_err(failed)
             }
+            Change::NodeUsed { id, day } => self.note_use(path, connection, id, *day),
             Change::ClusterCreated { name, info, created_by } => {
                 let row = Next::take(&mut self.next.cluster).ok_or_else(full)?;
                 self.facts.counts.clusters += 1;
-                self.clusters.insert(info.id, row);
+                self.clusters.insert(info.id, Some(row));
                 let (name, info) = (name.clone(), *info);
                 let cluster = ClusterRow { row, name, info, created_by: *created_by };
                 cluster.insert(connection).map_err(failed)
@@ -154,13 +160,56 @@ impl<'i> Staged<'i> {
                 }
                 self.release_token(path, connection, old)
             }
+            Change::ClusterDeleted { cluster } => self.delete_cluster(path, connection, cluster),
+            Change::All(parts) => {
+                parts.iter().try_for_each(|part| self.write(path, connection, part))
+            }
             other => Err(damaged(path, format!("a change of an unknown kind: {other:?}"))),
         }
     }
 
+    fn note_use(
+        &self,
+        path: &Path,
+        connection: &Connection,
+        id: &NodeId,
+        day: Day,
+    ) -> Result<(), StoreError> {
+        let failed = |failure: rusqlite::Error| error::of_writing(path, &failure);
+        let lacks = || damaged(path, format!("no node has the ID {id}"));
+        let row = self.nodes.get(id).or_else(|| self.index.nodes.get(id)).ok_or_else(lacks)?;
+        let node = NodeRow::at(*row, connection).map_err(failed)?;
+        let node = node.filter(|node| node.id == *id).ok_or_else(lacks)?;
+        let node = NodeRow { last_use: Some(day), ..node };
+        if node.update(connection).map_err(failed)? { Ok(()) } else { Err(lacks()) }
+    }
+
+    fn delete_cluster(
+        &mut self,
+        path: &Path,
+        connection: &Connection,
+        id: &NodeId,
+    ) -> Result<(), StoreError> {
+        let failed = |failure: rusqlite::Error| error::of_writing(path, &failure);
+        let row = self.cluster(path, id)?;
+        for token in MemberRow::delete_all(row, connection).map_err(failed)? {
+            self.facts.counts.members -= 1;
+            self.release_token(path, connection, token)?;
+        }
+        self.facts.counts.clusters -= 1;
+        self.clusters.insert(*id, None);
+        match ClusterRow::delete(row, connection).map_err(failed)? {
+            true => Ok(()),
+            false => Err(damaged(path, format!("no cluster has the ID {id}"))),
+        }
+    }
+
     fn cluster(&self, path: &Path, id: &NodeId) -> Result<i64, StoreError> {
-        let row = self.clusters.get(id).or_else(|| self.index.clusters.get(id));
-        row.copied().ok_or_else(|| damaged(path, format!("no cluster has the ID {id}")))
+        let row = match self.clusters.get(id) {
+            Some(row) => *row,
+            None => self.index.clusters.get(id).copied(),
+        };
+        row.ok_or_else(|| damaged(path, format!("no cluster has the ID {id}")))
     }
 
     fn uses(&self, hash: &TokenHash) -> Option<Uses> {
@@ -219,9 +268,15 @@ impl<'i> Staged<'i> {
 impl Index {
     /// Takes over what a transaction has changed.
     pub(super) fn keep(&mut self, kept: Kept) {
-        let Kept { next, clusters, tokens } = kept;
+        let Kept { next, nodes, clusters, tokens } = kept;
         self.next = next;
-        self.clusters.extend(clusters);
+        self.nodes.extend(nodes);
+        for (id, row) in clusters {
+            match row {
+                Some(row) => self.clusters.insert(id, row),
+                None => self.clusters.remove(&id),
+            };
+        }
         for (hash, uses) in tokens {
             if uses.count == 0 {
                 self.tokens.remove(&hash);

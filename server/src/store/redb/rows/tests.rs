@@ -40,8 +40,18 @@ fn golden() -> Vec<(Change, Table, Vec<u8>, Vec<u8>)> {
     let (short, long) = ("n".repeat(253), "n".repeat(254));
     let row = |length: &[u8], name: &str| [length, name.as_bytes(), &numbers].concat();
     vec![
-        (Change::NodeBound { id: [1; 32].into(), key }, Table::Nodes, vec![1; 32], vec![9; 32]),
-        (Change::NodeBound { id: [1; 20].into(), key }, Table::Nodes, vec![1; 20], vec![9; 32]),
+        (
+            Change::NodeBound { id: [1; 32].into(), key, day: None },
+            Table::Nodes,
+            vec![1; 32],
+            vec![9; 32],
+        ),
+        (
+            Change::NodeBound { id: [1; 20].into(), key, day: None },
+            Table::Nodes,
+            vec![1; 20],
+            vec![9; 32],
+        ),
         (cluster("alpha", [2; 32].into()), Table::Clusters, vec![2; 32], row(&[5], "alpha")),
         (cluster(&short, [2; 20].into()), Table::Clusters, vec![2; 20], row(&[253], &short)),
         (cluster(&long, [2; 20].into()), Table::Clusters, vec![2; 20], row(&[254, 254, 0], &long)),
