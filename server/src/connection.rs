@@ -13,7 +13,7 @@ use crate::admission::Admission;
 use crate::fair::Place;
 use crate::metrics::Metrics;
 use crate::rsa::Rsa;
-use crate::store::Store;
+use crate::store::{Origin, Store};
 use crate::target;
 use crate::workers::Rejected;
 
@@ -24,6 +24,7 @@ pub struct Connection<S> {
     admission: Arc<Admission>,
     metrics: Arc<Metrics>,
     place: Place,
+    origin: Origin,
     connected: AtomicBool,
 }
 
@@ -34,8 +35,10 @@ impl<S: Store> Connection<S> {
         admission: Arc<Admission>,
         metrics: Arc<Metrics>,
         place: Place,
+        origin: Origin,
     ) -> Self {
-        Self { store, rsa, admission, metrics, place, connected: AtomicBool::new(false) }
+        let connected = AtomicBool::new(false);
+        Self { store, rsa, admission, metrics, place, origin, connected }
     }
 
     /// Whether the handshake is complete.
@@ -48,7 +51,7 @@ impl<S: Store> Connection<S> {
             Ok(request) => request,
             Err(refusal) => return Reply::Error(refusal.into()),
         };
-        match self.store.decide(state, request).await {
+        match self.store.decide(state, request, &self.origin).await {
             Ok(reply) => reply,
             Err(failure) => {
                 error!(

@@ -19,7 +19,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use crate::exposition::Format;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StoreState};
 use crate::places::Places;
 use crate::server::ACCEPT_PAUSE;
 use crate::store::Store;
@@ -147,7 +147,13 @@ impl<S: Store> MetricsHttp<S> {
         };
         let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let format = Format::wanted(accept);
-        match self.metrics.text(store.size(), &store.health(), format) {
+        let state = StoreState {
+            size: store.size(),
+            limits: store.limits(),
+            most_of_a_key: store.most_of_a_key(),
+            health: store.health(),
+        };
+        match self.metrics.text(&state, format) {
             Ok(text) => response(StatusCode::OK, format.content_type(), text),
             Err(_) => response(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, "no metrics\n".into()),
         }

@@ -25,8 +25,9 @@ use crate::connection::Connection;
 use crate::error::ServerError;
 use crate::fair::Place;
 use crate::metrics::Metrics;
+use crate::rates::{Meter, Rates};
 use crate::rsa::Rsa;
-use crate::store::Store;
+use crate::store::{Origin, Store};
 use crate::target;
 
 /// The longest time for a refused client to read the reason.
@@ -64,6 +65,8 @@ pub(crate) fn cores() -> usize {
 pub struct Options {
     /// The limits on what clients may use together.
     pub limits: Limits,
+    /// How many changes a minute are accepted from whom.
+    pub rates: Rates,
     /// The metrics, where the server counts.
     pub metrics: Arc<Metrics>,
 }
@@ -96,8 +99,9 @@ impl<S: Store> Server<S> {
         Ok(Self { shared, stop, running: Some(running) })
     }
 
-    /// Sets new limits. Open connections and waiting Hellos stay.
-    pub fn reload(&self, limits: Limits) {
+    /// Sets new limits and rates. Open connections and waiting Hellos stay.
+    pub fn reload(&self, limits: Limits, rates: Rates) {
+        self.shared.meter.set_rates(rates);
         self.shared.admission.set_limits(limits);
         self.shared.rsa.set_waiting(limits.hellos_waiting);
     }
@@ -144,6 +148,7 @@ pub(crate) struct Shared<S> {
     rsa: Arc<Rsa>,
     config: ServerConfig,
     admission: Arc<Admission>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -154,11 +159,13 @@ impl<S: Store> Shared<S> {
         comms: &CommsKeyPair,
         options: Options,
     ) -> Result<Arc<Self>, ServerError> {
-        let Options { limits, metrics } = options;
+        let Options { limits, rates, metrics } = options;
         let config = ServerConfig::new(comms.public_key());
         let rsa = Arc::new(Rsa::new(comms, limits.hellos_waiting)?);
         let admission = Arc::new(Admission::new(limits));
-        Ok(Arc::new(Self { store, rsa, config, admission, metrics }))
+        let meter = Arc::new(Meter::new(rates));
+        metrics.tell_rates(Arc::clone(&meter));
+        Ok(Arc::new(Self { store, rsa, config, admission, meter, metrics }))
     }
 
     /// Accepts and serves until `stop`, then waits a bounded time for the requests in flight.
@@ -256,6 +263,7 @@ impl<S: Store> Shared<S> {
             Arc::clone(&self.admission),
             Arc::clone(&self.metrics),
             place,
+            Origin::new(place.0, Arc::clone(&self.meter)),
         )
     }
 

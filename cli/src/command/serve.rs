@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 use xlreg::identity::{EndPoint, Name};
-use xlreg::registry::{Registry, RegistryLimits};
+use xlreg::registry::Registry;
 use xlreg_server::store::{MemoryStore, Store};
-use xlreg_server::{Limits, Metrics, MetricsHttp, Options, Server, ServerError};
+use xlreg_server::{Metrics, MetricsHttp, Options, Server, ServerError};
 
 use crate::daemon::advertise::{self, Advertise};
 use crate::daemon::home::{self, CREDENTIAL_FILE, Home, Tenant};
+use crate::daemon::limits::LimitArgs;
 use crate::daemon::log::{self, LogFormat, NOTICE};
 use crate::daemon::manager::{Manager, Told};
 use crate::daemon::signals::{self, Signals};
@@ -45,24 +46,6 @@ pub struct ServeArgs {
     /// Serve /metrics (Prometheus), /livez, /readyz and /healthz here
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<EndPoint>,
-    /// The number of open connections; more are closed at once
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections, value_parser = seats)]
-    pub max_connections: usize,
-    /// The number of open connections of one address
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections_per_address, value_parser = seats)]
-    pub max_connections_per_address: usize,
-    /// The number of handshakes per second of one address, in the long run
-    #[arg(long, value_name = "PER_SECOND_PER_ADDRESS", default_value_t = Limits::default().hello_rate, value_parser = rate)]
-    pub hello_rate: f64,
-    /// The number of nodes; each takes some memory for ever
-    #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().nodes)]
-    pub max_nodes: usize,
-    /// The number of clusters
-    #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().clusters)]
-    pub max_clusters: usize,
-    /// The number of members of all clusters together
-    #[arg(long, value_name = "N", default_value_t = RegistryLimits::default().memberships)]
-    pub max_memberships: usize,
     /// Take over the identity of a deployed registry from its .xlattice/reg.config, the first time
     #[arg(long, value_name = "FILE")]
     pub import_config: Option<PathBuf>,
@@ -73,16 +56,8 @@ pub struct ServeArgs {
     /// start and at SIGHUP
     #[arg(long, value_name = "FILE")]
     pub log_filter_file: Option<PathBuf>,
-}
-
-fn seats(text: &str) -> Result<usize, String> {
-    let seats = text.parse().ok().filter(|seats| (1..=1_000_000).contains(seats));
-    seats.ok_or_else(|| "a number from 1 to 1000000 is expected".into())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| "a number above 0 is expected".into())
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 pub fn run(args: &ServeArgs) -> Result<(), Failure> {
@@ -130,7 +105,7 @@ async fn serve(
     let end_points = advertise.end_points()?;
     let credential = home::credential(&home.identity, end_points.clone())?;
 
-    let registry = Registry::new(credential.clone(), registry_limits(args));
+    let registry = Registry::new(credential.clone(), args.limits.registry());
     let store = Arc::new(match args.memory {
         true => MemoryStore::new(registry),
         false => home.open_store(registry, &metrics)?,
@@ -152,7 +127,8 @@ async fn serve(
     manager.tell(Told::Ready);
     tokio::spawn(manager.clone().feed_watchdog());
 
-    let options = Options { limits: limits(args), metrics };
+    let options =
+        Options { limits: args.limits.connections(), rates: args.limits.rates(), metrics };
     let started = Server::start(store, &home.identity.comms, options, listeners);
     let mut server = started.map_err(Failure::new)?;
     let failure = tokio::select! {
@@ -170,22 +146,4 @@ async fn serve(
     manager.tell(Told::Stopping);
     server.stop().await.map_err(Failure::new)?;
     failure.map_or(Ok(()), Err)
-}
-
-/// The limits on what clients may use together.
-fn limits(args: &ServeArgs) -> Limits {
-    Limits {
-        connections: xlreg_server::connections_within_files(args.max_connections),
-        connections_per_address: args.max_connections_per_address,
-        hello_rate: args.hello_rate,
-        ..Limits::default()
-    }
-}
-
-fn registry_limits(args: &ServeArgs) -> RegistryLimits {
-    RegistryLimits {
-        nodes: args.max_nodes,
-        clusters: args.max_clusters,
-        memberships: args.max_memberships,
-    }
 }

@@ -5,6 +5,7 @@
 pub mod advertise;
 pub mod home;
 mod import;
+pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod log_queue;

@@ -28,7 +28,7 @@ fn start(flags: &[&str]) -> (TempDir, Daemon, Way) {
 }
 
 /// A daemon that shows its metrics, and where: its log tells.
-fn start_observed(flags: &[&str]) -> (TempDir, Daemon, Way, String) {
+pub fn start_observed(flags: &[&str]) -> (TempDir, Daemon, Way, String) {
     let flags: Vec<_> = flags.iter().copied().chain(["--metrics", "127.0.0.1:0"]).collect();
     let (temp, daemon, way) = start(&flags);
     let metrics = daemon.metrics();
@@ -57,7 +57,7 @@ fn enroll_over(
 }
 
 /// A connection from another loopback address.
-fn from(source: [u8; 4], to: SocketAddr) -> TcpStream {
+pub fn from(source: [u8; 4], to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((source, 0)).into()).unwrap();
     socket.connect_timeout(&to.into(), HANG).unwrap();

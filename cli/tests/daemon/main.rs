@@ -9,4 +9,5 @@ mod firmware;
 mod limits;
 mod no_secrets;
 mod observer;
+mod quotas;
 mod surroundings;

@@ -12,3 +12,4 @@ mod power_cut;
 mod take_over;
 mod tools;
 mod weather;
+mod worst;
