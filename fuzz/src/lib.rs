@@ -18,6 +18,7 @@ mod record_end;
 mod regcred;
 mod registry;
 mod server_session;
+mod store;
 mod token;
 mod token_rsa;
 mod watch;
@@ -34,6 +35,7 @@ pub use record_end::record_end;
 pub use regcred::regcred;
 pub use registry::registry;
 pub use server_session::server_session;
+pub use store::store;
 pub use token::token;
 pub use token_rsa::token_rsa;
 
@@ -55,6 +57,7 @@ pub const TARGETS: &[(&str, Body)] = &[
     ("regcred", regcred),
     ("registry", registry),
     ("server_session", server_session),
+    ("store", store),
     ("token", token),
     ("token_rsa", token_rsa),
 ];

@@ -28,7 +28,7 @@ const PACKAGES: [(&str, &[&str], &[&str]); 9] = [
     ("xlreg-server", &["xlreg"], &["xlreg-testkit"]),
     ("xlreg-cli", &["xlreg", "xlreg-server"], &["xlreg-testkit"]),
     ("xlreg-testkit", &["xlreg"], &[]),
-    ("xlreg-fuzz", &["xlreg", "xlreg-testkit"], &[]),
+    ("xlreg-fuzz", &["xlreg", "xlreg-server", "xlreg-testkit"], &[]),
     ("xlreg-fuzz-targets", &["xlreg-fuzz"], &[]),
     ("xlreg-benches", &["xlreg", "xlreg-server", "xlreg-testkit"], &[]),
     ("xlreg-firmware", &["xlreg"], &[]),

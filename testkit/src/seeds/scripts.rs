@@ -13,6 +13,7 @@ pub(super) fn all() -> Vec<(&'static str, Seeds)> {
         ("client_session", client_session()),
         ("pair", pair()),
         ("registry", registry()),
+        ("store", store()),
     ]
 }
 
@@ -261,5 +262,41 @@ fn registry() -> Seeds {
     });
     let boss = [member(0, 100, two_ends, 0), create(0, 1, 255, 1)].concat();
     add("crowd", [99, 3, 99], &[boss, crowd.collect(), get(0, 0, 0, &[1])]);
+    seeds
+}
+
+/// Operations on a store, as its body reads them: two nodes in one cluster, and what happens to them.
+fn store() -> Seeds {
+    const TWO_IN_A_CLUSTER: &[&[u8]] = &[
+        // A commit of four changes: two nodes, a cluster, a member.
+        &[0, 3, 0, 1, 1, 0, 2, 2, 3, 1, 1, 6, 1, 1],
+        // A commit of two: another member, and the first one says something else.
+        &[0, 1, 6, 2, 1, 7, 1, 1],
+    ];
+    const ANOTHER_CLUSTER: &[u8] = &[1, 3, 3, 2, 2, 1, 2];
+    let ends: [(&str, &[&[u8]]); 12] = [
+        ("stop", &[&[5], ANOTHER_CLUSTER, &[5]]),
+        ("checkpoint", &[&[6], &[0, 0, 2, 1, 9], &[6], &[5]]),
+        ("used", &[&[0, 1, 2, 1, 200, 2, 2, 201], &[5]]),
+        ("deleted", &[&[0, 0, 4, 0, 1], &[5], &[0, 0, 3, 1, 1]]),
+        (
+            "list",
+            &[&[0, 0, 5, 2, 0, 4, 0, 1, 3, 1, 1], &[0, 0, 5, 3, 0, 2, 1, 9, 4, 0, 1, 2, 9, 9]],
+        ),
+        ("cut-short", &[&[7, 0, 3, 2, 2, 100, 0, 0], &[5]]),
+        ("cut-blank", &[&[7, 1, 3, 2, 2, 6, 3, 2, 0, 2, 1], &[5]]),
+        ("cut-in-between", &[&[7, 0, 4, 0, 1, 24, 0, 2], &[5]]),
+        ("half-moved", &[&[8, 0b0101_0101], ANOTHER_CLUSTER, &[8, 0b1110_0001], &[5]]),
+        ("damaged-file", &[&[5], &[9, 0, 0, 40, 1, 2, 1], &[9, 0, 1, 0, 0, 3, 255, 9, 0, 0]]),
+        ("damaged-log", &[&[9, 1, 0, 2, 0, 2, 128], &[9, 1, 0, 40, 0, 0], ANOTHER_CLUSTER]),
+        (
+            "damaged-counter",
+            &[&[9, 2, 0, 0, 0, 2, 1], &[9, 2, 0, 0, 0, 0], &[9, 2, 0, 8, 0, 1, 1, 0, 7]],
+        ),
+    ];
+    let mut seeds = Seeds::new();
+    for (name, end) in ends {
+        seeds.insert(name.into(), [TWO_IN_A_CLUSTER, end].concat().concat());
+    }
     seeds
 }
