@@ -258,7 +258,8 @@ async fn next(driver: &mut Connection) -> Result<Option<Reply>, String> {
 fn report(args: &BenchArgs, measured: &Measured) -> Result<(), Failure> {
     let done = measured.latencies.len();
     let rate = done as f64 / measured.seconds;
-    let [p50, p95, p99] = [50, 95, 99].map(|percent| quantile(&measured.latencies, percent));
+    let [p50, p95, p99, max] =
+        [50, 95, 99, 100].map(|percent| quantile(&measured.latencies, percent));
     if args.json {
         print_json(&json!({
             "step": format!("{:?}", args.step).to_lowercase(),
@@ -267,12 +268,12 @@ fn report(args: &BenchArgs, measured: &Measured) -> Result<(), Failure> {
             "failed": measured.failed,
             "seconds": measured.seconds,
             "per_second": rate,
-            "latency_ms": { "p50": p50, "p95": p95, "p99": p99 },
+            "latency_ms": { "p50": p50, "p95": p95, "p99": p99, "max": max },
         }))?;
     } else {
         print(&format!(
             "{done} sessions in {:.2} s: {rate:.0} per second\n\
-             latency p50 {p50:.2} ms, p95 {p95:.2} ms, p99 {p99:.2} ms\n",
+             latency p50 {p50:.2} ms, p95 {p95:.2} ms, p99 {p99:.2} ms, max {max:.2} ms\n",
             measured.seconds
         ))?;
     }

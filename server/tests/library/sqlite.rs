@@ -13,6 +13,7 @@ use xlreg_server::credential;
 use xlreg_server::store::{CounterTrust, Log, Sqlite, StoreError};
 use xlreg_testkit::keys;
 use xlreg_testkit::pair::token;
+use xlreg_testkit::wait::until;
 
 /// The place of a store.
 struct Place {
@@ -268,6 +269,43 @@ fn the_log_is_bounded_however_long_somebody_reads() {
     log.commit(&batch()).unwrap();
     log.tidy();
     assert!(log.disk().unwrap().log < BOUND / 2, "it is cut: {:?}", log.disk());
+}
+
+/// A log that a reader has made long is moved on another thread, and commits go on.
+#[test]
+fn a_long_log_is_moved_while_commits_go_on() {
+    const LONG: u64 = 24 * 1024 * 1024;
+    let key = member("alice", "h:1").sig_key.fingerprint();
+    let place = Place::new();
+    let (mut log, mut registry) = place.open().unwrap();
+    let mut n = 0_u32;
+    let mut batch = |count| -> Vec<Change> {
+        let changes = (0..count).map(|_| {
+            n += 1;
+            let mut bytes = [9; 32];
+            bytes[..4].copy_from_slice(&n.to_le_bytes());
+            Change::NodeBound { id: bytes.into(), key, day: None }
+        });
+        changes.collect()
+    };
+    let mut commit = |log: &mut Sqlite, count| {
+        let changes = batch(count);
+        changes.iter().for_each(|change| registry.apply(change).unwrap());
+        log.commit(&changes).unwrap();
+        log.tidy();
+    };
+    let other = place.sql();
+    other.execute_batch("BEGIN; SELECT count(*) FROM nodes").unwrap();
+    while log.disk().unwrap().log < LONG {
+        commit(&mut log, 4096);
+    }
+    other.execute_batch("COMMIT").unwrap();
+    until("the log is cut", || {
+        commit(&mut log, 1);
+        log.disk().unwrap().log < LONG
+    });
+    drop(log);
+    assert!(place.open().unwrap().1 == registry);
 }
 
 /// What an operator asks, as docs/store.md has it.

@@ -3,6 +3,7 @@
 //! docs/store.md explains the tables. [`rows`] is the one mapping between changes and rows.
 
 mod backup;
+mod checkpoint;
 mod digest;
 mod error;
 mod load;
@@ -23,6 +24,7 @@ use xlreg::identity::NodeId;
 use xlreg::registry::{Change, Registry};
 
 pub use self::backup::Backup;
+use self::checkpoint::{Checkpointer, checkpoint};
 use self::load::{Index, Loader};
 use self::schema::Facts;
 pub use self::snapshot::{Snapshot, Stats};
@@ -34,6 +36,10 @@ use crate::target;
 /// The number of pages in the write-ahead log that is worth a checkpoint. It is SQLite's own
 /// default.
 const CHECKPOINT_PAGES: u64 = 1000;
+
+/// The number of times that many pages that are moved on a thread of their own. Fewer take less time
+/// than a thread is worth.
+const LONG_LOG: u64 = 4;
 
 /// The size of a page, in bytes. It is SQLite's default.
 const PAGE: u64 = 4096;
@@ -74,6 +80,8 @@ struct LogSize {
     pages: Arc<AtomicU64>,
     /// The pages at the last checkpoint that a reader kept from being complete.
     blocked_at: Option<u64>,
+    /// The checkpoint of a long log that is under way.
+    moving: Option<Checkpointer>,
 }
 
 impl LogSize {
@@ -288,10 +296,7 @@ impl Sqlite {
     /// Moves the write-ahead log into the database, as far as readers let it.
     fn checkpoint(&mut self) {
         let Some(connection) = &self.connection else { return };
-        let moved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-            Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-        });
-        self.log.blocked_at = match moved {
+        self.log.blocked_at = match checkpoint(connection) {
             Ok((pages, moved)) => (moved < pages).then(|| self.log.pages()),
             Err(error) => {
                 // The log still has everything; the next checkpoint writes it again.
@@ -351,10 +356,24 @@ impl Log for Sqlite {
 
     fn tidy(&mut self) {
         let pages = self.log.pages();
+        if let Some(moving) = self.log.moving.take_if(|moving| moving.is_done()) {
+            drop(moving);
+            // What was committed meanwhile.
+            self.checkpoint();
+            return;
+        }
+        if self.log.moving.is_some() {
+            return;
+        }
         // A reader that stopped the last checkpoint gets some time to go.
         let from = self.log.blocked_at.map_or(0, |blocked| blocked.min(pages));
         if pages.abs_diff(from) >= self.checkpoint_pages {
-            self.checkpoint();
+            if pages >= self.checkpoint_pages.saturating_mul(LONG_LOG) {
+                self.log.moving = Checkpointer::start(&self.path);
+            }
+            if self.log.moving.is_none() {
+                self.checkpoint();
+            }
         }
     }
 
