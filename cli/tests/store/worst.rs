@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use tempfile::tempdir;
-use xlreg::identity::{EndPoint, Token};
+use xlreg::identity::{MemberAttrs, PublicKey, SigKeyPair, Token};
 use xlreg::message::{ClusterRef, Refusal};
-use xlreg_testkit::client::{Failure, Way, token};
+use xlreg_testkit::Seeded;
+use xlreg_testkit::client::{Failure, Way};
 use xlreg_testkit::http::Samples;
-use xlreg_testkit::{KEYS, Seeded, identity};
 
 use crate::common::{Daemon, full, furnish};
 
@@ -24,8 +24,8 @@ const CHANGE: u64 = 100_000;
 /// the allocator holds, threads.
 const BESIDE: u64 = 24 << 20;
 
-/// Flags under which no rate and no count is reached, only bytes.
-const NO_RATES: [&str; 7] = [
+/// Flags under which no rate is reached, and no limit of a key.
+const NO_RATES: [&str; 9] = [
     "--hello-rate=1000000",
     "--node-rate=4000000000",
     "--cluster-rate=4000000000",
@@ -33,30 +33,61 @@ const NO_RATES: [&str; 7] = [
     "--change-rate=4000000000",
     "--change-rate-per-key=4000000000",
     "--max-nodes-per-key=100000000",
+    "--max-clusters-per-key=100000000",
+    "--max-memberships-per-key=100000000",
 ];
 
-/// The largest token with keys of 2048 bits that a registry takes: `n` makes it another one.
-fn largest(n: u64, key: usize, rng: &mut Seeded) -> Token {
-    let host = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
-    let ends = (0..8).map(|end| format!("{host}:{}", n * 8 % 60_000 + end + 1));
-    let node = identity(&format!("{n:0255}"), key);
-    let mut id = [0; 32];
-    id[..8].copy_from_slice(&n.to_le_bytes());
-    let mut token = Token {
-        id: Some(id.into()),
-        end_points: ends.map(|end| end.parse::<EndPoint>().unwrap()).collect(),
-        ..token(&node, "h:1", rng)
-    };
-    token.sign(&KEYS.sig[key], rng).unwrap();
-    token
+/// A hostile client: it signs with a small key, which is quick, and has the largest comms key.
+struct Hostile {
+    sig: SigKeyPair,
+    comms: PublicKey,
+    way: Way,
 }
 
-/// One session of a hostile client: a node, a cluster and a membership, as large as they can be.
-fn take_room(way: &Way, n: u64, rng: &mut Seeded) -> Result<(), Failure> {
-    let (mut client, _) = way.visit(&largest(n, n as usize % KEYS.sig.len(), rng), rng)?;
-    client.create(&format!("{n:0255}"), 1)?;
-    client.join(ClusterRef::CURRENT)?;
-    client.bye()
+impl Hostile {
+    fn new(way: Way) -> Self {
+        let mut modulus = [0xff; 1024];
+        modulus[1] = 0x77;
+        Self {
+            sig: SigKeyPair::generate(1024, &mut Seeded(1)).unwrap(),
+            // Nobody has the private half.
+            comms: PublicKey::from_components(&modulus, &[1, 0, 1]).unwrap(),
+            way,
+        }
+    }
+
+    /// A token with all that a registry takes. `n` makes it another one.
+    fn token(&self, n: u64, last_end: Option<&str>, rng: &mut Seeded) -> Token {
+        let host = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        let ends = (1..8).map(|end| format!("{host}:{end}"));
+        let last = last_end.map_or(format!("{host}:8"), String::from);
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_le_bytes());
+        let mut token = Token {
+            name: format!("{n:0255}").parse().unwrap(),
+            attrs: MemberAttrs::NONE,
+            id: Some(id.into()),
+            comms_key: self.comms.clone(),
+            sig_key: self.sig.public_key().clone(),
+            end_points: ends.chain([last]).map(|end| end.parse().unwrap()).collect(),
+            signature: None,
+        };
+        token.sign(&self.sig, rng).unwrap();
+        token
+    }
+
+    /// One session: a node and a membership, and for every other one a cluster, as large as they can
+    /// be.
+    fn take_room(&self, n: u64, rng: &mut Seeded) -> Result<(), Failure> {
+        let (mut client, _) = self.way.visit(&self.token(n, None, rng), rng)?;
+        client.create(&cluster(n), 2)?;
+        client.join(ClusterRef::CURRENT)?;
+        client.bye()
+    }
+}
+
+fn cluster(n: u64) -> String {
+    format!("{:0255}", n / 2)
 }
 
 /// A number after a word in a file of `/proc`.
@@ -80,23 +111,26 @@ fn on_disk(dir: &Path) -> u64 {
 fn the_worst_that_clients_do_costs_no_more_than_is_told() {
     let temp = tempdir().unwrap();
     furnish(temp.path());
-    let memory = if full() { 3 << 30 } else { 8 << 20 };
-    let memory_flag = format!("--max-memory={memory}");
-    let flags = ["--metrics", "127.0.0.1:0", &memory_flag, "--max-store=100GiB"];
+    // The limits of a registry that nobody has set up, or smaller ones.
+    let (limit, of, bytes) = match full() {
+        true => ("--max-token-bytes=1GiB", "token_bytes", 1 << 30),
+        false => ("--max-memory=8MiB", "memory_bytes", 8 << 20),
+    };
+    let flags = ["--metrics", "127.0.0.1:0", limit];
     let daemon = Daemon::start(temp.path(), &[&NO_RATES[..], &flags].concat());
-    let way = Way::new(daemon.address(), &daemon.credential());
-    take_room(&way, 0, &mut Seeded(1)).unwrap();
+    let hostile = Hostile::new(Way::new(daemon.address(), &daemon.credential()));
+    hostile.take_room(0, &mut Seeded(1)).unwrap();
     let (resident_before, written_before) =
         (resident(&daemon), proc_value(&daemon, "io", "wchar:"));
 
     let next = AtomicU64::new(1);
     thread::scope(|scope| {
         for thread in 0..4 {
-            let (way, next) = (&way, &next);
+            let (hostile, next) = (&hostile, &next);
             scope.spawn(move || {
                 let rng = &mut Seeded(100 + thread);
                 loop {
-                    match take_room(way, next.fetch_add(1, Ordering::Relaxed), rng) {
+                    match hostile.take_room(next.fetch_add(1, Ordering::Relaxed), rng) {
                         Ok(()) => {}
                         Err(failure) if failure.is(Refusal::RegistryFull) => return,
                         Err(failure) => panic!("{failure:?}"),
@@ -108,7 +142,9 @@ fn the_worst_that_clients_do_costs_no_more_than_is_told() {
     let taken = next.into_inner();
     let samples = Samples::of(&daemon.metrics());
     let reckoned = samples.value("xlreg_memory_bytes", &[]) as u64;
-    assert!(reckoned <= memory && reckoned > memory - 20_000, "{reckoned} of {memory}");
+    assert_eq!(samples.value("xlreg_limit", &[("of", of)]) as u64, bytes);
+    let used = samples.value(&format!("xlreg_{of}"), &[]) as u64;
+    assert!(used <= bytes && used > bytes - 20_000, "{used} of {bytes} bytes");
     let grown = resident(&daemon) - resident_before;
     assert!(grown <= reckoned + BESIDE, "{grown} bytes of memory for {reckoned} reckoned");
     let disk = on_disk(temp.path());
@@ -125,14 +161,10 @@ fn the_worst_that_clients_do_costs_no_more_than_is_told() {
     // In the room that they have they can go on changing, and take no more of it.
     let rng = &mut Seeded(7);
     for round in 0..20 {
-        let mut changed = largest(0, 0, rng);
-        let last = changed.end_points.last_mut().unwrap();
-        *last = format!("h:{}", round + 1).parse().unwrap();
-        changed.sign(&KEYS.sig[0], rng).unwrap();
-        let (mut client, _) = way.visit(&changed, rng).unwrap();
-        client
-            .join(ClusterRef::from(format!("{:0255}", 0).parse::<xlreg::identity::Name>().unwrap()))
-            .unwrap();
+        let changed = hostile.token(0, Some(&format!("h:{}", round + 1)), rng);
+        let (mut client, _) = hostile.way.visit(&changed, rng).unwrap();
+        let cluster: xlreg::identity::Name = cluster(0).parse().unwrap();
+        client.join(ClusterRef::from(cluster)).unwrap();
         client.bye().unwrap();
     }
     let samples = Samples::of(&daemon.metrics());
