@@ -1,5 +1,5 @@
-//! The store on SQLite under random changes, kills and damage. What was committed is there when it is
-//! opened again, or it is refused; it is never another state, and never a panic.
+//! The store on SQLite under random changes, kills and damage. What was committed is there when it
+//! is opened again, or it is refused; it is never another state, and never a panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -115,9 +115,8 @@ fn open_one_of(path: &Path, states: &[&Registry]) -> Option<Sqlite> {
             return None;
         }
     };
-    assert!(states.contains(&&registry), "it has another state");
-    let is_same = |state: &&&Registry| ***state == registry && state.size() == registry.size();
-    assert!(states.iter().any(|state| is_same(&state)), "it counts otherwise");
+    let same = states.iter().find(|state| ***state == registry).expect("it has another state");
+    assert_eq!(same.size(), registry.size(), "it counts otherwise");
     Some(log)
 }
 

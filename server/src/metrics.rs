@@ -19,11 +19,6 @@ use crate::rates::{Counts, Meter, Rates};
 use crate::store::Health;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Refused {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Handshake {
     outcome: &'static str,
     dialect: String,
@@ -64,7 +59,7 @@ pub struct Metrics {
     registry: Registry,
     open: Gauge,
     accepted: Counter,
-    refused: Family<Refused, Counter>,
+    refused: Family<Reason, Counter>,
     handshakes: Family<Handshake, Counter>,
     requests: Family<Request, Counter>,
     refusals: Family<Reason, Counter>,
@@ -190,7 +185,7 @@ impl Metrics {
 
     /// Counts a connection that was not let in.
     pub(crate) fn refused(&self, reason: &'static str) {
-        self.refused.get_or_create(&Refused { reason }).inc();
+        self.refused.get_or_create(&Reason { reason }).inc();
     }
 
     /// Counts the end of a handshake.

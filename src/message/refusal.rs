@@ -99,6 +99,18 @@ refusals! {
 }
 
 impl Refusal {
+    /// Whether a rate was reached, so that a minute later the same request may be served.
+    pub const fn is_of_a_rate(self) -> bool {
+        matches!(
+            self,
+            Self::TooManyChangesOfKey
+                | Self::TooManyNodesFromAddress
+                | Self::TooManyClustersFromAddress
+                | Self::TooManyMembershipsFromAddress
+                | Self::TooManyChangesFromAddress
+        )
+    }
+
     /// Finds the refusal with exactly this text.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|refusal| refusal.as_str() == text)

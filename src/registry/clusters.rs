@@ -1,7 +1,8 @@
 //! All clusters of a registry, by ID and by name.
 //!
-//! Each cluster has its place in one list. Ordered maps with short keys lead there. A look-up takes time with the logarithm of the registry, whatever names clients
-//! choose, and touches little memory.
+//! Each cluster has its place in one list. Ordered maps with short keys lead there. A look-up takes
+//! time with the logarithm of the registry, whatever names clients choose, and touches little
+//! memory.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

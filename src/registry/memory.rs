@@ -40,7 +40,7 @@ pub struct Registry {
 
 impl PartialEq for Registry {
     fn eq(&self, other: &Self) -> bool {
-        // The tokens, the keys and all numbers follow from nodes and clusters. The revision is history.
+        // Tokens, keys and all numbers follow from nodes and clusters. The revision is history.
         self.credential == other.credential
             && self.limits == other.limits
             && self.nodes == other.nodes

@@ -27,7 +27,8 @@ const MEMBERSHIP: u64 = 100;
 const TOKEN: u64 = 500;
 
 impl Size {
-    /// The bytes of memory that this takes at most, for a server of this project with a store on disk.
+    /// The bytes of memory that this takes at most, for a server of this project with a store on
+    /// disk.
     pub fn memory_bytes(&self) -> u64 {
         let counts = [
             (self.nodes, NODE),
@@ -76,8 +77,8 @@ impl RegistryLimits {
 }
 
 impl Default for RegistryLimits {
-    /// What people do takes some 600 MB of memory at these counts. The worst that clients can send is
-    /// stopped by the bytes.
+    /// What people do takes some 600 MB of memory at these counts. The worst that clients can send
+    /// is stopped by the bytes.
     fn default() -> Self {
         Self {
             nodes: 1_000_000,

@@ -26,10 +26,13 @@ pub trait View {
 
     /// What a sig key has of that.
     fn used_by(&self, key: &Fingerprint) -> Holdings;
+
     /// How many memberships have this token.
     fn uses(&self, member: &MemberEntry) -> usize;
+
     /// The node with this ID.
     fn node(&self, id: &NodeId) -> Option<Node>;
+
     /// The IDs that are bound to a sig key, in the order in which they were.
     fn nodes_of(&self, key: &Fingerprint) -> Vec<NodeId>;
 
@@ -43,6 +46,7 @@ pub trait View {
     fn today(&self) -> Option<Day> {
         None
     }
+
     /// Whether a change that the rules and the limits allow may be made now by the client with this
     /// sig key. It is asked last, once for each change.
     ///
@@ -52,10 +56,13 @@ pub trait View {
     fn admit(&self, _key: &Fingerprint, _change: &Change) -> Result<(), Refusal> {
         Ok(())
     }
-    /// How much the registry knows after a change, which the view does not have yet.
+
+    /// How much the registry knows after a change, which the view does not have yet. Of a list, each
+    /// change is judged on the view as it is.
     fn size_after(&self, change: &Change) -> Size {
         size_after(self, change)
     }
+
     /// Whether an ID is in use for anything. IDs are unique in a registry (PROTOCOL 1).
     fn is_taken(&self, id: &NodeId) -> bool {
         self.node(id).is_some() || self.cluster(id).is_some() || self.credential().id == *id

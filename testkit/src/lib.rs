@@ -14,6 +14,7 @@
 //! | [`seeds`] | the scripts that fuzzers begin with |
 //! | [`client`], [`facts`] | a client over TCP, step by step; the facts that it was told |
 //! | [`http`], [`wait`] | the pages of a daemon; waiting for them |
+//! | [`largest`] | the largest keys and end points |
 //! | [`mutants`], [`spellings`] | other spellings of a message, and of a secret |
 //!
 //! Unit tests inside `src/` of the library cannot use this, because they would see two copies of
@@ -34,6 +35,8 @@ pub mod facts;
 pub mod http;
 #[cfg(feature = "std")]
 pub mod keys;
+#[cfg(feature = "std")]
+pub mod largest;
 #[cfg(feature = "std")]
 pub mod model;
 #[cfg(feature = "std")]

@@ -5,9 +5,7 @@
 //! provider, so sessions are measured with a provider that does not, and RSA is measured alone.
 
 use crate::counting::{counted, live, peak, start};
-use crate::largest::{
-    largest_key, largest_member, largest_members, largest_members_message, largest_token,
-};
+use crate::largest::{largest_member, largest_members, largest_members_message, largest_token};
 use rand_core::CryptoRng;
 use xlreg::crypto::{
     Open, OpenError, PublicComponents, RustCrypto, Seal, SealError, Secret, Verify,
@@ -18,6 +16,7 @@ use xlreg::session::{
     Client, ClientConfig, ClientEvent, Dialect, Error, Limits, Machine, RequestId, Server,
     ServerConfig, ServerEvent, Session,
 };
+use xlreg_testkit::largest::largest_key;
 use xlreg_testkit::scenario::{DIALECTS, Msg, NOW, Peer, feed};
 use xlreg_testkit::{KEYS, Seeded, identity, pair};
 

@@ -38,8 +38,8 @@ fn empty() -> Registry {
     Registry::new(pair::credential(Dialect::Prefixed), RegistryLimits::default())
 }
 
-/// The bytes that a store on disk remembers of each node, cluster and token besides, to find its row.
-/// They are in a hash table that may be half empty.
+/// The bytes that a store on disk remembers of each node, cluster and token besides, to find its
+/// row. They are in a hash table that may be half empty.
 const ROW: u64 = 100;
 
 fn row_bytes(size: &Size) -> u64 {

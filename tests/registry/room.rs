@@ -18,7 +18,8 @@ impl Clients {
         Self { registry: Registry::new(credential, limits), rng: Seeded::new(1) }
     }
 
-    /// One session: a member and what it asks for. Gives the reason of the last reply, if it is one.
+    /// One session: a member and what it asks for. Gives the reason of the last reply, if it is
+    /// one.
     fn visit(&mut self, token: &Token, requests: &[Request]) -> Option<Refusal> {
         let mut state = ClientState::new();
         let member = Request::Member(token.clone());
@@ -131,7 +132,8 @@ fn what_a_key_has_follows_from_the_changes() {
     assert_eq!((opened.used_by(&key), opened.size()), (registry.used_by(&key), registry.size()));
 }
 
-/// With a calendar, a node that is new has its day, and one that comes back on another day gets one.
+/// With a calendar, a node that is new has its day, and one that comes back on another day gets
+/// one.
 #[test]
 fn the_last_use_of_a_node_is_noted_by_day() {
     let mut clients = Clients::new(RegistryLimits::NONE);

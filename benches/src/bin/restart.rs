@@ -16,6 +16,7 @@ use xlreg::registry::{Change, Registry, RegistryLimits};
 use xlreg_benches::Seeded;
 use xlreg_server::store::{CounterTrust, Log, Sqlite};
 use xlreg_testkit::captures::credential;
+use xlreg_testkit::largest::longest_end;
 
 /// Changes in one commit: what some dozens of clients cause at once.
 const BATCH: usize = 64;
@@ -38,9 +39,7 @@ fn kind(name: &str) -> Kind {
             Kind { nodes: 100_000, memberships: 1_000_000, key_bytes: 256, end_points }
         }
         "largest" => {
-            let host = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
-            let texts: Vec<_> = (0..8).map(|n| format!("{host}:{n}")).collect();
-            let end_points = end_points(&texts);
+            let end_points = (0..8).map(longest_end).collect();
             Kind { nodes: 16, memberships: 24_000, key_bytes: 1024, end_points }
         }
         "gigabyte" => {

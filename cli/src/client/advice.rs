@@ -12,9 +12,6 @@ use xlreg::session::{EofAt, Error, TimerKind};
 use super::{ClientError, RegistryArgs, Stopped};
 use crate::output::Failure;
 
-/// The advice where a rate was reached.
-const IN_A_MINUTE: &str = "try again in a minute; the operator can raise the rate";
-
 /// The command that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -61,6 +58,8 @@ impl Peers {
 enum Cause {
     /// The registry refused a request.
     Refused(Refusal),
+    /// The registry refused a request because a rate was reached.
+    RateReached,
     /// No address of the registry answered.
     Unreachable,
     /// The peer does not have the key in the regCred.
@@ -241,11 +240,12 @@ const TABLE: &[Row] = &[
         Peers::Any,
         "ask the operator of the registry to raise --max-memberships-per-key",
     ),
-    row(Cause::Refused(Refusal::TooManyChangesOfKey), ALL, Peers::Any, IN_A_MINUTE),
-    row(Cause::Refused(Refusal::TooManyNodesFromAddress), ALL, Peers::Any, IN_A_MINUTE),
-    row(Cause::Refused(Refusal::TooManyClustersFromAddress), ALL, Peers::Any, IN_A_MINUTE),
-    row(Cause::Refused(Refusal::TooManyMembershipsFromAddress), ALL, Peers::Any, IN_A_MINUTE),
-    row(Cause::Refused(Refusal::TooManyChangesFromAddress), ALL, Peers::Any, IN_A_MINUTE),
+    row(
+        Cause::RateReached,
+        ALL,
+        Peers::Any,
+        "try again in a minute; the operator can raise the rate",
+    ),
     row(
         Cause::Refused(Refusal::Unavailable),
         ALL,
@@ -407,7 +407,10 @@ impl Cause {
             ClientError::Registry(error) => error,
         };
         Some(match error {
-            EnrollError::Refused { reason, .. } => Self::Refused(reason.refusal()?),
+            EnrollError::Refused { reason, .. } => match reason.refusal()? {
+                refusal if refusal.is_of_a_rate() => Self::RateReached,
+                refusal => Self::Refused(refusal),
+            },
             EnrollError::Session(Error::Handshake) => Self::WrongKey,
             EnrollError::Session(
                 Error::Eof(EofAt::Handshake) | Error::Timeout(TimerKind::Hello),

@@ -38,16 +38,8 @@ impl ClientError {
             Self::Unreachable(_) | Self::Io(_) => true,
             Self::Registry(EnrollError::Session(Error::Eof(_) | Error::Timeout(_))) => true,
             Self::Registry(EnrollError::Refused { request, reason }) => match reason.refusal() {
-                Some(
-                    Refusal::RegistryFull
-                    | Refusal::CannotStore
-                    | Refusal::Unavailable
-                    | Refusal::TooManyChangesOfKey
-                    | Refusal::TooManyNodesFromAddress
-                    | Refusal::TooManyClustersFromAddress
-                    | Refusal::TooManyMembershipsFromAddress
-                    | Refusal::TooManyChangesFromAddress,
-                ) => true,
+                Some(Refusal::RegistryFull | Refusal::CannotStore | Refusal::Unavailable) => true,
+                Some(refusal) if refusal.is_of_a_rate() => true,
                 // If many clients create one cluster at the same moment, a deployed server refuses
                 // some of them. The cluster exists then.
                 Some(Refusal::NameInUse) => *request == Some(Op::Create),

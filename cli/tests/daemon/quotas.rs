@@ -13,11 +13,10 @@ use crate::limits::{from, start_observed};
 fn enroll(way: &Way, source: [u8; 4], key: usize, name: &str) -> Result<(), Failure> {
     let rng = &mut Seeded(key as u64);
     let mut client = way.connect_over(from(source, way.address), rng)?;
-    let node = xlreg::identity::Token {
+    let mut node = xlreg::identity::Token {
         id: Some([key as u8; 20].into()),
         ..token(&identity(name, key), &format!("{name}:1"), rng)
     };
-    let mut node = node;
     node.sign(&xlreg_testkit::KEYS.sig[key], rng).unwrap();
     client.member(&node)?;
     client.create(name, 3)?;

@@ -14,6 +14,7 @@ use xlreg::message::{ClusterRef, Refusal};
 use xlreg_testkit::Seeded;
 use xlreg_testkit::client::{Failure, Way};
 use xlreg_testkit::http::Samples;
+use xlreg_testkit::largest::{largest_key, longest_end};
 
 use crate::common::{Daemon, full, furnish};
 
@@ -46,21 +47,16 @@ struct Hostile {
 
 impl Hostile {
     fn new(way: Way) -> Self {
-        let mut modulus = [0xff; 1024];
-        modulus[1] = 0x77;
         Self {
             sig: SigKeyPair::generate(1024, &mut Seeded(1)).unwrap(),
-            // Nobody has the private half.
-            comms: PublicKey::from_components(&modulus, &[1, 0, 1]).unwrap(),
+            comms: largest_key(1),
             way,
         }
     }
 
     /// A token with all that a registry takes. `n` makes it another one.
     fn token(&self, n: u64, last_end: Option<&str>, rng: &mut Seeded) -> Token {
-        let host = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
-        let ends = (1..8).map(|end| format!("{host}:{end}"));
-        let last = last_end.map_or(format!("{host}:8"), String::from);
+        let last = last_end.map_or_else(|| longest_end(7), |end| end.parse().unwrap());
         let mut id = [0; 32];
         id[..8].copy_from_slice(&n.to_le_bytes());
         let mut token = Token {
@@ -69,15 +65,15 @@ impl Hostile {
             id: Some(id.into()),
             comms_key: self.comms.clone(),
             sig_key: self.sig.public_key().clone(),
-            end_points: ends.chain([last]).map(|end| end.parse().unwrap()).collect(),
+            end_points: (0..7).map(longest_end).chain([last]).collect(),
             signature: None,
         };
         token.sign(&self.sig, rng).unwrap();
         token
     }
 
-    /// One session: a node and a membership, and for every other one a cluster, as large as they can
-    /// be.
+    /// One session: a node and a membership, and for every other one a cluster, as large as they
+    /// can be.
     fn take_room(&self, n: u64, rng: &mut Seeded) -> Result<(), Failure> {
         let (mut client, _) = self.way.visit(&self.token(n, None, rng), rng)?;
         client.create(&cluster(n), 2)?;

@@ -12,7 +12,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -21,8 +21,8 @@ use xlreg::crypto::SystemRng;
 use xlreg::identity::{Fingerprint, NodeId};
 use xlreg::message::{Refusal, Reply};
 use xlreg::registry::{
-    ApplyError, Change, CheckedRequest, ClientState, ClusterProperties, Day, Decision, Holdings,
-    Registry, RegistryLimits, Size, View, decide,
+    Change, CheckedRequest, ClientState, ClusterProperties, Decision, Holdings, Registry,
+    RegistryLimits, Size, View, decide,
 };
 
 use super::overlay::{Outcome, Overlay};
@@ -137,55 +137,45 @@ impl MemoryStore {
         origin: &Origin,
     ) -> Result<Decided, StoreError> {
         let state = &mut *self.shared.state();
-        let disk = match state.keeper {
-            Keeper::Nobody => 0,
-            Keeper::Committer => self.disk_use(),
-            Keeper::Closed | Keeper::Gone => return Err(self.end()),
-        };
+        if matches!(state.keeper, Keeper::Closed | Keeper::Gone) {
+            return Err(self.end());
+        }
         let admit = |key: &Fingerprint, change: &Change| {
-            let limit = state.registry.limits().store_bytes;
             // What has no room on disk is not counted against anybody.
-            if disk >= limit && !change.is_note() {
+            if self.disk_use() >= state.registry.limits().store_bytes {
                 return Err(Refusal::RegistryFull);
             }
             origin.admit(key, change)
         };
-        let view = state.overlay.over(&state.registry).at(today(), &admit);
+        let view = state.overlay.over(&state.registry).live(&admit);
         let Decision { mut reply, change } = decide(&view, client, request, &mut SystemRng);
         let changes = change.as_ref().is_some_and(|change| !change.is_note());
-        if let Some(change) = change
-            && let Err(error) = self.take(state, change)?
-        {
-            debug_assert!(false, "what was decided applies: {error}");
-            reply = Reply::Error(Refusal::Unavailable.into());
+        match change.map_or(Ok(()), |change| self.take(state, change)) {
+            Ok(()) => {}
+            Err(ChangeError::Store(error)) => return Err(error),
+            Err(ChangeError::Apply(error)) => {
+                debug_assert!(false, "what was decided applies: {error}");
+                reply = Reply::Error(Refusal::Unavailable.into());
+            }
         }
         Ok(Decided { reply, changes, outcome: state.overlay.outcome() })
     }
 
     /// Takes a change that was decided on this state: into the registry, or to the committer.
-    fn take(
-        &self,
-        state: &mut State,
-        change: Change,
-    ) -> Result<Result<(), ApplyError>, StoreError> {
+    fn take(&self, state: &mut State, change: Change) -> Result<(), ChangeError> {
         let State { registry, overlay, keeper } = state;
         match keeper {
             Keeper::Nobody => {
-                let applied = registry.apply(&change);
-                if applied.is_ok() {
-                    self.shared.revisions().change(&change);
-                }
-                Ok(applied)
+                registry.apply(&change)?;
+                self.shared.revisions().change(&change);
             }
             Keeper::Committer => {
-                let added = overlay.add(registry, change);
-                if added.is_ok() {
-                    self.shared.work.notify_one();
-                }
-                Ok(added)
+                overlay.add(registry, change)?;
+                self.shared.work.notify_one();
             }
-            Keeper::Closed | Keeper::Gone => Err(self.end()),
+            Keeper::Closed | Keeper::Gone => return Err(self.end().into()),
         }
+        Ok(())
     }
 
     /// Makes a change that no client has asked for. Resolves when it is durable.
@@ -196,7 +186,7 @@ impl MemoryStore {
     pub async fn change(&self, change: Change) -> Result<(), ChangeError> {
         let outcome = {
             let state = &mut *self.shared.state();
-            self.take(state, change)??;
+            self.take(state, change)?;
             state.overlay.outcome()
         };
         match outcome {
@@ -402,12 +392,6 @@ impl Store for MemoryStore {
         }
         self.shared.revisions().end();
     }
-}
-
-/// The day by the system's clock; `None` if that is before 1970.
-fn today() -> Option<Day> {
-    let days = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs() / (24 * 60 * 60);
-    u32::try_from(days).ok().map(Day::new)
 }
 
 fn closed() -> StoreError {

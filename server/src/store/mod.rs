@@ -39,8 +39,8 @@ pub use crate::rates::Origin;
 
 /// A store decides requests and makes their changes durable.
 pub trait Store: Send + Sync + 'static {
-    /// Decides a request from this place, whose rates it keeps. Resolves when all that the reply tells of is durable. Dropping the future
-    /// undoes nothing.
+    /// Decides a request from this place, whose rates it keeps. Resolves when all that the reply
+    /// tells of is durable. Dropping the future undoes nothing.
     ///
     /// # Errors
     ///
@@ -54,9 +54,9 @@ pub trait Store: Send + Sync + 'static {
         origin: &Origin,
     ) -> impl Future<Output = Result<Reply, StoreError>> + Send;
 
-    /// Resolves with what never changes of a cluster, without its members; `None` if there is no such
-    /// cluster. So a request that depends on it can be prepared before it is decided. It need not be
-    /// durable.
+    /// Resolves with what never changes of a cluster, without its members; `None` if there is no
+    /// such cluster. So a request that depends on it can be prepared before it is decided. It need
+    /// not be durable.
     ///
     /// # Errors
     ///

@@ -5,6 +5,7 @@
 //! it. So what is not durable is never in the registry.
 
 use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use xlreg::credential::Credential;
@@ -47,7 +48,7 @@ struct Layer {
 impl Overlay {
     /// The registry with all layers.
     pub(super) const fn over<'a>(&'a self, registry: &'a Registry) -> Layered<'a> {
-        Layered { registry, overlay: self, top: None, today: None, admit: None }
+        Layered { registry, overlay: self, top: None, admit: None }
     }
 
     /// The outcome that all that was decided up to now depends on; `None` if all is durable.
@@ -132,14 +133,14 @@ pub(super) struct Layered<'a> {
     overlay: &'a Overlay,
     /// The first changes of a list, over all layers.
     top: Option<&'a Rows>,
-    today: Option<Day>,
+    /// For a client's request: who admits its changes.
     admit: Option<Admit<'a>>,
 }
 
 impl<'a> Layered<'a> {
-    /// The same on this day, for a client whose changes are admitted so.
-    pub(super) const fn at(self, today: Option<Day>, admit: Admit<'a>) -> Self {
-        Self { today, admit: Some(admit), ..self }
+    /// The same for the request of a client whose changes are admitted so.
+    pub(super) const fn live(self, admit: Admit<'a>) -> Self {
+        Self { admit: Some(admit), ..self }
     }
 
     /// The layers from the top down.
@@ -202,10 +203,16 @@ impl View for Layered<'_> {
     }
 
     fn today(&self) -> Option<Day> {
-        self.today
+        self.admit.and_then(|_| today())
     }
 
     fn admit(&self, key: &Fingerprint, change: &Change) -> Result<(), Refusal> {
         self.admit.map_or(Ok(()), |admit| admit(key, change))
     }
+}
+
+/// The day by the system's clock; `None` if that is before 1970.
+pub(super) fn today() -> Option<Day> {
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs() / (24 * 60 * 60);
+    u32::try_from(days).ok().map(Day::new)
 }

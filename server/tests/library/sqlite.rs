@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 use tempfile::{TempDir, tempdir};
 use xlreg::credential::Credential;
-use xlreg::identity::{MemberAttrs, NodeId, Token};
+use xlreg::identity::{Fingerprint, MemberAttrs, NodeId, Token};
 use xlreg::message::{ClusterInfo, MemberIndex};
 use xlreg::registry::{Change, Registry, RegistryLimits};
 use xlreg_server::credential;
@@ -242,15 +242,7 @@ fn the_log_is_bounded_however_long_somebody_reads() {
     let other = place.sql();
     other.execute_batch("BEGIN; SELECT count(*) FROM nodes").unwrap();
     let mut n = 0_u32;
-    let mut batch = || {
-        let changes = (0..4096).map(|_| {
-            n += 1;
-            let mut bytes = [9; 32];
-            bytes[..4].copy_from_slice(&n.to_le_bytes());
-            Change::NodeBound { id: bytes.into(), key, day: None }
-        });
-        changes.collect::<Vec<_>>()
-    };
+    let mut batch = || nodes(&mut n, 4096, key);
     let mut largest = 0;
     let failed = loop {
         let committed = log.commit(&batch());
@@ -271,6 +263,17 @@ fn the_log_is_bounded_however_long_somebody_reads() {
     assert!(log.disk().unwrap().log < BOUND / 2, "it is cut: {:?}", log.disk());
 }
 
+/// So many new nodes with this sig key. `n` counts all of them.
+fn nodes(n: &mut u32, count: u32, key: Fingerprint) -> Vec<Change> {
+    let bound = (0..count).map(|_| {
+        *n += 1;
+        let mut bytes = [9; 32];
+        bytes[..4].copy_from_slice(&n.to_le_bytes());
+        Change::NodeBound { id: bytes.into(), key, day: None }
+    });
+    bound.collect()
+}
+
 /// A log that a reader has made long is moved on another thread, and commits go on.
 #[test]
 fn a_long_log_is_moved_while_commits_go_on() {
@@ -279,17 +282,8 @@ fn a_long_log_is_moved_while_commits_go_on() {
     let place = Place::new();
     let (mut log, mut registry) = place.open().unwrap();
     let mut n = 0_u32;
-    let mut batch = |count| -> Vec<Change> {
-        let changes = (0..count).map(|_| {
-            n += 1;
-            let mut bytes = [9; 32];
-            bytes[..4].copy_from_slice(&n.to_le_bytes());
-            Change::NodeBound { id: bytes.into(), key, day: None }
-        });
-        changes.collect()
-    };
     let mut commit = |log: &mut Sqlite, count| {
-        let changes = batch(count);
+        let changes = nodes(&mut n, count, key);
         changes.iter().for_each(|change| registry.apply(change).unwrap());
         log.commit(&changes).unwrap();
         log.tidy();

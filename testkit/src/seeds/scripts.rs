@@ -265,7 +265,8 @@ fn registry() -> Seeds {
     seeds
 }
 
-/// Operations on a store, as its body reads them: two nodes in one cluster, and what happens to them.
+/// Operations on a store, as its body reads them: two nodes in one cluster, and what happens to
+/// them.
 fn store() -> Seeds {
     const TWO_IN_A_CLUSTER: &[&[u8]] = &[
         // A commit of four changes: two nodes, a cluster, a member.

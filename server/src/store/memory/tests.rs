@@ -5,9 +5,10 @@ use std::sync::mpsc as std_mpsc;
 use xlreg::credential::Credential;
 use xlreg::identity::{CommsKeyPair, Identity, MemberAttrs, NodeId, SigKeyPair, Version};
 use xlreg::message::{ClusterRef, Create, Request};
-use xlreg::registry::RegistryLimits;
+use xlreg::registry::{ApplyError, RegistryLimits};
 
 use super::*;
+use crate::store::overlay::today;
 
 /// A log that commits or fails on command.
 struct Gate {

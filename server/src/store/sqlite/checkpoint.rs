@@ -1,8 +1,8 @@
 //! Moving a long log into the database, on a thread of its own.
 //!
-//! A log is long after a reader that took its time, such as a backup. To move it takes as long as to
-//! write it again, and meanwhile commits go on: this thread has a connection of its own. Only what is
-//! committed in between is left for the thread that commits, which takes a moment.
+//! A log is long after a reader that took its time, such as a backup. To move it takes as long as
+//! to write it again, and meanwhile commits go on: this thread has a connection of its own. Only
+//! what is committed in between is left for the thread that commits, which takes a moment.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

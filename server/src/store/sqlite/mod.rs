@@ -37,8 +37,8 @@ use crate::target;
 /// default.
 const CHECKPOINT_PAGES: u64 = 1000;
 
-/// The number of times that many pages that are moved on a thread of their own. Fewer take less time
-/// than a thread is worth.
+/// A log of so many times [`CHECKPOINT_PAGES`] is moved on a thread of its own. A shorter one takes
+/// less time than a thread is worth.
 const LONG_LOG: u64 = 4;
 
 /// The size of a page, in bytes. It is SQLite's default.

@@ -59,11 +59,13 @@ impl NodeRow {
         Ok(statement.execute(params![self.row, day, self.digest()])? == 1)
     }
 
-    /// The node in this row.
-    pub(super) fn at(row: i64, connection: &Connection) -> rusqlite::Result<Option<Self>> {
-        let select = "SELECT node, id, sig_key, last_use, digest FROM nodes WHERE node = ?1";
-        let mut statement = connection.prepare_cached(select)?;
-        Ok(statement.query_row([row], Self::read).optional()?.and_then(Result::ok))
+    /// The node in this row, if it is there.
+    pub(super) fn at(
+        row: i64,
+        connection: &Connection,
+    ) -> rusqlite::Result<Option<Result<Self, Damage>>> {
+        let mut statement = connection.prepare_cached(&format!("{} WHERE node = ?1", Self::ALL))?;
+        statement.query_row([row], Self::read).optional()
     }
 
     pub(super) const ALL: &str = "SELECT node, id, sig_key, last_use, digest FROM nodes";

@@ -178,8 +178,11 @@ impl<'i> Staged<'i> {
         let failed = |failure: rusqlite::Error| error::of_writing(path, &failure);
         let lacks = || damaged(path, format!("no node has the ID {id}"));
         let row = self.nodes.get(id).or_else(|| self.index.nodes.get(id)).ok_or_else(lacks)?;
-        let node = NodeRow::at(*row, connection).map_err(failed)?;
-        let node = node.filter(|node| node.id == *id).ok_or_else(lacks)?;
+        let node = NodeRow::at(*row, connection).map_err(failed)?.ok_or_else(lacks)?;
+        let node = node.map_err(|reason| {
+            damaged(path, format!("a row of 'nodes' cannot be used: {reason}"))
+        })?;
+        debug_assert_eq!(node.id, *id, "the index knows the row of each node");
         let node = NodeRow { last_use: Some(day), ..node };
         if node.update(connection).map_err(failed)? { Ok(()) } else { Err(lacks()) }
     }
